@@ -2,15 +2,25 @@
 // can ever be is refused at the submit.
 
 import { z } from 'zod';
-import { labels } from './spec/common.ts';
 import { yamlSetting } from './text/yaml-setting.ts';
+
+/** The name of a label, or its value. */
+const workerLabel = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/,
+    'letters, digits, . _ / -, at most 63, starting with a letter or digit',
+  );
+
+/** The labels of a worker by name. */
+export const workerLabels = z.record(workerLabel, workerLabel);
 
 const workerKind = z.strictObject({
   deviceKind: z.enum(['cpu', 'cuda']),
   /** Memory of its device, GB of 10^9 bytes; absent: any. */
   memoryGb: z.number().positive().optional(),
   /** All labels that it has; `*` in the place of a value stands for any. */
-  labels: z.record(labels.keyType, z.union([z.literal('*'), labels.valueType])).default({}),
+  labels: z.record(workerLabel, z.union([z.literal('*'), workerLabel])).default({}),
 });
 
 /** What a worker can be. */

@@ -6,9 +6,9 @@ import { z } from 'zod';
 import { FleetError } from '../../core/errors.ts';
 import { PROTOCOL } from '../../core/net/protocol.ts';
 import { USER_KEY } from '../../core/net/worker-user.ts';
-import { labels } from '../../core/spec/common.ts';
 import { shaped } from '../../core/text/shape.ts';
 import { FLEET_NAME, FLEET_NAME_WORDS, WORKER_ID, WORKER_ID_WORDS } from '../../core/text/wire-text.ts';
+import { workerLabels } from '../../core/worker-kinds.ts';
 import type { Hello } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { WorkerHello } from '../decisions/inputs.ts';
 
@@ -44,7 +44,9 @@ const helloSchema = z.object({
       .optional(),
   }),
   slots: z.int().min(1).max(1024),
-  labels: labels.refine((all) => Object.keys(all).length <= 32, { error: 'at most 32 labels' }).optional(),
+  labels: workerLabels
+    .refine((all) => Object.keys(all).length <= 32, { error: 'at most 32 labels' })
+    .optional(),
   leases: z.array(z.object({ runId: id, generation: z.int() })).max(4096),
   metricsEndpoint: line(300),
   podUid: line(64),

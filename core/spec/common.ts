@@ -1,6 +1,7 @@
 // What all documents share: seeds, names and how many workers a run may have.
 
 import { z } from 'zod';
+import { workerLabels } from '../worker-kinds.ts';
 import { over } from './rules.ts';
 
 /** A seed: 32 bits. */
@@ -52,15 +53,6 @@ export const reuse = z
     'Results of others that compute the same (network, data, protocol, seed, code): none are taken; any, whatever device computed it; exact, of a device class that is there now, with its checkpoints. Default: any for candidates of a sweep, exact for other runs',
   );
 
-/** A label of a worker: its name, and its value. */
-const LABEL = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/;
-const labelText = z
-  .string()
-  .regex(LABEL, 'letters, digits, . _ / -, at most 63, starting with a letter or digit');
-
-/** Labels by name. */
-export const labels = z.record(labelText, labelText);
-
 /**
  * What a worker has to be to get a run of it; without it any worker will do. Without a default, as the weight.
  */
@@ -71,7 +63,7 @@ export const requirement = z
       .positive()
       .optional()
       .describe('Least memory of the device, GB of 10^9 bytes: of the GPU, or of the host for a CPU'),
-    labels: labels.optional().describe('Labels that the worker must have, each with this value'),
+    labels: workerLabels.optional().describe('Labels that the worker must have, each with this value'),
     deviceKind: z.enum(['cpu', 'cuda']).optional().describe('What the worker computes on'),
     device: z
       .enum(['shared', 'exclusive'])
