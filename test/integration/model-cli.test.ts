@@ -10,6 +10,10 @@ import { parseVerificationBin } from '../../core/data/benchmarks/verification-bi
 import { readImage } from '../../core/data/images/image.ts';
 import { mirror } from '../../core/data/images/pixels.ts';
 import { exportSafetensors, readModel } from '../../core/model/export.ts';
+import { buildNetwork } from '../../core/nn/build.ts';
+import { initialWeights } from '../../core/nn/init.ts';
+import { layoutOf } from '../../core/nn/layout.ts';
+import { synflow } from '../../core/screening/synflow.ts';
 import { evaluatePairs } from '../../core/verify/roc.ts';
 import { pocketfleet as runPocketfleet } from '../support/cli.ts';
 import { EXPORTED_NETWORKS, embeddingsOf, testModel } from '../support/models.ts';
@@ -44,6 +48,16 @@ test('a .pth is described, imported and exported without naming its network', as
   const exported = await pocketfleet('model', 'export', PTH, '--format', 'tfjs', '-o', 'out/web');
   assert.equal(exported.code, 0, exported.err);
   assert.deepEqual((await readdir(join(dir, 'out/web'))).sort(), ['group1-shard1of1.bin', 'model.json']);
+});
+
+test('a network is scored at the weights that a seed gives, whatever its file has trained', async () => {
+  const ended = await pocketfleet('model', 'score', PTH, '--score', 'synflow', '--seed', '7', '--json');
+  assert.equal(ended.code, 0, ended.err);
+  const { network: spec, scored } = JSON.parse(ended.out);
+  const network = buildNetwork(spec);
+  const layout = layoutOf(network);
+  const weights = initialWeights(layout, 7);
+  assert.deepEqual(scored, [{ score: 'synflow', value: synflow(network, layout, weights) }]);
 });
 
 test('published networks and the search network are described with their published counts', async () => {

@@ -142,6 +142,7 @@ const LIGHT = [
 /** Processes that compute and have nobody to talk to but their parent. */
 const ALONE = [
   'worker/verification/verify-file.ts',
+  'worker/requests/score-network.ts',
   'worker/compute/prove-process.ts',
   'worker/compute/thread.ts',
 ];

@@ -1,24 +1,17 @@
 // Answers a Score command: the scores of some networks at their initial weights, each a job of the compute thread
-// between those of the runs that train here. Decides which images they see. A failure is part of the answer.
+// between those of the runs that train here. A failure is part of the answer.
 
 import { z } from 'zod';
-import type { Loader } from '../../core/data/loading/loader.ts';
 import { toFleetError } from '../../core/errors.ts';
 import type { Scored } from '../../core/screening/score.ts';
 import { dataSchema } from '../../core/spec/data.ts';
 import { type NetworkSpec, networkSchema } from '../../core/spec/network.ts';
-import { SCORES, type ScoreName } from '../../core/spec/screening.ts';
-import { type TrainingSpec, trainingSchema } from '../../core/spec/training.ts';
+import { SCORES } from '../../core/spec/screening.ts';
+import { trainingSchema } from '../../core/spec/training.ts';
 import { shapedJson } from '../../core/text/shape.ts';
 import type { NetworkScores, Score } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { OwnServices } from '../run/services.ts';
-
-/** Images of a batch at most; half of the training images where they are few. */
-const IMAGES_MAX = 16;
-/** ZiCo compares two. */
-const BATCHES = 2;
-
-const OF_IMAGES: ReadonlySet<ScoreName> = new Set(['naswot', 'zico']);
+import { needsImages, scoreBatches } from './score-batches.ts';
 
 export async function answerScore(services: OwnServices, request: Score, signal: AbortSignal): Promise<void> {
   const { requestId } = request;
@@ -57,36 +50,12 @@ async function checked(services: OwnServices, request: Score) {
   const networks = request.networksJson.map(
     (text): NetworkSpec => shapedJson(networkSchema, text, unknown('network')),
   );
-  if (!scores.some((score) => OF_IMAGES.has(score)))
-    return { scores, training, networks, batches: { batches: [], classes: 1 } };
+  if (!needsImages(scores)) return { scores, training, networks, batches: { batches: [], classes: 1 } };
   const data = shapedJson(dataSchema, request.dataJson, unknown('data spec'));
   const { loader, release } = await services.datasets.acquire(data);
   try {
-    return { scores, training, networks, batches: await batchesOf(loader, training) };
+    return { scores, training, networks, batches: await scoreBatches(loader, training.seed) };
   } finally {
     await release();
   }
-}
-
-/** The first batches of an epoch of this seed, with labels that count from 0 within them. */
-async function batchesOf(loader: Loader, { seed }: TrainingSpec) {
-  const { trainingImages } = loader.facts;
-  const batch = Math.max(1, Math.min(IMAGES_MAX, Math.floor(trainingImages / BATCHES)));
-  const schedule = {
-    ...{ images: trainingImages, batch, shards: 1, epochs: 1, roundSteps: 1 },
-    stepsTotal: BATCHES,
-  };
-  const found = [];
-  for (let step = 0; step < BATCHES; step++)
-    found.push(await loader.batch({ schedule, seed, flip: false, step, shard: 0 }));
-  const classes = new Map<number, number>();
-  for (const { labels } of found)
-    for (const label of labels) if (!classes.has(label)) classes.set(label, classes.size);
-  return {
-    batches: found.map(({ images, labels }) => ({
-      images,
-      labels: labels.map((label) => classes.get(label)!),
-    })),
-    classes: classes.size,
-  };
 }

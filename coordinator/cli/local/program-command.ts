@@ -19,6 +19,11 @@ export function verifyFileCommand(): ProgramCommand {
   return startOf('worker/verification/verify-file');
 }
 
+/** The process that scores a network at its initial weights. */
+export function scoreNetworkCommand(): ProgramCommand {
+  return startOf('worker/requests/score-network');
+}
+
 /** The CLI itself, for `up --detach`. */
 export function cliCommand(): ProgramCommand {
   return startOf('coordinator/cli/main');
