@@ -30,6 +30,7 @@ import { createRecords } from './api/records.ts';
 import { createFleetService } from './api/service.ts';
 import { fleetServiceDefinition } from './api/shared-encoding.ts';
 import { createSubmissionReader } from './api/submission-reader.ts';
+import { createTeacherImports } from './api/teacher-files.ts';
 import type { StoreView } from './api/views.ts';
 import { startTicking } from './beat.ts';
 import { watchBroker } from './broker-watch.ts';
@@ -380,6 +381,7 @@ function createServices(
       submissions,
       journalImport: createJournalImport(connection, { names, fleet: config.fleet }),
       onImported: core.imported,
+      teacherImports: createTeacherImports({ driver, store: artefacts, names, clock }),
       repair: createJournalRepair({ connection, names, fleet: config.fleet, version, clock }),
       records: createRecords({ connection, names, store: artefacts, log }),
       onSubmission: core.metrics.submission,

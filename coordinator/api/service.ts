@@ -64,6 +64,7 @@ import { ledgerOf } from './run-ledger.ts';
 import { identityOf } from './submission-identity.ts';
 import type { SubmissionReader } from './submission-reader.ts';
 import { checkSubmission } from './submit.ts';
+import type { TeacherImports } from './teacher-files.ts';
 import {
   planView,
   runView,
@@ -88,6 +89,7 @@ export interface ServiceParts {
   readonly verifier: Verifier;
   readonly replayer: Replayer;
   readonly artefacts: Artefacts;
+  readonly teacherImports: TeacherImports;
   /** Keeps what these runs have stored from being removed until the returned function is called. */
   readonly reading: (runIds: readonly string[]) => () => void;
   readonly submissions: SubmissionReader;
@@ -133,6 +135,10 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       },
       () => parts.onSubmission('refused'),
     ),
+    importTeacher: unary((request, call) => parts.teacherImports.begin(request, callerOf(parts, call).by)),
+    importStage: unary(async (request, call) => ({
+      stored: await parts.teacherImports.take(request, callerOf(parts, call).by),
+    })),
     inspect: streaming((request, signal, call) =>
       inspectionProgress(parts.inspector, signal, (inspect) =>
         checkSubmission(request, now, {
@@ -199,6 +205,11 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
     }),
     verify: unary(async ({ runId: idOrName, stage, setPath }, call) => {
       const run = await computedRun(parts, idOrName);
+      if (run.job.imported !== undefined && setPath === '')
+        throw new FleetError(
+          'failedPrecondition',
+          `${run.id} comes from files (${run.job.imported.from}), which name no people to verify it on; name a set with --set`,
+        );
       const read = { runId: run.id, stage: stageToRead(run, stage) };
       const request = { ...read, specJson: canonicalJson(run.spec), setPath };
       const release = parts.reading([run.id]);
@@ -225,9 +236,15 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
         release();
       }
     }),
-    getLedger: unary(async (request) =>
-      ledgerOf(parts.journal, await computedRun(parts, request.runId), request),
-    ),
+    getLedger: unary(async (request) => {
+      const run = await computedRun(parts, request.runId);
+      if (run.job.imported !== undefined)
+        throw new FleetError(
+          'failedPrecondition',
+          `${run.id} comes from files (${run.job.imported.from}) and was not trained here: there is nothing to prove or to compute again`,
+        );
+      return ledgerOf(parts.journal, run, request);
+    }),
     replay: streaming(async function* (request, signal) {
       const run = await computedRun(parts, request.runId);
       const release = parts.reading(run.teacherRunId === undefined ? [run.id] : [run.id, run.teacherRunId]);

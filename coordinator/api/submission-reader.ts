@@ -29,8 +29,14 @@ export function createSubmissionReader(): SubmissionReader {
     deadlineMs: DEADLINE_MS,
   });
   return {
-    async read({ yaml, baseDir, overrides, fresh = false }, signal) {
-      const submission = { yaml, baseDir, overrides: { ...overrides }, fresh };
+    async read({ yaml, baseDir, overrides, fresh = false, imports }, signal) {
+      const submission = {
+        yaml,
+        baseDir,
+        overrides: { ...overrides },
+        fresh,
+        ...(imports && { imports: { runIds: { ...imports.runIds } } }),
+      };
       assertBounded(submission);
       return calls.call(submission, signal === undefined ? {} : { signal });
     },

@@ -5,6 +5,7 @@
 import { isAbsolute, resolve } from 'node:path';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { type DocumentSpec, documentSchema } from '../../core/spec/document.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import { foundText } from '../../core/text/printable.ts';
@@ -30,6 +31,8 @@ export interface Submission {
   readonly overrides: Readonly<Record<string, string>>;
   /** Every document is computed anew. */
   readonly fresh?: boolean | undefined;
+  /** Runs in place of teachers from files, by canonical JSON of what names the files. */
+  readonly imports?: { readonly runIds: Readonly<Record<string, string>> } | undefined;
 }
 
 /** A document of a text, with where it and its values came from. */
@@ -49,7 +52,7 @@ const OVERRIDE_PATH_MAX = 512;
 const ORIGINS_MAX = 1000;
 
 /** Refuses a text that is too large, its overrides included, before it is copied to a thread or parsed. */
-export function assertBounded({ yaml, overrides }: Submission): void {
+export function assertBounded({ yaml, overrides, imports }: Submission): void {
   const entries = Object.entries(overrides);
   if (entries.length > OVERRIDES_MAX)
     throw new FleetError(
@@ -63,7 +66,8 @@ export function assertBounded({ yaml, overrides }: Submission): void {
         `an override's path has ${path.length} characters, at most ${OVERRIDE_PATH_MAX} are taken: ${foundText(path)}`,
       );
   const ofOverrides = entries.reduce((sum, [k, v]) => sum + Buffer.byteLength(k) + Buffer.byteLength(v), 0);
-  const bytes = Buffer.byteLength(yaml) + ofOverrides;
+  const ofImports = Object.keys(imports?.runIds ?? {}).reduce((sum, key) => sum + Buffer.byteLength(key), 0);
+  const bytes = Buffer.byteLength(yaml) + ofOverrides + ofImports;
   if (bytes > TEXT_BYTES_MAX)
     throw new FleetError(
       'invalidArgument',
@@ -88,6 +92,7 @@ export function readSubmission(submission: Submission): Located[] {
     override(first.value, path, value);
   }
   if (submission.fresh) for (const { value } of documents) makeFresh(value);
+  for (const { value } of documents) putImported(value, submission.imports?.runIds ?? {});
   const problems: TextProblem[] = [];
   const shaped: (Pick<Located, 'spec' | 'origins'> & { readonly index: number; readonly value: unknown })[] =
     [];
@@ -260,6 +265,14 @@ function networkChecks({ spec, origins }: Pick<Located, 'spec' | 'origins'>): ((
       throw refusal({ origins }, path, toFleetError(caught).message, { cause: caught });
     }
   });
+  if (spec.kind !== 'plan' && spec.kind !== 'sweep' && spec.imported !== undefined)
+    checks.push(() => {
+      throw refusal(
+        { origins },
+        'imported',
+        'is filled in by an import of files; a student names them as its distillation.teacher',
+      );
+    });
   const search = spec.kind === 'plan' ? spec.search : spec.kind === 'sweep' ? spec : undefined;
   if (search !== undefined)
     checks.push(() => {
@@ -283,6 +296,15 @@ function networkChecks({ spec, origins }: Pick<Located, 'spec' | 'origins'>): ((
       );
   });
   return [...checks, ...ofWorkers];
+}
+
+/** Puts the run of a teacher from files where the text names the files. */
+function putImported(document: unknown, imports: Readonly<Record<string, string>>): void {
+  const { distillation } = (document ?? {}) as { distillation?: { teacher?: unknown } | null };
+  const files = distillation?.teacher;
+  if (typeof files !== 'object' || files === null) return;
+  const key = canonicalJson(files);
+  if (Object.hasOwn(imports, key)) distillation!.teacher = imports[key];
 }
 
 /** As `reuse: none` in the text, also where it says otherwise for a search. */

@@ -33,6 +33,7 @@ import { endSpent } from './budgets.ts';
 import { createDesk, type Desk } from './desk.ts';
 import { beginDraft, type Draft, emit, nextId, send } from './draft.ts';
 import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
+import { importTeacher, takeStage } from './imports.ts';
 import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from './inputs.ts';
 import { failRun, loseWorker } from './lost-workers.ts';
 import { takeScores } from './moves.ts';
@@ -137,6 +138,11 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
       return undefined;
     case 'mended':
       judgeDamage(draft, input);
+      return undefined;
+    case 'import':
+      return importTeacher(draft, input);
+    case 'imported':
+      takeStage(draft, input);
       return undefined;
     case 'scored':
       takeScores(draft, input);

@@ -188,6 +188,10 @@ export type Input = {
       readonly ok: boolean;
       readonly reason: string;
     }
+  /** A teacher whose stages come from files; its spec says which. */
+  | { readonly kind: 'import'; readonly spec: RunSpec }
+  /** A stage of it is stored. */
+  | ({ readonly kind: 'imported' } & ImportedStage)
   /** A worker has scored candidates of the open group of a sweep, or nobody could. */
   | {
       readonly kind: 'scored';
@@ -257,6 +261,16 @@ export type Input = {
   /** Time has passed. */
   | { readonly kind: 'tick' }
 );
+
+/** A stored stage of a teacher from files. */
+export interface ImportedStage {
+  readonly runId: string;
+  readonly stage: number;
+  readonly bytes: number;
+  readonly digest: string;
+  readonly weightsDigest: string;
+  readonly stateDigest: string;
+}
 
 /** A token of the file of tokens. */
 export interface ListedToken extends Caller {

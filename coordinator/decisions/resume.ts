@@ -47,6 +47,11 @@ export function resume(
   const reason = request.reason === '' ? 'by request' : request.reason;
   const { state } = draft;
   const thing = workWithId(state, id);
+  const { imported } = wholeRunWith(state, id)?.job ?? {};
+  if (imported !== undefined && thing.state !== 'done')
+    throw refuse(
+      `${id} gets its stages from files and is never trained; submit the text that imports ${imported.from} again`,
+    );
   const isPaused = resumePaused(draft, { id, reason });
   if (isPaused !== undefined) return isPaused;
   assertEndedBadly(thing);

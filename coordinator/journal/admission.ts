@@ -58,6 +58,8 @@ export function isCall(input: Input): boolean {
     case 'drop':
     case 'remove':
     case 'exported':
+    case 'import':
+    case 'imported':
       return true;
     case 'started':
     case 'attached':
@@ -81,7 +83,7 @@ export function isCall(input: Input): boolean {
  * once the journal's reserve is used up as well, so that a person can still cancel what fills the store.
  */
 export function isRefusedByStore(input: Input, isTroubled: boolean): boolean {
-  return input.kind === 'submit' || (isCall(input) && isTroubled);
+  return input.kind === 'submit' || input.kind === 'import' || (isCall(input) && isTroubled);
 }
 
 /**

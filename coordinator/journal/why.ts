@@ -183,7 +183,7 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
     case 'run.blamed':
       return `${event.runId}: ${event.reason}`;
     case 'run.checkpointed':
-      return `${event.runId} stored checkpoint ${event.stage} (step ${event.step}, ${event.bytes} bytes) by ${event.workerId}`;
+      return `${event.runId} stored checkpoint ${event.stage} (step ${event.step}, ${event.bytes} bytes)${byWorker(event.workerId, 'by')}`;
     case 'stage.dropped':
       return `${droppedText(event)} of ${event.runId} ${event.stages?.length === 1 ? 'is' : 'are'} not kept any more: ${event.reason}`;
     case 'stage.kept':
@@ -211,7 +211,7 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
     case 'calls.refused':
       return `calls were refused: ${[...event.refusals.map(refusalText), ...(event.others > 0 ? [`${event.others} others`] : [])].join(', ')}`;
     case 'run.finished':
-      return `${event.runId} finished at step ${event.step} on ${event.workerId}, weights ${event.weightsDigest}${accuracyText(event.evaluation)}`;
+      return `${event.runId} finished at step ${event.step}${byWorker(event.workerId, 'on')}, weights ${event.weightsDigest}${accuracyText(event.evaluation)}`;
     case 'run.halted':
       return `${event.runId} is paused at the end of stage ${event.stage} (step ${event.step}) by ${event.workerId}, weights ${event.weightsDigest}${accuracyText(event.evaluation)}; its checkpoint stays while it may go on`;
     case 'run.continued':
@@ -244,6 +244,10 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `${event.workerId} has accounted for ${event.until.toFixed(1)} s of process ${event.incarnation}`;
   }
 }
+
+/** Stages that come from files are stored by no worker. */
+const byWorker = (workerId: string, word: 'by' | 'on'): string =>
+  workerId === '' ? '' : ` ${word} ${workerId}`;
 
 const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 

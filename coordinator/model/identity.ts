@@ -70,7 +70,8 @@ function identityOfCandidate(
 
 /** What a run of this spec computes, a student with this teacher; undefined where that is not known. */
 export function identityOfSpec(spec: RunSpec, facts: DataFacts, teacher?: Identity): Identity | undefined {
-  const { network, training, verification, distillation, data } = spec;
+  const { network, training, verification, distillation, data, imported } = spec;
+  if (imported !== undefined) return { group: `files.${imported.digest}`, member: '-' };
   if (distillation !== undefined && teacher === undefined) return undefined;
   const learns = teacher && { ...distillation, teacher: identityText(teacher) };
   const protocol = protocolOf({ network, training, verification, data, learns }, facts);

@@ -44,6 +44,13 @@ export function startMender(options: {
     if (run === undefined) return;
     const verdict = (ok: boolean, reason: string) =>
       options.onMended({ kind: 'mended', runId, stage, ok, reason });
+    if (run.job.imported !== undefined) {
+      await verdict(
+        false,
+        `its stages come from files; submitting ${run.job.imported.from} again stores them anew`,
+      );
+      return;
+    }
     if (run.deviceClass !== undefined && !isDeterministic(run.deviceClass)) {
       await verdict(false, `${run.deviceClass} gives other bits each time`);
       return;

@@ -131,6 +131,8 @@ function rangeOf(
 ): { fromStage: number; toStage: number } {
   const newest = run.checkpoints.at(-1)?.stage ?? 0;
   const refuse = (why: string) => new FleetError('failedPrecondition', `${run.id} ${why}`);
+  if (run.job.imported !== undefined)
+    throw refuse(`gets its stages from files (${run.job.imported.from}): there is nothing to compute again`);
   if (!run.job.training.exact) throw refuse('was not promised exact bits (training.exact: false)');
   if (newest === 0) throw refuse(`has no checkpoint yet; it ${stateClaim(run.state)}`);
   const to = toStage === 0 ? newest : toStage;

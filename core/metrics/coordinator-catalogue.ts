@@ -60,7 +60,7 @@ export const LOSS_REASONS = [
 /** Inputs of decisions. */
 export const INPUT_KINDS = [
   ...(['started', 'submit', 'cancel', 'resume', 'keep', 'drop', 'remove'] as const),
-  ...(['pause', 'prioritise', 'drain'] as const),
+  ...(['pause', 'prioritise', 'drain', 'import', 'imported'] as const),
   ...([
     'attached',
     'reported',

@@ -48,6 +48,8 @@ type Methods = typeof FleetServiceService & typeof WorkerServiceService;
 
 const VERBS: Readonly<Record<keyof Methods, Verb>> = {
   submit: 'submit',
+  importTeacher: 'submit',
+  importStage: 'submit',
   inspect: 'submit',
   find: 'read',
   getPlan: 'read',

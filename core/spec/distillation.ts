@@ -2,6 +2,7 @@
 // distillation term is in it. Decides both as pure arithmetic, which coordinator, worker and replay share.
 
 import { z } from 'zod';
+import { networkSchema } from './network.ts';
 
 /** A value that is the same in all epochs, or changes from one to another and then stays. */
 const overEpochs = (largest: number, noun: string) =>
@@ -39,14 +40,54 @@ const scheduleSchema = z
     "Which of the teacher's stages (checkpoints, from 1) epoch e learns from, e from 0. multi-step: stage e+1, the last one when the student trains longer; single-step: the last one; proportional: stage ceil((e+1) S/E) of S stages in E epochs, for a student of another length; or a list, one stage an epoch",
   );
 
+const fileName = z.string().min(1).max(4096);
+
+/** A series of files, one a stage of a teacher that was trained elsewhere. */
+export const teacherFilesSchema = z
+  .strictObject({
+    import: z
+      .union([fileName, z.array(fileName).min(1).max(10_000)])
+      .describe(
+        'Files of PyTorch (.pth) or safetensors, from the folder of the text: a pattern with one * in place of the number, such as iresnet/*backbone.pth, or a list of files in the order of the stages',
+      ),
+    stages: z
+      .literal('by-number')
+      .default('by-number')
+      .describe(
+        'the files of a pattern in the order of their numbers, which are evenly spaced: the first is stage 1',
+      ),
+    network: networkSchema.optional().describe('the network, where the files do not show it'),
+  })
+  .describe('a teacher whose stages come from files; it is never trained');
+
+/** A checked series. */
+export type TeacherFiles = z.infer<typeof teacherFilesSchema>;
+
+const teacherSchema = z
+  .union([z.string().min(1).max(200), teacherFilesSchema], {
+    error: (issue) =>
+      issue.code === 'invalid_union'
+        ? 'expected the name or id of a teacher run, or { import: FILES, stages: by-number }'
+        : undefined,
+  })
+  .transform((teacher, context): string => {
+    if (typeof teacher === 'string') return teacher;
+    // Whoever submits has the files, and has put a run in their place.
+    context.addIssue({
+      code: 'custom',
+      message:
+        'files of a teacher are read where the text is submitted, by `pocketfleet submit`; other clients store them with ImportTeacher, and name its run here',
+    });
+    return z.NEVER;
+  })
+  .describe(
+    'Name of the teacher run of the same document, id of a run of the fleet, or files: { import: "DIR/*backbone.pth", stages: by-number }',
+  );
+
 /** How a student learns from a teacher. */
 export const distillationSchema = z
   .strictObject({
-    teacher: z
-      .string()
-      .min(1)
-      .max(200)
-      .describe('Name of the teacher run of the same document, or id of a run of the fleet'),
+    teacher: teacherSchema,
     schedule: scheduleSchema,
     weight: overEpochs(1e6, 'weight')
       .optional()

@@ -32,6 +32,29 @@ export const checkpoints = z
   .optional()
   .describe('which checkpoints stay stored; without it those that others still need, and the last');
 
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 of 64 hex digits');
+
+/** Where the stages of a teacher come from that is never trained. */
+const imported = z
+  .strictObject({
+    from: z.string().min(1).max(4096).describe('the files, as the text that imported them has them'),
+    digest: sha256.describe('SHA-256 of network and stages: equal files are one teacher'),
+    stages: z
+      .array(
+        z.strictObject({
+          file: z.string().min(1).max(255).describe('its name'),
+          digest: sha256.describe('SHA-256 of its weights and running statistics, as they are stored'),
+        }),
+      )
+      .min(1)
+      .max(10_000)
+      .describe('by stage'),
+  })
+  .optional()
+  .describe(
+    'Of a teacher whose stages come from files; filled in by their import. It is never trained: its data and training only count the stages, one a step',
+  );
+
 /** A complete training job. `distillation.teacher` is a run id here. */
 export const runSchema = z
   .strictObject({
@@ -51,6 +74,7 @@ export const runSchema = z
     reuse,
     require: requirement,
     budget: runBudget,
+    imported,
   })
   .superRefine(
     (run, context) => {

@@ -2,12 +2,17 @@
 // a replay proves what is not stored any more, and what is removed leaves nothing in the store.
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { jetstream } from '@nats-io/jetstream';
+import { openFleet } from '../../coordinator/cli/client.ts';
+import { submitFile } from '../../coordinator/cli/commands/submitting.ts';
 import { artefactOfKey } from '../../core/checkpoint/artefact-names.ts';
 import { createArtefactStore } from '../../core/checkpoint/store.ts';
-import { unary } from '../../core/net/grpc-client.ts';
+import { streamed, unary } from '../../core/net/grpc-client.ts';
 import { headersOfLast } from '../../core/net/jetstream.ts';
 import { connectNats } from '../../core/net/nats.ts';
 import { startFleet } from '../support/fleet.ts';
@@ -117,17 +122,78 @@ test('a student that meets a changed bit waits until a worker has computed that 
   );
 });
 
+test('a student of files gets the bits of a student of the run that they come from, and equal files are stored once', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-teacher-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  for (const stage of [3, 4]) {
+    const chunks = fleet.client.export({ runId: 'run-1', stage, format: 'safetensors' });
+    const parts: Buffer[] = [];
+    for await (const { data } of streamed(chunks)) parts.push(data);
+    writeFileSync(join(folder, `${stage * 100}backbone.safetensors`), Buffer.concat(parts));
+  }
+  const text = (name: string, distillation: string) =>
+    `kind: student\nname: ${name}\ndistillation: ${distillation}${common.replace('epochs: 4', 'epochs: 2')}`;
+  const files = '{ import: "*backbone.safetensors", stages: by-number }';
+  const submitted = async (name: string, text: string, dryRun = false) => {
+    const file = join(folder, `${name}.yaml`);
+    writeFileSync(file, text);
+    const client = openFleet({ coordinator: fleet.endpoint, token: fleet.token });
+    try {
+      return (await submitFile(client, { file, overrides: {}, dryRun, fresh: true })).runIds;
+    } finally {
+      client.close();
+    }
+  };
+  const ofFiles = text('of-files', `{ teacher: ${files}, schedule: [1, 2] }`);
+  // Stages 1 and 2 are not there, though their numbers would be 100 and 200.
+  await assert.rejects(
+    submitted('gap', ofFiles),
+    /gap\.yaml:\d+:\d+: distillation\.teacher: .*100backbone\.safetensors, 200backbone\.safetensors are missing in the series/,
+  );
+  for (const stage of [3, 4])
+    renameSync(
+      join(folder, `${stage * 100}backbone.safetensors`),
+      join(folder, `${(stage - 2) * 100}backbone.safetensors`),
+    );
+  await assert.rejects(
+    submitted('dry', ofFiles, true),
+    /the 2 files of \*backbone\.safetensors fit together and are not stored yet/,
+  );
+  const [student] = await submitted('files', ofFiles);
+  const [again] = await submitted('again', text('again', `{ teacher: ${files}, schedule: single-step }`));
+  const [same] = await submitted('same', text('same', '{ teacher: run-1, schedule: [3, 4] }'));
+  const learned = await fleet.finished(student!);
+  assert.equal(learned.weightsDigest, (await fleet.finished(same!)).weightsDigest);
+  assert.notEqual(learned.weightsDigest, (await fleet.finished(again!)).weightsDigest);
+  const teacher = await fleet.finished(learned.teacherRunId);
+  assert.deepEqual(
+    [teacher.kind, teacher.checkpoints, teacher.workerIds, teacher.generation],
+    ['teacher', 2, [], 0],
+  );
+  assert.equal((await fleet.run(again!)).teacherRunId, teacher.id, 'equal files are one teacher');
+  const ledger = { runId: teacher.id, pageSize: 1, pageToken: '' };
+  await assert.rejects(
+    unary(fleet.client, fleet.client.getLedger, ledger),
+    /run-4 comes from files \(\*backbone\.safetensors\) and was not trained here: there is nothing to prove/,
+  );
+  await assert.rejects(
+    fleet.submit(text('raw', `{ teacher: ${files} }`)),
+    /distillation\.teacher: files of a teacher are read where the text is submitted/,
+  );
+});
+
 test('what is removed leaves the lists and the store', async () => {
   const refused = await pocketfleet('rm', 'run-1', '--yes');
   assert.equal(refused.code, 1);
-  assert.match(refused.output, /run-2, run-3 learned from run-1; remove them first/);
+  assert.match(refused.output, /run-2, run-3, run-7 learned from run-1; remove them first/);
   const pruned = await pocketfleet('prune', '--yes', '--json');
   assert.equal(pruned.code, 0, pruned.output);
-  assert.match(pruned.output, /"id": "run-3".*"id": "run-2".*"id": "run-1"/s);
+  assert.match(pruned.output, /"id": "run-5".*"id": "run-4".*"id": "run-3".*"id": "run-2".*"id": "run-1"/s);
   await until(
     'nothing is stored',
     async () => {
-      for (const id of ['run-1', 'run-2', 'run-3']) if ((await stagesOf(id)).length > 0) return false;
+      for (const id of ['run-1', 'run-2', 'run-3', 'run-4', 'run-5'])
+        if ((await stagesOf(id)).length > 0) return false;
       for await (const { bytes } of headersOfLast(connection, names.artefactStream, names.chunkSubjects))
         if (bytes > 0) return false;
       return true;

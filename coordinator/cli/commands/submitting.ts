@@ -13,6 +13,7 @@ import { TEXT_BYTES_MAX } from '../../../core/text/yaml-text.ts';
 import type { SubmitRequest, SubmitResponse } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
 import { progressLine } from '../screen/progress-line.ts';
+import { storeStages, teacherRuns, teacherSeriesIn } from './teacher-files.ts';
 
 /** For commander: one more `path=value`. */
 export function collectOverrides(
@@ -41,9 +42,14 @@ export async function submitFile(
     readonly signal?: AbortSignal | undefined;
   },
 ): Promise<SubmitResponse> {
+  const yaml = await read(options.file);
+  const baseDir = options.file === '-' ? process.cwd() : dirname(resolve(options.file));
+  const name = nameOf(options.file);
+  const teachers = await teacherRuns(client, await teacherSeriesIn(yaml, { name, baseDir }), options.dryRun);
   const request = {
-    yaml: await read(options.file),
-    baseDir: options.file === '-' ? process.cwd() : dirname(resolve(options.file)),
+    yaml,
+    baseDir,
+    ...(teachers.missing.size > 0 ? { imports: { runIds: teachers.imports } } : {}),
     dryRun: options.dryRun,
     overrides: { ...options.overrides },
     ...(options.fresh ? { fresh: true } : {}),
@@ -51,17 +57,33 @@ export async function submitFile(
     requestId: randomId(),
   };
   assertSendable(request);
+  if (!options.dryRun && teachers.missing.size > 0) {
+    // Gigabytes are sent once it is known that the text is taken.
+    await asked(client, { ...request, dryRun: true }, options);
+    await storeStages(client, teachers.missing, options.signal);
+  }
+  return asked(client, request, options);
+}
+
+const nameOf = (file: string): string => (file === '-' ? 'stdin' : file);
+
+/** One Submit call, with its progress, and its refusal with the places in the file. */
+async function asked(
+  client: FleetClient,
+  request: SubmitRequest,
+  { file, signal }: { readonly file: string; readonly signal?: AbortSignal | undefined },
+): Promise<SubmitResponse> {
   const answered = new AbortController();
   try {
     // No deadline: a worker looks into every data set before the answer comes, as soon as one is attached, and
     // gives up one that stands still.
-    const answer = client.ask((service) => service.submit, request, Number.POSITIVE_INFINITY, options.signal);
+    const answer = client.ask((service) => service.submit, request, Number.POSITIVE_INFINITY, signal);
     void showInspection(client, request, answered.signal);
     return await answer;
   } catch (caught) {
     const error = toFleetError(caught);
     const source = {
-      name: options.file === '-' ? 'stdin' : options.file,
+      name: nameOf(file),
       text: request.yaml,
       overrides: '--set',
     };

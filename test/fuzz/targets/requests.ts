@@ -6,9 +6,11 @@ import { EventEmitter } from 'node:events';
 import { Metadata } from '@grpc/grpc-js';
 import { createFleetService, type ServiceParts } from '../../../coordinator/api/service.ts';
 import { assertBounded, readSubmission } from '../../../coordinator/api/submission.ts';
+import { createTeacherImports } from '../../../coordinator/api/teacher-files.ts';
 import { createDesk } from '../../../coordinator/decisions/desk.ts';
 import type { Driver } from '../../../coordinator/journal/driver.ts';
 import { createProgressBoard } from '../../../coordinator/workers/progress-board.ts';
+import type { ArtefactStore } from '../../../core/checkpoint/store.ts';
 import { FleetError } from '../../../core/errors.ts';
 import { fromServiceError } from '../../../core/net/grpc-status.ts';
 import { decodeOrLost } from '../../../core/protobuf.ts';
@@ -16,6 +18,7 @@ import type { RandomStream } from '../../../core/rng.ts';
 import { FleetServiceService } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { plan, sweep, teacher } from '../../sim/specs.ts';
 import { createWorld, FACTS, type World } from '../../sim/world.ts';
+import { NAMES } from '../../support/names.ts';
 import { connections } from '../../support/state.ts';
 import { storiesOf } from '../../support/told.ts';
 import { draw } from '../mutators.ts';
@@ -39,6 +42,12 @@ const run = { runId: 'run-1' };
 /** A request of each method that is taken. */
 const REQUESTS: { readonly [M in Method]: Readonly<Record<string, unknown>> } = {
   submit: { yaml, baseDir: '/data', overrides: { 'training.epochs': '2' }, requestId: 'once' },
+  importTeacher: {
+    from: '*backbone.pth',
+    networkJson: '{"kind":"mobilefacenet"}',
+    stages: [{ file: '1backbone.pth', digest: '0'.repeat(64) }],
+  },
+  importStage: { ...run, stage: 1, offset: 0, data: Buffer.alloc(8) },
   inspect: { yaml, baseDir: '/data', overrides: {} },
   find: { idOrName: 'demo', kinds: ['plan', 'run'] },
   getPlan: { id: 'plan-1' },
@@ -121,6 +130,10 @@ function partsOf(world: World): ServiceParts {
     verifier: { verify: async () => undefined },
     replayer: { replay: nothing },
     artefacts: { list: async () => ({ runs: [], totalBytes: 0 }), bytesOf: async () => 0 },
+    teacherImports: createTeacherImports({
+      driver: Object.create(driver, { submit: { value: submit } }) as Driver,
+      ...{ store: {} as ArtefactStore, names: NAMES, clock: host.clock },
+    }),
     reading: () => () => undefined,
     submissions: {
       async read(submission: Parameters<typeof readSubmission>[0]) {

@@ -41,12 +41,66 @@ export interface SubmitRequest {
     | string
     | undefined;
   /** Every document is computed anew, as if its text had `reuse: none`. */
-  fresh?: boolean | undefined;
+  fresh?:
+    | boolean
+    | undefined;
+  /** What stands for each `distillation.teacher: { import: ... }` of the text. */
+  imports?: ImportedTeachers | undefined;
 }
 
 export interface SubmitRequest_OverridesEntry {
   key: string;
   value: string;
+}
+
+export interface ImportedTeachers {
+  /** Canonical JSON of such a mapping -> id of the run that ImportTeacher has made. */
+  runIds: { [key: string]: string };
+}
+
+export interface ImportedTeachers_RunIdsEntry {
+  key: string;
+  value: string;
+}
+
+export interface ImportTeacherRequest {
+  /** The files, for people. */
+  from: string;
+  /** Canonical JSON of the network. */
+  networkJson: string;
+  /** By stage, the first is stage 1. */
+  stages: ImportedStage[];
+  /** Nothing is made: run_id is empty where there is no such teacher yet. */
+  dryRun: boolean;
+}
+
+export interface ImportedStage {
+  /** Name of the file. */
+  file: string;
+  /**
+   * SHA-256, hex, of the weights of the backbone followed by the running statistics: float32, little-endian, in the order of the
+   * network's layout.
+   */
+  digest: string;
+}
+
+export interface ImportTeacherResponse {
+  runId: string;
+  /** Stages that are not stored yet. */
+  missing: number[];
+}
+
+export interface ImportStageRequest {
+  runId: string;
+  stage: number;
+  /** Of the piece in the bytes that ImportedStage.digest is of. */
+  offset: number;
+  data: Buffer;
+}
+
+export interface ImportStageResponse {
+  /** The stage is on disk. */
+  stored: boolean;
 }
 
 export interface SubmitResponse {
@@ -1030,7 +1084,15 @@ export interface Goodput {
 }
 
 function createBaseSubmitRequest(): SubmitRequest {
-  return { yaml: "", baseDir: "", dryRun: false, overrides: {}, requestId: undefined, fresh: undefined };
+  return {
+    yaml: "",
+    baseDir: "",
+    dryRun: false,
+    overrides: {},
+    requestId: undefined,
+    fresh: undefined,
+    imports: undefined,
+  };
 }
 
 export const SubmitRequest: MessageFns<SubmitRequest> = {
@@ -1052,6 +1114,9 @@ export const SubmitRequest: MessageFns<SubmitRequest> = {
     }
     if (message.fresh !== undefined) {
       writer.uint32(160).bool(message.fresh);
+    }
+    if (message.imports !== undefined) {
+      ImportedTeachers.encode(message.imports, writer.uint32(170).fork()).join();
     }
     return writer;
   },
@@ -1120,6 +1185,14 @@ export const SubmitRequest: MessageFns<SubmitRequest> = {
             message.fresh = reader.bool();
             continue;
           }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.imports = ImportedTeachers.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1165,6 +1238,7 @@ export const SubmitRequest: MessageFns<SubmitRequest> = {
         ? globalThis.String(object.request_id)
         : undefined,
       fresh: isSet(object.fresh) ? globalThis.Boolean(object.fresh) : undefined,
+      imports: isSet(object.imports) ? ImportedTeachers.fromJSON(object.imports) : undefined,
     };
   },
 
@@ -1194,6 +1268,9 @@ export const SubmitRequest: MessageFns<SubmitRequest> = {
     if (message.fresh !== undefined) {
       obj.fresh = message.fresh;
     }
+    if (message.imports !== undefined) {
+      obj.imports = ImportedTeachers.toJSON(message.imports);
+    }
     return obj;
   },
 
@@ -1216,6 +1293,9 @@ export const SubmitRequest: MessageFns<SubmitRequest> = {
     );
     message.requestId = object.requestId ?? undefined;
     message.fresh = object.fresh ?? undefined;
+    message.imports = (object.imports !== undefined && object.imports !== null)
+      ? ImportedTeachers.fromPartial(object.imports)
+      : undefined;
     return message;
   },
 };
@@ -1301,6 +1381,704 @@ export const SubmitRequest_OverridesEntry: MessageFns<SubmitRequest_OverridesEnt
     const message = createBaseSubmitRequest_OverridesEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseImportedTeachers(): ImportedTeachers {
+  return { runIds: {} };
+}
+
+export const ImportedTeachers: MessageFns<ImportedTeachers> = {
+  encode(message: ImportedTeachers, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    globalThis.Object.entries(message.runIds).forEach(([key, value]: [string, string]) => {
+      ImportedTeachers_RunIdsEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportedTeachers {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportedTeachers();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            const entry1 = ImportedTeachers_RunIdsEntry.decode(reader, reader.uint32());
+            if (entry1.value !== undefined) {
+              message.runIds[entry1.key] = entry1.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImportedTeachers {
+    return {
+      runIds: isObject(object.runIds)
+        ? (globalThis.Object.entries(object.runIds) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : isObject(object.run_ids)
+        ? (globalThis.Object.entries(object.run_ids) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+    };
+  },
+
+  toJSON(message: ImportedTeachers): unknown {
+    const obj: any = {};
+    if (message.runIds) {
+      const entries = globalThis.Object.entries(message.runIds) as [string, string][];
+      if (entries.length > 0) {
+        obj.runIds = {};
+        entries.forEach(([k, v]) => {
+          obj.runIds[k] = v;
+        });
+      }
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImportedTeachers>): ImportedTeachers {
+    return ImportedTeachers.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportedTeachers>): ImportedTeachers {
+    const message = createBaseImportedTeachers();
+    message.runIds = (globalThis.Object.entries(object.runIds ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseImportedTeachers_RunIdsEntry(): ImportedTeachers_RunIdsEntry {
+  return { key: "", value: "" };
+}
+
+export const ImportedTeachers_RunIdsEntry: MessageFns<ImportedTeachers_RunIdsEntry> = {
+  encode(message: ImportedTeachers_RunIdsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportedTeachers_RunIdsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportedTeachers_RunIdsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImportedTeachers_RunIdsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: ImportedTeachers_RunIdsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImportedTeachers_RunIdsEntry>): ImportedTeachers_RunIdsEntry {
+    return ImportedTeachers_RunIdsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportedTeachers_RunIdsEntry>): ImportedTeachers_RunIdsEntry {
+    const message = createBaseImportedTeachers_RunIdsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseImportTeacherRequest(): ImportTeacherRequest {
+  return { from: "", networkJson: "", stages: [], dryRun: false };
+}
+
+export const ImportTeacherRequest: MessageFns<ImportTeacherRequest> = {
+  encode(message: ImportTeacherRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.from !== "") {
+      writer.uint32(10).string(message.from);
+    }
+    if (message.networkJson !== "") {
+      writer.uint32(18).string(message.networkJson);
+    }
+    for (const v of message.stages) {
+      ImportedStage.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(32).bool(message.dryRun);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportTeacherRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportTeacherRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.from = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.networkJson = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.stages.push(ImportedStage.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImportTeacherRequest {
+    return {
+      from: isSet(object.from) ? globalThis.String(object.from) : "",
+      networkJson: isSet(object.networkJson)
+        ? globalThis.String(object.networkJson)
+        : isSet(object.network_json)
+        ? globalThis.String(object.network_json)
+        : "",
+      stages: globalThis.Array.isArray(object?.stages) ? object.stages.map((e: any) => ImportedStage.fromJSON(e)) : [],
+      dryRun: isSet(object.dryRun)
+        ? globalThis.Boolean(object.dryRun)
+        : isSet(object.dry_run)
+        ? globalThis.Boolean(object.dry_run)
+        : false,
+    };
+  },
+
+  toJSON(message: ImportTeacherRequest): unknown {
+    const obj: any = {};
+    if (message.from !== "") {
+      obj.from = message.from;
+    }
+    if (message.networkJson !== "") {
+      obj.networkJson = message.networkJson;
+    }
+    if (message.stages?.length) {
+      obj.stages = message.stages.map((e) => ImportedStage.toJSON(e));
+    }
+    if (message.dryRun !== false) {
+      obj.dryRun = message.dryRun;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImportTeacherRequest>): ImportTeacherRequest {
+    return ImportTeacherRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportTeacherRequest>): ImportTeacherRequest {
+    const message = createBaseImportTeacherRequest();
+    message.from = object.from ?? "";
+    message.networkJson = object.networkJson ?? "";
+    message.stages = object.stages?.map((e) => ImportedStage.fromPartial(e)) || [];
+    message.dryRun = object.dryRun ?? false;
+    return message;
+  },
+};
+
+function createBaseImportedStage(): ImportedStage {
+  return { file: "", digest: "" };
+}
+
+export const ImportedStage: MessageFns<ImportedStage> = {
+  encode(message: ImportedStage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.file !== "") {
+      writer.uint32(10).string(message.file);
+    }
+    if (message.digest !== "") {
+      writer.uint32(18).string(message.digest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportedStage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportedStage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.file = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImportedStage {
+    return {
+      file: isSet(object.file) ? globalThis.String(object.file) : "",
+      digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
+    };
+  },
+
+  toJSON(message: ImportedStage): unknown {
+    const obj: any = {};
+    if (message.file !== "") {
+      obj.file = message.file;
+    }
+    if (message.digest !== "") {
+      obj.digest = message.digest;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImportedStage>): ImportedStage {
+    return ImportedStage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportedStage>): ImportedStage {
+    const message = createBaseImportedStage();
+    message.file = object.file ?? "";
+    message.digest = object.digest ?? "";
+    return message;
+  },
+};
+
+function createBaseImportTeacherResponse(): ImportTeacherResponse {
+  return { runId: "", missing: [] };
+}
+
+export const ImportTeacherResponse: MessageFns<ImportTeacherResponse> = {
+  encode(message: ImportTeacherResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== "") {
+      writer.uint32(10).string(message.runId);
+    }
+    if (message.missing.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.missing) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportTeacherResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportTeacherResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.missing.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.missing.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImportTeacherResponse {
+    return {
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+      missing: globalThis.Array.isArray(object?.missing) ? object.missing.map((e: any) => globalThis.Number(e)) : [],
+    };
+  },
+
+  toJSON(message: ImportTeacherResponse): unknown {
+    const obj: any = {};
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    if (message.missing?.length) {
+      obj.missing = message.missing.map((e) => Math.round(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImportTeacherResponse>): ImportTeacherResponse {
+    return ImportTeacherResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportTeacherResponse>): ImportTeacherResponse {
+    const message = createBaseImportTeacherResponse();
+    message.runId = object.runId ?? "";
+    message.missing = object.missing?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseImportStageRequest(): ImportStageRequest {
+  return { runId: "", stage: 0, offset: 0, data: Buffer.alloc(0) };
+}
+
+export const ImportStageRequest: MessageFns<ImportStageRequest> = {
+  encode(message: ImportStageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== "") {
+      writer.uint32(10).string(message.runId);
+    }
+    if (message.stage !== 0) {
+      writer.uint32(16).uint32(message.stage);
+    }
+    if (message.offset !== 0) {
+      writer.uint32(25).double(message.offset);
+    }
+    if (message.data.length !== 0) {
+      writer.uint32(34).bytes(message.data);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportStageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportStageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.stage = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.offset = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImportStageRequest {
+    return {
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+      stage: isSet(object.stage) ? globalThis.Number(object.stage) : 0,
+      offset: isSet(object.offset) ? globalThis.Number(object.offset) : 0,
+      data: isSet(object.data) ? Buffer.from(bytesFromBase64(object.data)) : Buffer.alloc(0),
+    };
+  },
+
+  toJSON(message: ImportStageRequest): unknown {
+    const obj: any = {};
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    if (message.stage !== 0) {
+      obj.stage = Math.round(message.stage);
+    }
+    if (message.offset !== 0) {
+      obj.offset = floatToJson(message.offset);
+    }
+    if (message.data.length !== 0) {
+      obj.data = base64FromBytes(message.data);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImportStageRequest>): ImportStageRequest {
+    return ImportStageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportStageRequest>): ImportStageRequest {
+    const message = createBaseImportStageRequest();
+    message.runId = object.runId ?? "";
+    message.stage = object.stage ?? 0;
+    message.offset = object.offset ?? 0;
+    message.data = object.data ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseImportStageResponse(): ImportStageResponse {
+  return { stored: false };
+}
+
+export const ImportStageResponse: MessageFns<ImportStageResponse> = {
+  encode(message: ImportStageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.stored !== false) {
+      writer.uint32(8).bool(message.stored);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportStageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportStageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.stored = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImportStageResponse {
+    return { stored: isSet(object.stored) ? globalThis.Boolean(object.stored) : false };
+  },
+
+  toJSON(message: ImportStageResponse): unknown {
+    const obj: any = {};
+    if (message.stored !== false) {
+      obj.stored = message.stored;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImportStageResponse>): ImportStageResponse {
+    return ImportStageResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportStageResponse>): ImportStageResponse {
+    const message = createBaseImportStageResponse();
+    message.stored = object.stored ?? false;
     return message;
   },
 };
@@ -14874,6 +15652,35 @@ export const FleetServiceService = {
     responseSerialize: (value: SubmitResponse): Buffer => Buffer.from(SubmitResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SubmitResponse => SubmitResponse.decode(value),
   },
+  /**
+   * A teacher whose stages come from files, as a run that is never trained. Answers with its run and the stages that are not stored
+   * yet: each of them comes with ImportStage. A teacher of equal network and stages that is there already is the answer, and then
+   * nothing is stored again. INVALID_ARGUMENT names what is wrong with the network or the list.
+   */
+  importTeacher: {
+    path: "/pocketfleet.v1.FleetService/ImportTeacher" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ImportTeacherRequest): Buffer => Buffer.from(ImportTeacherRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ImportTeacherRequest => ImportTeacherRequest.decode(value),
+    responseSerialize: (value: ImportTeacherResponse): Buffer =>
+      Buffer.from(ImportTeacherResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ImportTeacherResponse => ImportTeacherResponse.decode(value),
+  },
+  /**
+   * A piece of a stage of such a teacher, in order from offset 0, at most 3 MiB; the piece that completes the stage stores it, and is
+   * answered once it is on disk. Repeating a piece changes nothing. ABORTED: begin again at offset 0. DATA_LOSS: the stage has another
+   * digest than ImportTeacher named. RESOURCE_EXHAUSTED: other stages are under way, or the store is full; try again.
+   */
+  importStage: {
+    path: "/pocketfleet.v1.FleetService/ImportStage" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ImportStageRequest): Buffer => Buffer.from(ImportStageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ImportStageRequest => ImportStageRequest.decode(value),
+    responseSerialize: (value: ImportStageResponse): Buffer => Buffer.from(ImportStageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ImportStageResponse => ImportStageResponse.decode(value),
+  },
   /** Inspects the data of a text as Submit does and streams the progress. Ends when Submit could answer at once, or fails as it would. */
   inspect: {
     path: "/pocketfleet.v1.FleetService/Inspect" as const,
@@ -15293,6 +16100,18 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
    * continues the inspection in progress.
    */
   submit: handleUnaryCall<SubmitRequest, SubmitResponse>;
+  /**
+   * A teacher whose stages come from files, as a run that is never trained. Answers with its run and the stages that are not stored
+   * yet: each of them comes with ImportStage. A teacher of equal network and stages that is there already is the answer, and then
+   * nothing is stored again. INVALID_ARGUMENT names what is wrong with the network or the list.
+   */
+  importTeacher: handleUnaryCall<ImportTeacherRequest, ImportTeacherResponse>;
+  /**
+   * A piece of a stage of such a teacher, in order from offset 0, at most 3 MiB; the piece that completes the stage stores it, and is
+   * answered once it is on disk. Repeating a piece changes nothing. ABORTED: begin again at offset 0. DATA_LOSS: the stage has another
+   * digest than ImportTeacher named. RESOURCE_EXHAUSTED: other stages are under way, or the store is full; try again.
+   */
+  importStage: handleUnaryCall<ImportStageRequest, ImportStageResponse>;
   /** Inspects the data of a text as Submit does and streams the progress. Ends when Submit could answer at once, or fails as it would. */
   inspect: handleServerStreamingCall<SubmitRequest, InspectionProgress>;
   /** Resolves an id or a name: the one thing with this id, or everything that has this name, newest first. */
@@ -15411,6 +16230,46 @@ export interface FleetServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SubmitResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * A teacher whose stages come from files, as a run that is never trained. Answers with its run and the stages that are not stored
+   * yet: each of them comes with ImportStage. A teacher of equal network and stages that is there already is the answer, and then
+   * nothing is stored again. INVALID_ARGUMENT names what is wrong with the network or the list.
+   */
+  importTeacher(
+    request: ImportTeacherRequest,
+    callback: (error: ServiceError | null, response: ImportTeacherResponse) => void,
+  ): ClientUnaryCall;
+  importTeacher(
+    request: ImportTeacherRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ImportTeacherResponse) => void,
+  ): ClientUnaryCall;
+  importTeacher(
+    request: ImportTeacherRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ImportTeacherResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * A piece of a stage of such a teacher, in order from offset 0, at most 3 MiB; the piece that completes the stage stores it, and is
+   * answered once it is on disk. Repeating a piece changes nothing. ABORTED: begin again at offset 0. DATA_LOSS: the stage has another
+   * digest than ImportTeacher named. RESOURCE_EXHAUSTED: other stages are under way, or the store is full; try again.
+   */
+  importStage(
+    request: ImportStageRequest,
+    callback: (error: ServiceError | null, response: ImportStageResponse) => void,
+  ): ClientUnaryCall;
+  importStage(
+    request: ImportStageRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ImportStageResponse) => void,
+  ): ClientUnaryCall;
+  importStage(
+    request: ImportStageRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ImportStageResponse) => void,
   ): ClientUnaryCall;
   /** Inspects the data of a text as Submit does and streams the progress. Ends when Submit could answer at once, or fails as it would. */
   inspect(request: SubmitRequest, options?: Partial<CallOptions>): ClientReadableStream<InspectionProgress>;

@@ -37,6 +37,16 @@ const INPUTS: { readonly [K in Input['kind']]: Extract<Input, { kind: K }> } = {
   drop: { kind: 'drop', runId: 'run-1', reason: '' },
   remove: { kind: 'remove', id: 'run-1', reason: '' },
   mended: { kind: 'mended', runId: 'run-1', stage: 1, ok: true, reason: '' },
+  import: { kind: 'import', spec: teacher() },
+  imported: {
+    kind: 'imported',
+    runId: 'run-1',
+    stage: 1,
+    bytes: 1,
+    digest: '',
+    weightsDigest: '',
+    stateDigest: '',
+  },
   scored: { kind: 'scored', sweepId: 'sweep-1', group: 1, workerId: 'w', scores: [] },
   collected: { kind: 'collected', manifests: 1, chunks: 1, bytes: 1 },
   exported: { kind: 'exported', runId: 'run-1', stage: 1, format: 'onnx' },
@@ -51,7 +61,20 @@ const INPUTS: { readonly [K in Input['kind']]: Extract<Input, { kind: K }> } = {
   tick: { kind: 'tick' },
 };
 const CALLS = [
-  ...['cancel', 'drain', 'drop', 'exported', 'keep', 'pause', 'prioritise', 'remove', 'resume', 'submit'],
+  ...[
+    'cancel',
+    'drain',
+    'drop',
+    'exported',
+    'import',
+    'imported',
+    'keep',
+    'pause',
+    'prioritise',
+    'remove',
+    'resume',
+    'submit',
+  ],
 ];
 const FREE: Standing = {
   ...{ halted: undefined, refusal: undefined, isTroubled: false, queued: 0, tickWaits: false },
@@ -84,7 +107,11 @@ test('everything is refused while nothing is decided here, a full store refuses 
     assert.deepEqual(outcome({ halted: error(code) }), { refused: butTick, dropped: ['tick'] });
   assert.deepEqual(outcome({ queued: 100_000 }).refused, all);
   const full = { refusal: error('resourceExhausted') };
-  assert.deepEqual(outcome(full).refused, ['submit'], 'what is there can be cancelled from the reserve');
+  assert.deepEqual(
+    outcome(full).refused,
+    ['import', 'submit'],
+    'what is there can be cancelled from the reserve',
+  );
   assert.deepEqual(outcome({ ...full, isTroubled: true }).refused, CALLS, 'the reserve is used up too');
 });
 

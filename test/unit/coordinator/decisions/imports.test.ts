@@ -1,0 +1,73 @@
+// Teachers whose stages come from files, in the core: who waits for them, and that equal files are one teacher.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { sentenceOf } from '../../../../coordinator/journal/why.ts';
+import { runOf } from '../../../../coordinator/model/state.ts';
+import type { RunSpec } from '../../../../core/spec/run.ts';
+import { student, teacher } from '../../../sim/specs.ts';
+import { FACTS } from '../../../sim/world.ts';
+import { folded, plainOf } from '../../../support/state.ts';
+import { core } from './core.ts';
+
+/** A teacher of two stages whose digest begins with this digit. */
+function files(digit: string): RunSpec {
+  const digest = digit.repeat(64);
+  const stages = ['11372backbone.pth', '22744backbone.pth'].map((file) => ({ file, digest }));
+  const training = { epochs: 2, batch: 2, shards: 1 };
+  const workers = { min: 1, max: 1 };
+  return teacher({
+    name: `files-${digit}`,
+    training,
+    workers,
+    imported: { from: '*backbone.pth', digest, stages },
+  });
+}
+
+function imported(fleet: ReturnType<typeof core>, spec: RunSpec): string {
+  const { answer } = fleet.give({ kind: 'import', spec });
+  assert.ok(answer?.kind === 'submitted');
+  return answer.runIds[0]!;
+}
+
+const stage = (fleet: ReturnType<typeof core>, runId: string, stage: number) =>
+  fleet.give({
+    ...{ kind: 'imported', runId, stage, bytes: 8 },
+    ...{ digest: `d${stage}`, weightsDigest: 'w', stateDigest: 's' },
+  });
+
+test('a teacher from files gets no worker, its student follows its stages, and it is done with the last', () => {
+  const fleet = core(2);
+  const id = imported(fleet, files('a'));
+  assert.deepEqual([runOf(fleet.state, id).state, fleet.running()], ['paused', []]);
+  assert.match(runOf(fleet.state, id).reason, /^its files are being stored; .* stores the rest$/);
+  fleet.submit({ kind: 'run', spec: student(id, { workers: { min: 1, max: 1 } }), facts: FACTS });
+  stage(fleet, id, 1);
+  stage(fleet, id, 1);
+  fleet.give({ kind: 'tick' });
+  assert.deepEqual(fleet.running(), ['run-2'], 'it begins with the first stage');
+  assert.throws(() => fleet.resume(id), /gets its stages from files and is never trained; submit the text/);
+  stage(fleet, id, 2);
+  const run = runOf(fleet.state, id);
+  assert.deepEqual([run.state, run.checkpoints.map((one) => one.stage), run.gang], ['done', [1, 2], []]);
+  const told = fleet.events.map((event) => sentenceOf(event, fleet.state));
+  assert.ok(told.includes('run-1 (teacher files-a) was created: imported from *backbone.pth'));
+  assert.ok(told.includes('run-1 stored checkpoint 2 (step 2, 8 bytes)'));
+  assert.deepEqual(plainOf(folded(fleet.events)), plainOf(fleet.state));
+});
+
+test('equal files are one teacher, while what is stored of it is whole', () => {
+  const fleet = core(0);
+  const id = imported(fleet, files('a'));
+  stage(fleet, id, 1);
+  assert.equal(imported(fleet, files('a')), id, 'an import that was cut off goes on');
+  stage(fleet, id, 2);
+  const events = fleet.events.length;
+  assert.equal(imported(fleet, files('a')), id);
+  assert.equal(fleet.events.length, events, 'nothing is decided again');
+  assert.equal(imported(fleet, files('b')), 'run-2');
+  fleet.give({ kind: 'cancel', id: 'run-2', reason: '' });
+  assert.equal(imported(fleet, files('b')), 'run-3');
+  fleet.give({ kind: 'drop', runId: id, stage: 1, reason: '' });
+  assert.equal(imported(fleet, files('a')), 'run-4', 'a stage of the first is gone');
+});
