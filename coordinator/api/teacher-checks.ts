@@ -5,8 +5,9 @@ import type { DataSpec } from '../../core/spec/data.ts';
 import { distillationProblems } from '../../core/spec/distillation.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { usableTeacher } from '../decisions/decide.ts';
+import { endedShort } from '../decisions/retaining.ts';
 import { specOf } from '../model/spec-of.ts';
-import type { DataFacts, State } from '../model/state.ts';
+import type { DataFacts, RunState, State } from '../model/state.ts';
 import { type Located, refusal, refusedField } from './submission.ts';
 
 interface Context {
@@ -21,6 +22,8 @@ interface Teacher {
   readonly facts: DataFacts | undefined;
   /** Undefined for a run of the fleet. */
   readonly document: Located | undefined;
+  /** Undefined for one of the same text. */
+  readonly run: RunState | undefined;
 }
 
 /**
@@ -31,7 +34,7 @@ export function checkTeacher(document: Located, context: Context): void {
   const { spec } = document;
   if (spec.kind === 'plan' || spec.kind === 'sweep' || spec.distillation === undefined) return;
   const { teacher: named } = spec.distillation;
-  const { spec: teacher } = teacherOf(document, spec, context)!;
+  const { spec: teacher, run } = teacherOf(document, spec, context)!;
   if (teacher.network.embedding !== spec.network.embedding)
     throw refusal(
       document,
@@ -42,6 +45,8 @@ export function checkTeacher(document: Located, context: Context): void {
   const teacherStages = teacher.training.epochs;
   for (const { path, message } of distillationProblems(spec.distillation, { epochs, teacherStages }))
     throw refusal(document, ['distillation', ...path].join('.'), message);
+  const short = run && endedShort(run, { schedule: spec.distillation.schedule, epochs, newest: 0 });
+  if (short !== undefined) throw refusal(document, 'distillation.teacher', short);
 }
 
 /**
@@ -89,10 +94,10 @@ function teacherOf(document: Located, spec: RunSpec, { all, state }: Context): T
     (other): other is Located & { spec: RunSpec } =>
       other.spec.kind === 'teacher' && other.spec.name === named,
   );
-  if (local !== undefined) return { spec: local.spec, facts: undefined, document: local };
+  if (local !== undefined) return { spec: local.spec, facts: undefined, document: local, run: undefined };
   try {
     const run = usableTeacher(state(), named);
-    return { spec: specOf(state(), run), facts: run.facts, document: undefined };
+    return { spec: specOf(state(), run), facts: run.facts, document: undefined, run };
   } catch (caught) {
     throw refusedField(document, '', caught);
   }

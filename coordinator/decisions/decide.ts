@@ -14,7 +14,6 @@ import type { Observed } from '../model/observed.ts';
 import { lookup } from '../model/persistent-map.ts';
 import { originOf } from '../model/results.ts';
 import {
-  endingOf,
   hasEnded,
   hasGang,
   planWith,
@@ -333,7 +332,6 @@ export function usableTeacher(state: State, named: string): RunState {
   const teacher = wholeRunWith(state, id);
   if (teacher?.job.kind !== 'teacher')
     throw refuse(`${id} is a ${teacher?.job.kind ?? 'candidate'}, not a teacher`);
-  if (teacher.state === 'failed' || teacher.state === 'cancelled') throw refuse(endingOf(teacher));
   return teacher;
 }
 

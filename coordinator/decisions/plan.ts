@@ -57,7 +57,7 @@ export function nextOfPlan(state: State, plan: PlanState): PlanStep {
 
 /**
  * Why a plan fails: its search or one of its runs has failed or was cancelled, so that the plan cannot be
- * fulfilled.
+ * fulfilled. A teacher that has stored its last stage before is of use to its students all the same.
  */
 function failureOf(state: State, plan: PlanState): string | undefined {
   if (plan.sweepId !== undefined) {
@@ -65,11 +65,18 @@ function failureOf(state: State, plan: PlanState): string | undefined {
     if (sweep.state === 'failed' || sweep.state === 'cancelled') return `its search ${endingOf(sweep)}`;
   }
   for (const run of runsOf(state, plan)) {
+    if (isSpent(run)) continue;
     if (run.state === 'failed' || run.state === 'cancelled')
       return `its ${run.job.kind} ${run.name}, ${endingOf(run)}`;
   }
   return undefined;
 }
+
+/** A teacher that failed or was cancelled once its last stage was stored. */
+const isSpent = (run: RunState): boolean =>
+  run.job.kind === 'teacher' &&
+  (run.state === 'failed' || run.state === 'cancelled') &&
+  run.checkpoints.at(-1)?.stage === run.job.training.epochs;
 
 /** The plan's own runs, the teacher first: those of its search are its trials'. */
 export function runsOf(state: State, plan: PlanState): RunState[] {
@@ -80,16 +87,22 @@ export function runsOf(state: State, plan: PlanState): RunState[] {
 
 /** The end of a plan all of whose runs are started: the best student is exported. */
 function ending(state: State, plan: PlanState): PlanStep {
-  const runs = runsOf(state, plan);
+  const all = runsOf(state, plan);
+  const spent = all.find(isSpent);
+  // A teacher alone has nobody who goes on with its stages.
+  if (spent !== undefined && all.length === 1)
+    return { kind: 'fail', reason: `its ${spent.job.kind} ${spent.name}, ${endingOf(spent)}` };
+  const runs = all.filter((run) => run !== spent);
   if (runs.some((run) => run.state !== 'done')) return { kind: 'wait' };
-  if (plan.spec.export === undefined) return { kind: 'done', reason: `${runs.length} runs done` };
+  const without = spent === undefined ? '' : `; its teacher, ${endingOf(spent)}, had stored its last stage`;
+  if (plan.spec.export === undefined) return { kind: 'done', reason: `${runs.length} runs done${without}` };
   const students = plan.studentRunIds.map((id) => runOf(state, id));
   const ranked = students.map((run, i) => ({ run, rank: rankedRun({ ...run, ...run.costs }, i) }));
   const winner = ranked.sort((a, b) => bestFirst(a.rank, b.rank))[0]!.run;
   return {
     kind: 'done',
     winnerRunId: winner.id,
-    reason: `${runs.length} runs done; ${winner.name} is the most accurate of ${students.length} students (${(winner.evaluation?.accuracy ?? -1).toFixed(4)})`,
+    reason: `${runs.length} runs done; ${winner.name} is the most accurate of ${students.length} students (${(winner.evaluation?.accuracy ?? -1).toFixed(4)})${without}`,
   };
 }
 

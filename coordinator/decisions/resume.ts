@@ -12,7 +12,6 @@ import { stateClaim } from '../../core/text/state-text.ts';
 import { workWithId } from '../model/find.ts';
 import {
   type EndedRun,
-  endingOf,
   hasEnded,
   isWhole,
   type PlanState,
@@ -34,6 +33,7 @@ import { type Draft, emit } from './draft.ts';
 import type { Answer } from './inputs.ts';
 import { resumePaused } from './pauses.ts';
 import { runsOf } from './plan.ts';
+import { endedShort, studentOf } from './retaining.ts';
 
 /**
  * Resumes a plan, sweep, trial or run with what belongs to it. Throws when it cannot go on, and then nothing
@@ -155,10 +155,9 @@ function resumeRun(go: Going, run: RunState): void {
   assertEndedBadly(run);
   assertNotNumeric(run);
   const teacher = run.teacherRunId === undefined ? undefined : runOf(go.draft.state, run.teacherRunId);
-  if (teacher !== undefined && hasEnded(teacher) && teacher.state !== 'done')
-    throw refuse(
-      `the teacher of ${run.id}, ${endingOf(teacher)}; resume ${teacher.id}, and its students go on with it`,
-    );
+  const short = teacher && endedShort(teacher, studentOf(run));
+  if (teacher !== undefined && short !== undefined)
+    throw refuse(`the teacher of ${run.id}, ${short}; resume ${teacher.id}, and its students go on with it`);
   emitResumed(go, run.id, { runId: run.id });
   for (const id of run.studentRunIds) {
     const student = wholeRunWith(go.draft.state, id);

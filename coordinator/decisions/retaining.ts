@@ -6,6 +6,7 @@ import { leaseOf } from '../model/halted.ts';
 import { identityOf } from '../model/identity.ts';
 import { openTwins, originOf } from '../model/results.ts';
 import {
+  endingOf,
   hasEnded,
   planWith,
   type RunState,
@@ -121,20 +122,37 @@ function hasWaitingStudents(state: State, run: RunState): boolean {
   );
 }
 
+/** What a student that has stored its stage `newest` and no later one will learn from. */
+interface Learning {
+  readonly schedule: TeacherSchedule;
+  readonly epochs: number;
+  readonly newest: number;
+}
+
+/**
+ * That a teacher failed or was cancelled before a stage that a student needs, as a sentence; undefined where it is
+ * open or done, or has stored all that the student needs.
+ */
+export function endedShort(teacher: RunState, { schedule, epochs, newest }: Learning): string | undefined {
+  if (teacher.state !== 'failed' && teacher.state !== 'cancelled') return undefined;
+  const teacherStages = teacher.job.training.epochs;
+  const stored = new Set(teacher.checkpoints.map(({ stage }) => stage));
+  const needed = teacherStagesFrom({ schedule, epochs, teacherStages }, newest);
+  const short = needed.find((stage) => !stored.has(stage));
+  return short === undefined
+    ? undefined
+    : `${endingOf(teacher)}; it ended short of stage ${short}, which is needed`;
+}
+
 /**
  * Why a student cannot learn from this teacher any more, as a sentence; undefined while every stage that it
- * needs is there or still to come. `newest`: the newest stage that the student has stored.
+ * needs is there or still to come.
  */
-export function missingStage(
-  teacher: RunState,
-  student: {
-    readonly schedule: TeacherSchedule;
-    readonly epochs: number;
-    readonly newest: number;
-  },
-): string | undefined {
+export function missingStage(teacher: RunState, student: Learning): string | undefined {
   const { schedule, epochs, newest } = student;
   const teacherStages = teacher.job.training.epochs;
+  const short = endedShort(teacher, student);
+  if (short !== undefined) return short;
   const needed = new Set(teacherStagesFrom({ schedule, epochs, teacherStages }, newest));
   const gone = teacher.checkpoints.filter(
     ({ stage, held, damage }) => needed.has(stage) && (held === 'nothing' || damage?.isLost),

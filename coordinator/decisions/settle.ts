@@ -29,7 +29,7 @@ import { boardOf, type Draft, emit } from './draft.ts';
 import { endRun, setGang } from './gangs.ts';
 import { beginPausing, endOverduePauses, followPauses } from './pauses.ts';
 import { settlePlan } from './plans.ts';
-import { retain } from './retaining.ts';
+import { endedShort, retain, studentOf } from './retaining.ts';
 import { followedByTwins, reuse } from './reuse.ts';
 import { lossInTheWay } from './stages.ts';
 import { settleSweep } from './sweeps.ts';
@@ -157,7 +157,7 @@ function lookAtPlan(draft: Draft, planId: string): void {
 }
 
 /**
- * Ends a run that may not go on: what it belongs to has ended, or its teacher ended without success. One that may
+ * Ends a run that may not go on: what it belongs to has ended, or its teacher ended short of a stage that it needs. One that may
  * is paused or goes on as what it belongs to is.
  */
 function lookAtRun(draft: Draft, run: RunState | undefined): void {
@@ -188,8 +188,9 @@ function endedParent(
 function failWithTeacher(draft: Draft, run: RunState): boolean {
   if (run.teacherRunId === undefined) return false;
   const teacher = wholeRunWith(draft.state, run.teacherRunId);
-  if (teacher?.state !== 'failed' && teacher?.state !== 'cancelled') return false;
-  const reason = `its teacher ${endingOf(teacher)}`;
+  const short = teacher && endedShort(teacher, studentOf(run));
+  if (short === undefined) return false;
+  const reason = `its teacher ${short}`;
   endRun(draft, run, { kind: 'run.failed', runId: run.id, cause: 'teacher', reason }, reason);
   return true;
 }

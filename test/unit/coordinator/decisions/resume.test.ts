@@ -52,7 +52,10 @@ test('students that failed by their teacher go on with it; alone they are sent t
   fleet.submit({ kind: 'run', spec: student('run-1', { workers: { min: 1, max: 1 } }), facts: FACTS });
   fleet.fail('run-1', 'user');
   assert.equal(runOf(fleet.state, 'run-2').failureCause, 'teacher');
-  assert.match(fleet.refusal('run-2'), /the teacher of run-2, run-1 failed: bad; resume run-1/);
+  assert.match(
+    fleet.refusal('run-2'),
+    /the teacher of run-2, run-1 failed: bad; it ended short of stage 1, which is needed; resume run-1/,
+  );
   assert.deepEqual(fleet.resume('run-1'), ['run-1', 'run-2']);
   fleet.give({ kind: 'tick' });
   assert.deepEqual(fleet.running(), ['run-1', 'run-2']);
@@ -155,4 +158,65 @@ test('a fault of a place burns no trial however often: the run waits, and the sw
   }
   const { trialsFailed, trialsProposed, state } = sweepOf(fleet.state, 'sweep-1');
   assert.deepEqual([trialsFailed, trialsProposed, state], [0, 1, 'running']);
+});
+
+test("a teacher's failure fails students that need a stage which is not stored, and no other", () => {
+  const fleet = core(4);
+  const one = { min: 1, max: 1 };
+  fleet.submit({ kind: 'run', spec: teacher({ workers: one }), facts: FACTS });
+  const student2 = (schedule: unknown) =>
+    fleet.submit({
+      kind: 'run',
+      spec: student('run-1', { workers: one, distillation: { teacher: 'run-1', schedule } }),
+      facts: FACTS,
+    });
+  student2('multi-step');
+  student2([1, 1]);
+  fleet.checkpoint('run-1', 1);
+  fleet.fail('run-1', 'user');
+  assert.deepEqual(
+    [runOf(fleet.state, 'run-2').state, runOf(fleet.state, 'run-3').state],
+    ['failed', 'running'],
+  );
+  assert.equal(
+    runOf(fleet.state, 'run-2').reason,
+    'its teacher run-1 failed: bad; it ended short of stage 2, which is needed',
+  );
+  assert.throws(() => student2('single-step'), {
+    message: 'distillation.teacher: run-1 failed: bad; it ended short of stage 2, which is needed',
+  });
+  student2([1, 1]);
+  assert.equal(runOf(fleet.state, 'run-4').state, 'running', 'what it needs is stored');
+  assert.deepEqual(fleet.resume('run-1'), ['run-1', 'run-2']);
+  // It fails in its verification, with all of its stages stored.
+  fleet.checkpoint('run-1', 2);
+  fleet.fail('run-1', 'user', 'a bad pair');
+  assert.deepEqual(
+    ['run-1', 'run-2', 'run-3'].map((id) => runOf(fleet.state, id).state),
+    ['failed', 'running', 'running'],
+  );
+  student2('single-step');
+  for (const id of ['run-2', 'run-3', 'run-4', 'run-5']) fleet.finish(id);
+  fleet.give({ kind: 'tick' });
+  assert.ok(['run-2', 'run-3', 'run-4', 'run-5'].every((id) => runOf(fleet.state, id).state === 'done'));
+});
+
+test('a plan goes on without a teacher that failed after its last stage, and says so', () => {
+  const fleet = core(3);
+  const { search: _, students, ...rest } = plan();
+  const alone = students.map((of) => ({ ...of, network: teacher().network }));
+  fleet.submit({
+    kind: 'plan',
+    spec: plan({ ...rest, search: undefined, students: alone }),
+    yaml: '',
+    facts: FACTS,
+  });
+  const { teacherRunId, studentRunIds } = planOf(fleet.state, 'plan-1');
+  for (const stage of [1, 2]) fleet.checkpoint(teacherRunId!, stage);
+  fleet.fail(teacherRunId!, 'user');
+  assert.equal(planOf(fleet.state, 'plan-1').state, 'running');
+  for (const id of studentRunIds) fleet.finish(id);
+  const { state, reason } = planOf(fleet.state, 'plan-1');
+  assert.equal(state, 'done');
+  assert.match(reason, /^2 runs done; .*; its teacher, run-1 failed: bad, had stored its last stage$/);
 });
