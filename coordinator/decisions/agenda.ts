@@ -4,7 +4,7 @@
 
 import { quotaOf } from '../model/accounts.ts';
 import type { Event } from '../model/events.ts';
-import { heldBy, openRunsOf } from '../model/holds.ts';
+import { heldBy, openRunsOf, runsBeingJudged } from '../model/holds.ts';
 import { identityOf } from '../model/identity.ts';
 import { openTwins } from '../model/results.ts';
 import {
@@ -57,8 +57,11 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
       return;
     case 'sweep.submitted':
     case 'sweep.exhausted':
+      noteSweep(agenda, state, event.sweepId);
+      return;
     case 'sweep.ended':
       noteSweep(agenda, state, event.sweepId);
+      for (const id of runsBeingJudged(state, event.sweepId)) agenda.runs.add(numberOf(id));
       return;
     case 'candidates.scored':
       agenda.sweeps.add(numberOf(event.sweepId));
@@ -74,7 +77,10 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
       noteOthersOfOwner(agenda, state, sweepOf(state, trialOf(state, event.trialId).sweepId));
       return;
     case 'trial.stopped':
-      for (const id of trialOf(state, event.trialId).runIds.slice(-1)) agenda.stages.add(numberOf(id));
+      for (const id of trialOf(state, event.trialId).runIds.slice(-1)) {
+        agenda.stages.add(numberOf(id));
+        agenda.runs.add(numberOf(id));
+      }
       return;
     case 'trial.promoted':
       agenda.trials.add(numberOf(event.trialId));
@@ -88,6 +94,7 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
       if (wholeRunWith(state, event.runId)?.teacherRunId !== undefined)
         agenda.runs.add(numberOf(event.runId));
       noteStages(agenda, state, event.runId);
+      noteJudged(agenda, state, event.runId);
       return;
     case 'run.requeued':
       agenda.runs.add(numberOf(event.runId));
@@ -157,6 +164,13 @@ function noteStages(agenda: Agenda, state: State, runId: string): void {
   agenda.stages.add(numberOf(runId));
   const teacher = wholeRunWith(state, runId)?.teacherRunId;
   if (teacher !== undefined) agenda.stages.add(numberOf(teacher));
+}
+
+/** A trial whose run is verified on its way may have its result. */
+function noteJudged(agenda: Agenda, state: State, runId: string): void {
+  const run = wholeRunWith(state, runId);
+  if (run?.evaluateStages !== undefined && run.trialId !== undefined)
+    agenda.trials.add(numberOf(run.trialId));
 }
 
 /** A run that is made while what it belongs to is paused. */

@@ -395,7 +395,12 @@ function takeReport(
       // A report of an old generation counts too: what is stored is stored, and equal stages hold equal
       // bytes.
       if (run === undefined || run.checkpoints.some(({ stage }) => stage === report.stage)) return;
-      emit(draft, { ...report, kind: 'run.checkpointed', workerId });
+      const { evaluation, ...stored } = report;
+      const isWanted = evaluation !== undefined && run.evaluateStages?.includes(report.stage) === true;
+      emit(draft, {
+        ...{ ...stored, kind: 'run.checkpointed', workerId },
+        ...(isWanted ? { evaluation } : {}),
+      });
       return;
     }
     case 'paused': {

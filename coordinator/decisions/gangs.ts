@@ -156,7 +156,13 @@ function assignment(state: State, runId: string): Command {
     ...(run.state === 'pausing' ? { pauses: true as const } : {}),
     ...(run.pausedStep === undefined ? {} : { pausedStep: run.pausedStep.step }),
     ...(run.haltStage === undefined ? {} : { haltStage: run.haltStage }),
+    ...(run.evaluateStages === undefined ? {} : { evaluateStages: stagesAhead(run) }),
   };
+}
+
+/** Of the stages at which it is verified those that it has not reported. */
+function stagesAhead({ evaluateStages = [], checkpoints }: RunState): number[] {
+  return evaluateStages.filter((stage) => stage > (checkpoints.at(-1)?.stage ?? 0));
 }
 
 /** The spec as a worker gets it: one that lacks memory computes activations again, which changes no bit. */

@@ -104,6 +104,8 @@ export type Report =
       readonly stateDigest?: string;
       readonly ledgerDigest?: string;
       readonly teacherDigest?: string;
+      /** Of a stage that the assignment has named for it. */
+      readonly evaluation?: EvaluationState;
     }
   | PausedReport
   | {
@@ -299,6 +301,8 @@ export type Command =
       readonly pausedStep?: number;
       /** The stage at whose end it halts to be verified. */
       readonly haltStage?: number;
+      /** Stages at whose ends it is verified while it goes on. */
+      readonly evaluateStages?: readonly number[];
     }
   | {
       readonly kind: 'release';

@@ -2,7 +2,7 @@
 // stored, it has ended, its student has got further, another candidate is better. The rules are retention.ts.
 
 import { type TeacherSchedule, teacherStagesFrom } from '../../core/spec/distillation.ts';
-import { leaseOf } from '../model/halted.ts';
+import { isBeingJudged, leaseOf } from '../model/halted.ts';
 import { identityOf } from '../model/identity.ts';
 import { openTwins, originOf } from '../model/results.ts';
 import {
@@ -107,7 +107,7 @@ export function factsOf(state: State, run: RunState): RetentionFacts {
         plan.studentRunIds.length < plan.spec.students.length),
     candidate: {
       isReplaced: trial !== undefined && trial.runIds.at(-1) !== run.id,
-      hasResult: trial?.state === 'done',
+      hasResult: trial?.state === 'done' && !isBeingJudged(state, run),
       isBest: sweep !== undefined && sweep.bestTrialId === trialId,
     },
   };

@@ -7,6 +7,7 @@
 // Placing runs comes after everything else and once for all that was decided together: it changes nothing
 // that the rest depends on.
 
+import { isBeingJudged } from '../model/halted.ts';
 import {
   endingOf,
   hasEnded,
@@ -172,12 +173,9 @@ function lookAtRun(draft: Draft, run: RunState | undefined): void {
 }
 
 /** How the nearest parent that has ended did so, as a reason for the child; undefined while all go on. */
-function endedParent(
-  state: State,
-  child: { readonly planId?: string; readonly sweepId?: string; readonly trialId?: string },
-): string | undefined {
+function endedParent(state: State, child: RunState): string | undefined {
   const parents = [
-    child.trialId === undefined ? undefined : trialWith(state, child.trialId),
+    child.trialId === undefined || isBeingJudged(state, child) ? undefined : trialWith(state, child.trialId),
     child.sweepId === undefined ? undefined : sweepWith(state, child.sweepId),
     child.planId === undefined ? undefined : planWith(state, child.planId),
   ];

@@ -20,6 +20,7 @@ import {
   trialOf,
 } from '../model/state.ts';
 import { rowsOf } from '../model/table.ts';
+import { goesOnAtRungs } from '../strategies/rungs.ts';
 import type { Candidate } from '../strategies/screening.ts';
 import type { Cursor } from '../strategies/search.ts';
 import { lagOf, searchOf } from '../strategies/strategies.ts';
@@ -122,8 +123,10 @@ function propose(draft: Draft, sweepId: string): boolean {
     if (!mayBegin && !search.promotes) return true;
     if (attemptsSpent(draft.state, sweepId) !== undefined) return true;
     if (isPaused(draft.state, sweepId) || isPaused(draft.state, sweep.planId)) return false;
-    if (sweep.openTrials.size >= parallelismOf(draft.state, sweep)) return false;
-    if (trialsLeft(draft.state, sweep) <= 0) return false;
+    const isFull =
+      sweep.openTrials.size >= parallelismOf(draft.state, sweep) || trialsLeft(draft.state, sweep) <= 0;
+    // Trials that go on while they are judged have their workers.
+    if (isFull && !goesOnAtRungs(sweep.spec)) return false;
     const cursor = looked ?? sweep.search.cursor;
     if (slice.proposals <= 0 || slice.draws <= 0) {
       proposing.set(place, cursor);
@@ -149,6 +152,7 @@ function propose(draft: Draft, sweepId: string): boolean {
     }
     if (answer.kind === 'wait') return false;
     if (answer.kind === 'done') return exhausted(draft, sweep, answer.reason);
+    if (isFull && answer.move.kind === 'evaluate') return false;
     slice.proposals -= 1;
     slice.draws -= search.drawCost * (1 + answer.skipped.count - cursor.skipped.count);
     looked = undefined;

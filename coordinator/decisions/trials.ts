@@ -10,6 +10,7 @@ import { type Measured, measuresOf } from '../model/measured.ts';
 import {
   type EndedRun,
   endingOf,
+  hasEnded,
   isWhole,
   numberOf,
   type RunState,
@@ -21,9 +22,10 @@ import {
   trialOf,
   wholeRunWith,
 } from '../model/state.ts';
+import { passedRungs } from '../strategies/rungs.ts';
 import { attemptsSpent } from './budgets.ts';
 import { type Draft, emit, nextId } from './draft.ts';
-import { reuse } from './reuse.ts';
+import { resultFor, reuse } from './reuse.ts';
 
 /** Settles an open trial: it ends as its newest run did, or makes another attempt. */
 export function settleTrial(draft: Draft, trial: TrialState): void {
@@ -52,20 +54,19 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
     if (best !== undefined && best !== sweepOf(draft.state, trial.sweepId).bestTrialId)
       for (const id of trialOf(draft.state, best).runIds.slice(-1)) draft.agenda.stages.add(numberOf(id));
   };
-  if (run.state === 'cancelled') end('cancelled', `its run ${endingOf(run)}`);
-  if (run.state === 'done') {
-    const measured = measuresOf(run);
+  const passed = passedRung(trial, run);
+  if (passed === undefined && run.state === 'cancelled') end('cancelled', `its run ${endingOf(run)}`);
+  if (passed !== undefined || run.state === 'done') {
+    const measured = passed === undefined ? measuresOf(run) : passed.measured;
     const { accuracy, latency } = measured?.objectives ?? {};
+    const how = `${latencyText(latency)}${afterText(draft, trial)}${reusedText(run)}`;
+    const goesOn = hasEnded(run) ? '' : '; its run goes on while it is judged';
     if (accuracy === undefined || !Number.isFinite(accuracy))
       end('failed', `its run ${run.id} finished without a verification accuracy`);
     else if (run.job.verification.latency && latency === undefined)
       end('failed', `its run ${run.id} finished without a latency, for which its sweep looks`);
-    else
-      end(
-        'done',
-        `accuracy ${accuracy.toFixed(4)}${latencyText(latency)}${afterText(draft, trial)}${reusedText(run)}`,
-        measured,
-      );
+    else end('done', `accuracy ${accuracy.toFixed(4)}${how}${goesOn}`, measured);
+    return;
   }
   if (run.state !== 'failed') return;
   if (run.failureCause !== 'infrastructure') {
@@ -84,6 +85,23 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
       `attempt ${attempts + 1} of ${attemptsMax}, after: ${run.reason}`,
       run.attempt,
     );
+}
+
+/**
+ * What was measured at the rung of a trial of a run that goes on behind it, if anything was; undefined where the run
+ * has not passed it, or halts there.
+ */
+function passedRung(
+  { fidelity, rungs }: TrialState,
+  { id, evaluateStages, checkpoints }: RunState,
+): { readonly measured?: Measured } | undefined {
+  if (evaluateStages === undefined || fidelity === undefined) return undefined;
+  const rung = rungs?.findLast((one) => one.runId === id && one.fidelity.epochs === fidelity.epochs);
+  if (rung !== undefined) {
+    const { objectives, measuredOn } = rung;
+    return { measured: { objectives, ...(measuredOn === undefined ? {} : { measuredOn }) } };
+  }
+  return (checkpoints.at(-1)?.stage ?? 0) >= fidelity.epochs ? {} : undefined;
 }
 
 /** Runs of the trial that failed at the fidelity of this one. */
@@ -117,6 +135,15 @@ function promote(draft: Draft, trial: TrialState, run: EndedRun): void {
 const haltOf = ({ fidelity }: TrialState): { readonly haltStage?: number } =>
   fidelity === undefined ? {} : { haltStage: fidelity.epochs };
 
+/** Where the run of an attempt halts to be judged, or is judged on its way: there too it halts where a result is known. */
+function rungOf(draft: Draft, trial: TrialState, attempt: number) {
+  const { facts, id: sweepId, job, spec } = sweepOf(draft.state, trial.sweepId);
+  const halt = haltOf(trial);
+  const evaluateStages = passedRungs(spec, trial.fidelity);
+  const asking = { ...{ facts, job, sweepId, attempt, ...halt }, trialId: trial.id, studentRunIds: [] };
+  return evaluateStages === undefined || resultFor(draft, asking) !== undefined ? halt : { evaluateStages };
+}
+
 /** `, 12.34 ms an image` where that was measured. */
 const latencyText = (latency: number | undefined): string =>
   latency === undefined ? '' : `, ${latency.toFixed(2)} ms an image`;
@@ -134,12 +161,11 @@ const reusedText = ({ reused, reason }: RunState): string => (reused === undefin
 export function createAttempt(draft: Draft, trial: TrialState, reason: string, number?: number): void {
   const newest = trial.runIds.at(-1);
   const before = newest === undefined ? 0 : (runWith(draft.state, newest)?.attempt ?? trial.runIds.length);
+  const attempt = number ?? before + 1;
   emit(draft, {
     kind: 'trial.attempted',
-    trialId: trial.id,
-    runId: nextId(draft.state, 'run'),
-    attempt: number ?? before + 1,
-    ...haltOf(trial),
+    ...{ trialId: trial.id, runId: nextId(draft.state, 'run'), attempt },
+    ...rungOf(draft, trial, attempt),
     reason,
   });
   reuse(draft, trialOf(draft.state, trial.id).runIds.at(-1)!);

@@ -183,7 +183,7 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
     case 'run.blamed':
       return `${event.runId}: ${event.reason}`;
     case 'run.checkpointed':
-      return `${event.runId} stored checkpoint ${event.stage} (step ${event.step}, ${event.bytes} bytes)${byWorker(event.workerId, 'by')}`;
+      return `${event.runId} stored checkpoint ${event.stage} (step ${event.step}, ${event.bytes} bytes)${byWorker(event.workerId, 'by')}${accuracyText(event.evaluation)}`;
     case 'stage.dropped':
       return `${droppedText(event)} of ${event.runId} ${event.stages?.length === 1 ? 'is' : 'are'} not kept any more: ${event.reason}`;
     case 'stage.kept':

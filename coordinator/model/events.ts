@@ -198,6 +198,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly fidelity?: Fidelity;
       /** It trains the schedule of the full evaluation, and halts at the end of this stage to be judged. */
       readonly haltStage?: number;
+      /** It is verified at the ends of these stages, and trains on while its trial is judged. */
+      readonly evaluateStages?: readonly number[];
       readonly reason: string;
     }
   | {
@@ -307,6 +309,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly ledgerDigest?: string;
       /** Of the teacher's checkpoint that a student's stage learned from. */
       readonly teacherDigest?: string;
+      /** Of a stage at which the run was to be verified on its way. */
+      readonly evaluation?: EvaluationState;
       readonly workerId: string;
     }
   | {

@@ -54,6 +54,7 @@ interface Beginning {
   readonly trialId?: string | undefined;
   readonly fidelity?: Fidelity | undefined;
   readonly haltStage?: number | undefined;
+  readonly evaluateStages?: readonly number[] | undefined;
   readonly teacherRunId?: string | undefined;
   /** Of a run by itself. */
   readonly owner?: string | undefined;
@@ -94,6 +95,7 @@ export function runBegun(
   if (trialId !== undefined) run.trialId = trialId;
   if (fidelity !== undefined) run.fidelity = fidelity;
   if (begun.haltStage !== undefined) run.haltStage = begun.haltStage;
+  if (begun.evaluateStages !== undefined) run.evaluateStages = begun.evaluateStages;
   if (teacherRunId !== undefined) run.teacherRunId = teacherRunId;
   if (begun.priority !== undefined) run.priority = begun.priority;
   if (owner !== undefined) run.owner = owner;
@@ -212,6 +214,7 @@ export function runCheckpointed(w: Working, event: EventOf<'run.checkpointed'>):
   const { stage, step, bytes, digest } = event;
   const { gang, avoided, checkpoints } = run;
   const added: CheckpointState = { stage, step, bytes, digest, storedAtMs: event.atMs };
+  if (event.evaluation !== undefined) judgedOnTheWay(w, run, { stage, evaluation: event.evaluation });
   const hasNoTrouble = run.infrastructureFailures === 0 && avoided.length === 0 && run.blame === NO_BLAME;
   if (w.ownsRows && hasNoTrouble && hasTaken(checkpoints, added)) return;
   changeRun(w, run.id, {
@@ -223,6 +226,21 @@ export function runCheckpointed(w: Working, event: EventOf<'run.checkpointed'>):
         : avoided.filter(({ workerId }) => !gang.some((member) => member.workerId === workerId)),
     blame: NO_BLAME,
   });
+}
+
+/** A run has a result at a stage behind which it goes on: it stands for what a run of so many epochs computes. */
+function judgedOnTheWay(
+  w: Working,
+  run: RunState,
+  { stage, evaluation }: Required<Pick<EventOf<'run.checkpointed'>, 'stage' | 'evaluation'>>,
+): void {
+  const measured = measuresOf({ evaluation });
+  if (run.trialId === undefined || measured === undefined) return;
+  const { rungs = [] } = trialOf(w, run.trialId);
+  changeTrial(w, run.trialId, {
+    rungs: [...rungs, { fidelity: { epochs: stage }, runId: run.id, ...measured }],
+  });
+  resultNoted(w, { ...run, haltStage: stage });
 }
 
 /** Adds a stage to a list that nobody has seen; false: it is the first or not the newest, and the list is as it was. */
@@ -341,6 +359,9 @@ function rebuilt(w: Working, summary: EndedRun): RunState {
 /** The run has failed or was cancelled. */
 export function runEnded(w: Working, id: string, change: Partial<RunState>): void {
   ended(w, id, { ...change, gang: NONE });
+  const { trialId } = runOf(w, id);
+  // It was let go on while it was judged, and will not be continued.
+  if (trialId !== undefined && trialOf(w, trialId).isStopped) summarise(w, id);
 }
 
 /** The run has ended; a result at a lower fidelity is kept with its trial. */

@@ -64,6 +64,7 @@ import {
   withoutNumber,
   workingOn,
 } from './folding.ts';
+import { isBeingJudged } from './halted.ts';
 import { protocolOfSweep } from './identity.ts';
 import { bestTrialFirst } from './leaderboard.ts';
 import { countedOn } from './measured.ts';
@@ -84,6 +85,7 @@ import {
   sweepOf,
   type TrialState,
   trialOf,
+  wholeRunWith,
 } from './state.ts';
 import { Edit, emptyTable, withRow } from './table.ts';
 import { priorsOf } from './warm-start.ts';
@@ -476,8 +478,11 @@ function trialPromoted(w: Working, event: EventOf<'trial.promoted'>): void {
   const sweep = sweepOf(w, trial.sweepId);
   countTrial(w, sweep.owner ?? '', 1);
   const move = sweep.search.moves + 1;
-  const change = { state: 'queued' as const, reason, move, ...optional('fidelity', fidelity) };
-  recount(w, `trial ${trial.state}`, 'trial queued');
+  const newest = wholeRunWith(w, trial.runIds.at(-1) ?? '');
+  // The run of one that goes on while it is judged has its workers.
+  const state = newest !== undefined && hasGang(newest) ? 'running' : 'queued';
+  const change = { state, reason, move, ...optional('fidelity', fidelity) } as const;
+  recount(w, `trial ${trial.state}`, `trial ${state}`);
   w.trials = withRow(w.trials, numberOf(trialId), { ...trial, ...change }, w.edit);
   changeSweep(w, sweep.id, {
     openTrials: withNumber(sweep.openTrials, trialId, w.edit),
@@ -493,6 +498,7 @@ function trialStopped(w: Working, { trialId, reason, cursor }: EventOf<'trial.st
   const { number: trial, genotypeKey: key, sweepId } = trialOf(w, trialId);
   const { spec, search } = sweepOf(w, sweepId);
   changeTrial(w, trialId, { reason, isStopped: true });
+  for (const runId of trialOf(w, trialId).runIds) summarise(w, runId);
   changeSweep(w, sweepId, { search: searchOf(spec).made(search, { kind: 'stop', trial, key, cursor }) });
 }
 
@@ -510,6 +516,7 @@ function trialAttempted(w: Working, event: EventOf<'trial.attempted'>): void {
     trialId: trial.id,
     fidelity: event.fidelity,
     haltStage: event.haltStage,
+    evaluateStages: event.evaluateStages,
     priority: trial.priority ?? sweep.priority,
   });
   changeSweep(w, sweep.id, { allRunIds: appended(sweep.allRunIds, numberOf(event.runId), w.edit) });
@@ -538,7 +545,11 @@ function trialEnded(w: Working, event: EventOf<'trial.ended'>): void {
   else if (isBest(w, sweep, trial)) change.bestTrialId = trial.id;
   changeSweep(w, sweep.id, change);
   // What failed or was cancelled may be continued, and stays as it is.
-  if (state === 'done') for (const runId of trial.runIds) summarise(w, runId);
+  if (state !== 'done') return;
+  for (const runId of trial.runIds) {
+    const run = wholeRunWith(w, runId);
+    if (run !== undefined && !isBeingJudged(w, run)) summarise(w, runId);
+  }
 }
 
 /** How the newest move of a trial came out. */

@@ -1,5 +1,5 @@
-// Runs that have halted at the end of a stage with a result: whether they may go on from there, and from which
-// checkpoint.
+// Runs that have a result at the end of a stage before their last: whether one that has halted may go on from there,
+// and from which checkpoint; whether one that goes on is judged meanwhile.
 
 import {
   type CheckpointState,
@@ -22,4 +22,12 @@ export function leaseOf(state: State, run: RunState | EndedRun): CheckpointState
   const trial = trialWith(state, run.trialId);
   if (sweep === undefined || hasEnded(sweep) || trial === undefined || trial.isStopped) return undefined;
   return trial.runIds.at(-1) === run.id ? run.halted : undefined;
+}
+
+/** Whether a run trains on, or has ended, while its trial is judged at a stage that it has passed. */
+export function isBeingJudged(state: State, { id, trialId, evaluateStages }: RunState): boolean {
+  const trial = evaluateStages === undefined ? undefined : trialWith(state, trialId ?? '');
+  if (trial?.state !== 'done' || trial.fidelity === undefined || trial.isStopped) return false;
+  const sweep = sweepWith(state, trial.sweepId);
+  return trial.runIds.at(-1) === id && sweep !== undefined && !hasEnded(sweep);
 }

@@ -2,13 +2,16 @@
 // the thing that somebody paused says so; its runs follow from that.
 
 import { teacherStageFor } from '../../core/spec/distillation.ts';
+import { goesOnAtRungs } from '../strategies/rungs.ts';
 import {
   hasEnded,
+  openRuns,
   type PlanState,
   planWith,
   type RunState,
   type State,
   type SweepState,
+  sweepOf,
   sweepWith,
   type TrialState,
   trialWith,
@@ -61,12 +64,21 @@ export function openRunsOf(state: State, id: string): string[] {
   const ids = [
     ...[...trials, ...(trial === undefined ? [] : [trial])].map(({ runIds }) => runIds.at(-1)),
     ...(plan === undefined ? [] : ownRunsOf(plan)),
+    ...(sweep === undefined ? [] : runsBeingJudged(state, sweep.id)),
     id,
   ];
   return ids.filter((one): one is string => {
     const run = one === undefined ? undefined : wholeRunWith(state, one);
     return run !== undefined && !hasEnded(run);
   });
+}
+
+/** Open runs of a sweep whose trials have a result at a stage behind which they go on. */
+export function runsBeingJudged(state: State, sweepId: string): string[] {
+  if (!goesOnAtRungs(sweepOf(state, sweepId).spec)) return [];
+  return [...openRuns(state)].flatMap((run) =>
+    run.sweepId === sweepId && trialWith(state, run.trialId ?? '')?.state === 'done' ? [run.id] : [],
+  );
 }
 
 const ownRunsOf = ({ teacherRunId, studentRunIds }: PlanState) => [teacherRunId, ...studentRunIds];

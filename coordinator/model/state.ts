@@ -297,6 +297,8 @@ export interface RunState extends Ending {
   readonly fidelity?: Fidelity;
   /** The stage at whose end it halts to be judged, or has halted; absent: it goes to its end. */
   readonly haltStage?: number;
+  /** Stages at whose ends it is verified while it goes on, ascending; absent: none. */
+  readonly evaluateStages?: readonly number[];
   /** A student's teacher. */
   readonly teacherRunId?: string;
   /** A teacher's students. */

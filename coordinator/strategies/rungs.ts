@@ -2,6 +2,7 @@
 // what such a search does where no rung decides.
 
 import type { AshaSpec } from '../../core/spec/strategy.ts';
+import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { SearchSpace } from './search-space.ts';
 import type { Fidelity, Proposal, Turn } from './strategy.ts';
 
@@ -29,6 +30,24 @@ export function fidelityOf(rungs: Rungs, rung: number): { readonly fidelity?: Fi
 export function rungOf(rungs: Rungs, fidelity: Fidelity | undefined): number {
   return fidelity === undefined ? rungs.length - 1 : rungs.indexOf(fidelity.epochs);
 }
+
+/**
+ * The stages at which a run is verified on its way, from the rung of its trial on; undefined where it halts at its
+ * rung, or has none.
+ */
+export function passedRungs(
+  { strategy, evaluation }: SweepSpec,
+  fidelity: Fidelity | undefined,
+): readonly number[] | undefined {
+  if (fidelity === undefined || !goesOnAtRungs({ strategy })) return undefined;
+  const { epochsMin: first, eta } = strategy as AshaSpec;
+  const { epochs } = evaluation.training;
+  return rungsOf({ first, eta, epochs }).filter((rung) => rung >= fidelity.epochs && rung < epochs);
+}
+
+/** Whether trials go on while they are judged. */
+export const goesOnAtRungs = ({ strategy }: Pick<SweepSpec, 'strategy'>): boolean =>
+  strategy.kind === 'asha' && strategy.atRungs === 'go-on';
 
 /** What ASHA does where no trial goes on: it begins one, or waits for `pending` evaluations, or it is done. */
 export function beginOrWait(

@@ -46,6 +46,7 @@ export function reportOf(kind: Journalled): Report {
       const texts = { runId, digest, weightsDigest, stateDigest, ledgerDigest, teacherDigest };
       for (const [field, text] of Object.entries(texts))
         if (text !== undefined) token(`checkpoint_stored.${field}`, text);
+      const measures = kind.value.evaluation && evaluationOf(kind.value.evaluation);
       return {
         kind: 'checkpointStored',
         ...{ runId, stage, digest },
@@ -55,6 +56,7 @@ export function reportOf(kind: Journalled): Report {
         ...(stateDigest === undefined ? {} : { stateDigest }),
         ...(ledgerDigest === undefined ? {} : { ledgerDigest }),
         ...(teacherDigest === undefined ? {} : { teacherDigest }),
+        ...(measures === undefined ? {} : { evaluation: measures }),
       };
     }
     case 'paused': {

@@ -343,6 +343,7 @@ function toMessage(
             pauses: command.pauses,
             pausedStep: command.pausedStep,
             haltStage: command.haltStage,
+            evaluateStages: [...(command.evaluateStages ?? [])],
           },
         },
       };

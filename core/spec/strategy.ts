@@ -138,14 +138,26 @@ const halving = {
   epochsMin: z.int().min(1).max(10_000).default(1).describe('epochs of the lowest rung'),
 };
 
-const ashaSchema = z.strictObject({
-  kind: z.literal('asha'),
-  ...halving,
-  mode: z
-    .enum(['promote', 'stop'])
-    .default('promote')
-    .describe('promote: a trial may go on at any later time; stop: its own result decides at once'),
-});
+const ashaSchema = z
+  .strictObject({
+    kind: z.literal('asha'),
+    ...halving,
+    mode: z
+      .enum(['promote', 'stop'])
+      .default('promote')
+      .describe('promote: a trial may go on at any later time; stop: its own result decides at once'),
+    atRungs: z
+      .enum(['halt', 'go-on'])
+      .optional()
+      .describe(
+        'what a trial does until its rung is judged: halt (the default) stands there and gives its worker to others; go-on trains further meanwhile, with mode: stop alone',
+      ),
+  })
+  .refine((spec) => spec.atRungs !== 'go-on' || spec.mode === 'stop', {
+    path: ['atRungs'],
+    message: 'go-on is for mode: stop; with mode: promote a trial may wait at its rung for ever',
+    ...over('atRungs', 'mode'),
+  });
 
 const hyperbandSchema = z.strictObject({ kind: z.literal('hyperband'), ...halving });
 

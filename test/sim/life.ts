@@ -2,6 +2,7 @@
 // What must hold at any instant is in invariants.ts and step-watch.ts; here is what must hold at the end.
 
 import assert from 'node:assert/strict';
+import { runWith, trialWith } from '../../coordinator/model/state.ts';
 import { plainOf } from '../support/state.ts';
 import { type FaultCounts, startFaults } from './faults.ts';
 import { beginSearches, movesIn } from './searches.ts';
@@ -43,6 +44,11 @@ export async function liveThrough(seed: number, trials: number, expected: Moves)
   assert.deepEqual([...open], [], `seed ${seed}: something was lost`);
   // A run is halted at a rung, with its result, and may go on from there.
   const good = ['run.finished', 'run.halted', 'trial.ended done'];
+  // One that goes on while it is judged ends when its search has stopped its trial.
+  const stopped = world.events.flatMap((event) =>
+    event.kind === 'run.cancelled' ? [runWith(state, event.runId)?.trialId ?? ''] : [],
+  );
+  if (stopped.every((id) => trialWith(state, id)?.isStopped)) good.push('run.cancelled');
   const bad = [...ends.keys()].filter((how) => !good.includes(how));
   assert.deepEqual(bad, [], `seed ${seed}: something did not end done`);
   assert.deepEqual(movesIn(world.events), expected, `seed ${seed}: other moves than in a calm world`);

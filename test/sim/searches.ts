@@ -22,6 +22,7 @@ export function searchesOf(
     ['bob', { kind: 'nsga2', population, lag: 6 }, { objectives: TWO }],
     ['bob', { kind: 'asha', eta: 2, lag: 6 }, { epochs: 4 }],
     ['carol', { kind: 'random' }, {}],
+    ['alice', { kind: 'asha', mode: 'stop', atRungs: 'go-on', eta: 2, lag: 4 }, { epochs: 4 }],
     ['carol', { kind: 'hyperband', eta: 2, lag: 4 }, { epochs: 4 }],
   ] as const;
   return strategies.map(([owner, strategy, rest]) => {

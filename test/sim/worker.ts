@@ -278,7 +278,12 @@ export function startWorker(
       if (stepsAtStage(schedule, stage) !== step) continue;
       stored.set(runId, step);
       const digest = `${runId}-${stage}`;
-      report({ $case: 'checkpointStored', value: { runId, generation, stage, step, bytes: 1, digest } });
+      const isJudged = mine.assign.evaluateStages.includes(stage);
+      const evaluation = isJudged ? evaluationOf(mine.spec, stage) : undefined;
+      report({
+        $case: 'checkpointStored',
+        value: { runId, generation, stage, step, bytes: 1, digest, evaluation },
+      });
     }
     if (step < schedule.stepsTotal) return false;
     const evaluation = evaluationOf(mine.spec, haltStage);

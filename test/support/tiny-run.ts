@@ -34,16 +34,17 @@ export const assignOf = (options: {
   readonly pauses?: boolean;
   readonly pausedStep?: number;
   readonly haltStage?: number;
+  readonly evaluateStages?: number[];
 }) => {
   const { runId, generation, spec, workers, teacherRunId = '', teacherStages = 0 } = options;
-  const { pauses, pausedStep, haltStage } = options;
+  const { pauses, pausedStep, haltStage, evaluateStages = [] } = options;
   const shardCount = spec.training.shards / workers.length;
   const members = workers.map((workerId, i) => ({ workerId, shardFirst: i * shardCount, shardCount }));
   return {
     $case: 'assign' as const,
     value: {
       ...{ runId, generation, specJson: canonicalJson(spec), members, teacherRunId, teacherStages },
-      ...{ pauses, pausedStep, haltStage },
+      ...{ pauses, pausedStep, haltStage, evaluateStages },
     },
   };
 };

@@ -67,7 +67,7 @@ async function replay(
       'failedPrecondition',
       `${runId} was computed on ${deviceClass}, this worker is ${services.deviceClass}; only the same device class gives the same bits`,
     );
-  const assign = { ...request, generation: 0, members: [] };
+  const assign = { ...request, generation: 0, members: [], evaluateStages: [] };
   const session = await openSession({ services, assign, onWaiting: () => undefined });
   const releases: (() => unknown)[] = [() => session.close()];
   try {

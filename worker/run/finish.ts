@@ -13,7 +13,7 @@ import type { RunSpec } from '../../core/spec/run.ts';
 import { epochOfStep, stepsAtStage } from '../../core/spec/schedule.ts';
 import { firstMisfit, type StateVectors } from '../../core/state-vectors.ts';
 import { verificationPairs } from '../../core/verify/pairs.ts';
-import type { EvaluationReport, Latency } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { Evaluation, EvaluationReport, Latency } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { type Replica, sgdVectors } from '../training/replica.ts';
 import { evaluate, type NetworkState } from '../verification/evaluate.ts';
 import type { Services } from './services.ts';
@@ -23,6 +23,8 @@ export interface FinishContext {
   readonly services: Services;
   readonly session: Session;
   readonly generation: number;
+  /** Stages at whose ends the network is verified while the run goes on. */
+  readonly evaluateStages: readonly number[];
   readonly signal: AbortSignal;
 }
 
@@ -48,10 +50,22 @@ export async function storeStage(
   // An earlier rank 0 may have died while the coordinator was away, and its reports with it.
   for (let earlier = session.reportedStage + 1; earlier < stage; earlier++) {
     const stored = await checkpoints.find(runId, earlier, signal);
-    if (stored !== undefined) reportStored(context, earlier, stored);
+    if (stored !== undefined) reportStored(context, earlier, stored, await evaluationAt(context, earlier));
   }
-  reportStored(context, stage, manifest);
+  reportStored(context, stage, manifest, await evaluationAt(context, stage));
   session.reportedStage = stage;
+}
+
+/** The measures of a stage that is stored, where it is one of those at which the run is verified on its way. */
+async function evaluationAt(context: FinishContext, stage: number): Promise<Evaluation | undefined> {
+  const { services, session, evaluateStages, signal } = context;
+  if (!evaluateStages.includes(stage)) return undefined;
+  const { replica, runId, schedule } = session;
+  if (replica?.step === stepsAtStage(schedule, stage))
+    return (await evaluateSession(context, sgdVectors(replica))).evaluation;
+  const { checkpoints } = await services.broker;
+  const stored = await checkpoints.load(runId, stage, signal);
+  return (await evaluateSession(context, sgdVectors(stored))).evaluation;
 }
 
 /** Stores the points of the committed steps, before the checkpoint from which somebody goes on. */
@@ -131,6 +145,7 @@ function reportStored(
   { services, session, generation }: FinishContext,
   stage: number,
   manifest: Manifest,
+  evaluation: Evaluation | undefined,
 ): void {
   const { bytes, digest, metadata } = manifest;
   services.report({
@@ -146,6 +161,7 @@ function reportStored(
       stateDigest: metadata.state_digest,
       ledgerDigest: metadata.ledger_digest,
       teacherDigest: metadata.teacher_digest,
+      evaluation,
     },
   });
 }

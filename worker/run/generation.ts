@@ -66,7 +66,8 @@ export async function workInGeneration(context: GenerationContext): Promise<void
     const pausedStep = assign.pausedStep ?? 0;
     await agreeOnState({ services, session, membership, exchange, pausedStep, signal });
     const replica = session.replica!;
-    const finish: FinishContext = { services, session, generation, signal };
+    const { evaluateStages } = assign;
+    const finish: FinishContext = { services, session, generation, evaluateStages, signal };
     telemetry.joined({ members: members.length, rank, records });
     const noteStage = () => services.time.stage(stageTowards(session.schedule, replica.step));
     noteStage();

@@ -186,7 +186,11 @@ export interface CheckpointStored {
     | string
     | undefined;
   /** Of the teacher's checkpoint that this stage was distilled from, SHA-256, hex. */
-  teacherDigest?: string | undefined;
+  teacherDigest?:
+    | string
+    | undefined;
+  /** Of a stage that the assignment names to be verified on the way. */
+  evaluation?: Evaluation | undefined;
 }
 
 /**
@@ -442,7 +446,14 @@ export interface Assign {
    * Train up to the end of this stage and no further, store it, verify the network and report RunHalted; then keep it until the release.
    * Absent: train to the end.
    */
-  haltStage?: number | undefined;
+  haltStage?:
+    | number
+    | undefined;
+  /**
+   * Verify the network at the end of each of these stages too, and report that with the stage's checkpoint. The run goes on meanwhile; its
+   * next sum waits until both are stored.
+   */
+  evaluateStages: number[];
 }
 
 export interface Member {
@@ -2146,6 +2157,7 @@ function createBaseCheckpointStored(): CheckpointStored {
     stateDigest: undefined,
     ledgerDigest: undefined,
     teacherDigest: undefined,
+    evaluation: undefined,
   };
 }
 
@@ -2180,6 +2192,9 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
     }
     if (message.teacherDigest !== undefined) {
       writer.uint32(82).string(message.teacherDigest);
+    }
+    if (message.evaluation !== undefined) {
+      Evaluation.encode(message.evaluation, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -2277,6 +2292,14 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
             message.teacherDigest = reader.string();
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.evaluation = Evaluation.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2321,6 +2344,7 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
         : isSet(object.teacher_digest)
         ? globalThis.String(object.teacher_digest)
         : undefined,
+      evaluation: isSet(object.evaluation) ? Evaluation.fromJSON(object.evaluation) : undefined,
     };
   },
 
@@ -2356,6 +2380,9 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
     if (message.teacherDigest !== undefined) {
       obj.teacherDigest = message.teacherDigest;
     }
+    if (message.evaluation !== undefined) {
+      obj.evaluation = Evaluation.toJSON(message.evaluation);
+    }
     return obj;
   },
 
@@ -2374,6 +2401,9 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
     message.stateDigest = object.stateDigest ?? undefined;
     message.ledgerDigest = object.ledgerDigest ?? undefined;
     message.teacherDigest = object.teacherDigest ?? undefined;
+    message.evaluation = (object.evaluation !== undefined && object.evaluation !== null)
+      ? Evaluation.fromPartial(object.evaluation)
+      : undefined;
     return message;
   },
 };
@@ -5212,6 +5242,7 @@ function createBaseAssign(): Assign {
     pauses: undefined,
     pausedStep: undefined,
     haltStage: undefined,
+    evaluateStages: [],
   };
 }
 
@@ -5243,6 +5274,13 @@ export const Assign: MessageFns<Assign> = {
     }
     if (message.haltStage !== undefined) {
       writer.uint32(72).uint32(message.haltStage);
+    }
+    if (message.evaluateStages.length !== 0) {
+      writer.uint32(82).fork();
+      for (const v of message.evaluateStages) {
+        writer.uint32(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -5332,6 +5370,24 @@ export const Assign: MessageFns<Assign> = {
             message.haltStage = reader.uint32();
             continue;
           }
+          case 10: {
+            if (tag === 80) {
+              message.evaluateStages.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 82) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.evaluateStages.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5379,6 +5435,11 @@ export const Assign: MessageFns<Assign> = {
         : isSet(object.halt_stage)
         ? globalThis.Number(object.halt_stage)
         : undefined,
+      evaluateStages: globalThis.Array.isArray(object?.evaluateStages)
+        ? object.evaluateStages.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.evaluate_stages)
+        ? object.evaluate_stages.map((e: any) => globalThis.Number(e))
+        : [],
     };
   },
 
@@ -5411,6 +5472,9 @@ export const Assign: MessageFns<Assign> = {
     if (message.haltStage !== undefined) {
       obj.haltStage = Math.round(message.haltStage);
     }
+    if (message.evaluateStages?.length) {
+      obj.evaluateStages = message.evaluateStages.map((e) => Math.round(e));
+    }
     return obj;
   },
 
@@ -5428,6 +5492,7 @@ export const Assign: MessageFns<Assign> = {
     message.pauses = object.pauses ?? undefined;
     message.pausedStep = object.pausedStep ?? undefined;
     message.haltStage = object.haltStage ?? undefined;
+    message.evaluateStages = object.evaluateStages?.map((e) => e) || [];
     return message;
   },
 };

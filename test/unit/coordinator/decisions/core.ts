@@ -18,7 +18,8 @@ import {
 } from '../../../../coordinator/model/state.ts';
 import { connections, wholeRuns } from '../../../support/state.ts';
 
-const hello = {
+/** What a worker says of itself. */
+export const HELLO = {
   ...{
     incarnation: 'i',
     version: '',
@@ -46,7 +47,7 @@ export function core(workers: number, about: Partial<WorkerHello> = {}) {
   };
   const attach = (workerId: string, more: Partial<WorkerHello> = {}) => {
     connected.add(workerId);
-    give({ kind: 'attached', hello: { ...hello, ...about, ...more, workerId } });
+    give({ kind: 'attached', hello: { ...HELLO, ...about, ...more, workerId } });
   };
   for (let n = 1; n <= workers; n++) attach(`w${n}`);
   const report = (id: string, said: object) => {
@@ -66,8 +67,12 @@ export function core(workers: number, about: Partial<WorkerHello> = {}) {
     submit: (document: CheckedDocument) => give({ kind: 'submit', documents: [document] }),
     fail: (id: string, cause: FailureCause, message = 'bad') =>
       report(id, { kind: 'failed', cause, message }),
-    checkpoint: (id: string, stage: number) =>
-      report(id, { kind: 'checkpointStored', stage, step: stage * 4, bytes: 1, digest: `d${stage}` }),
+    /** `accuracy`: it was verified there. */
+    checkpoint: (id: string, stage: number, accuracy?: number) => {
+      const evaluation = { accuracy, accuracyStd: 0, auc: 0, eer: 0, tarAtFar: 0, pairs: 20 };
+      const stored = { kind: 'checkpointStored', stage, step: stage * 4, bytes: 1, digest: `d${stage}` };
+      return report(id, { ...stored, ...(accuracy === undefined ? {} : { evaluation }) });
+    },
     finish: (id: string, accuracy = 0.5, weightsDigest = 'w', more: Partial<EvaluationState> = {}) => {
       const evaluation = { accuracy, accuracyStd: 0, auc: 0, eer: 0, tarAtFar: 0, pairs: 20, ...more };
       const { haltStage: stage } = runOf(state, id);

@@ -6,13 +6,13 @@ import { sentenceOf } from '../../../../coordinator/journal/why.ts';
 import { allNumbers } from '../../../../coordinator/model/roll.ts';
 import { decodeState, encodeState } from '../../../../coordinator/model/snapshot.ts';
 import { specOf } from '../../../../coordinator/model/spec-of.ts';
-import { runOf, sweepOf, trialOf } from '../../../../coordinator/model/state.ts';
+import { runOf, runWith, sweepOf, trialOf } from '../../../../coordinator/model/state.ts';
 import { heldOfRun } from '../../../../coordinator/store/held.ts';
 import { randomStream } from '../../../../core/rng.ts';
 import { sweep, training } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
-import { folded, plainOf } from '../../../support/state.ts';
-import { core } from './core.ts';
+import { folded, plainOf, wholeRuns } from '../../../support/state.ts';
+import { core, HELLO } from './core.ts';
 
 /** What a trial measures: better with its number in a fixed jumble, and with more epochs. */
 const accuracyOf = (number: number, epochs: number) => 0.3 + ((number * 37) % 101) / 200 + epochs / 100;
@@ -37,7 +37,13 @@ function searched(
     const trial = trialOf(fleet.state, run.trialId!);
     seeds.set(trial.id, (seeds.get(trial.id) ?? new Set()).add(used.seed));
     assert.equal(used.epochs, 4, 'a rung is a stage of the full schedule');
-    fleet.finish(id, accuracyOf(trial.number, run.haltStage ?? used.epochs));
+    const next = (run.checkpoints.at(-1)?.stage ?? 0) + 1;
+    if (run.evaluateStages === undefined || next > used.epochs)
+      fleet.finish(id, accuracyOf(trial.number, run.haltStage ?? used.epochs));
+    else {
+      const isJudged = run.evaluateStages.includes(next);
+      fleet.checkpoint(id, next, isJudged ? accuracyOf(trial.number, next) : undefined);
+    }
   }
   const found = sweepOf(fleet.state, 'sweep-1');
   const trials = [...allNumbers(found.trialIds)].map((number) => trialOf(fleet.state, `trial-${number}`));
@@ -45,6 +51,8 @@ function searched(
 }
 
 const HALVING = { kind: 'asha', trials: 12, eta: 2, lag: 4 };
+/** Trials go on while they are judged. */
+const PASSING = { ...HALVING, mode: 'stop', atRungs: 'go-on' };
 
 test('a trial halts at its rung with its result, and one that goes on does so as the same run, from its checkpoint', () => {
   const { trials, sweep: found, seeds, fleet } = searched(HALVING, 2);
@@ -67,14 +75,16 @@ test('a sweep makes the same moves for other workers and in another order of fin
   for (const strategy of [
     HALVING,
     { ...HALVING, mode: 'stop' },
+    PASSING,
     { ...HALVING, kind: 'hyperband' },
     { kind: 'evolution', trials: 14, population: 6, sample: 3, lag: 4 },
     { kind: 'tpe', trials: 14, startup: 6, lag: 4 },
   ]) {
     const moves = ({ trials }: ReturnType<typeof searched>) =>
-      trials.map(({ genotypeKey, rungs, objectives }) => ({
-        ...{ genotypeKey, objectives },
-        rungs: rungs?.map(({ fidelity }) => fidelity),
+      trials.map(({ genotypeKey, rungs, objectives, fidelity: { epochs } = { epochs: 4 } }) => ({
+        ...{ genotypeKey, objectives, epochs },
+        // How far one had come beyond its rung when it was judged depends on the time.
+        rungs: rungs?.map(({ fidelity }) => fidelity.epochs).filter((rung) => rung <= epochs),
       }));
     const alone = searched(strategy, 1);
     const random = randomStream({ seed: 5, purpose: 'order' });
@@ -83,8 +93,67 @@ test('a sweep makes the same moves for other workers and in another order of fin
   }
 });
 
+test('a run that is verified on its way goes on while its trial is judged, and a search that has it halt makes the same moves', () => {
+  const halted = searched({ ...PASSING, atRungs: 'halt' }, 3);
+  const passed = searched(PASSING, 3);
+  const results = ({ trials }: ReturnType<typeof searched>) =>
+    trials.map(({ genotypeKey, objectives, isStopped }) => ({ genotypeKey, objectives, isStopped }));
+  assert.deepEqual(results(passed), results(halted));
+  const { events, state } = passed.fleet;
+  assert.ok(events.every(({ kind }) => kind !== 'run.halted' && kind !== 'run.continued'));
+  assert.ok(passed.trials.every(({ runIds }) => runIds.length === 1));
+  const stopped = passed.trials.filter(({ isStopped }) => isStopped);
+  assert.ok(
+    stopped.length > 0 && stopped.length < passed.trials.length,
+    `${stopped.length} of 12 are stopped`,
+  );
+  for (const { runIds, reason } of stopped) {
+    const { state: ended, reason: why } = runWith(state, runIds[0]!)!;
+    // One that was at its end before it was judged is done.
+    if (ended !== 'done') assert.deepEqual([ended, why.includes(reason)], ['cancelled', true]);
+  }
+  assert.deepEqual(
+    wholeRuns(state).filter((run) => run.gang.length > 0),
+    [],
+  );
+  assert.equal(sweepOf(state, 'sweep-1').openTrials.size, 0);
+});
+
+test('the stages that an assignment names are those that are not reported; the end of a sweep ends what is being judged', () => {
+  const fleet = halving(3, { mode: 'stop', atRungs: 'go-on', lag: 6 });
+  const { effects } = fleet.give({ kind: 'attached', hello: { ...HELLO, workerId: 'w1', leases: [] } });
+  const named = (from: typeof effects) =>
+    from.flatMap((effect) =>
+      effect.kind === 'send' && effect.command.kind === 'assign' ? [effect.command.evaluateStages] : [],
+    );
+  assert.deepEqual(named(effects), [[1, 2]]);
+  fleet.checkpoint('run-1', 1, 0.6);
+  assert.match(
+    trialOf(fleet.state, 'trial-1').reason,
+    /^accuracy 0\.6000 after 1 of 4 epochs; its run goes on while/,
+  );
+  assert.deepEqual(heldOfRun(fleet.state, 'run-1').of(1), 'all');
+  const again = fleet.give({ kind: 'attached', hello: { ...HELLO, workerId: 'w1', leases: [] } });
+  assert.deepEqual(named(again.effects), [[2]]);
+  // A result that no assignment has asked for is not taken.
+  fleet.checkpoint('run-1', 3, 0.9);
+  assert.deepEqual(trialOf(fleet.state, 'trial-1').rungs?.length, 1);
+  fleet.give({ kind: 'pause', id: 'sweep-1', reason: '' });
+  assert.equal(runOf(fleet.state, 'run-1').state, 'pausing');
+  fleet.give({ kind: 'cancel', id: 'sweep-1', reason: 'enough' });
+  assert.deepEqual(
+    wholeRuns(fleet.state).map((run) => run.state),
+    ['cancelled', 'cancelled'],
+  );
+});
+
 test('a search is a fold of its journal and goes through a snapshot', () => {
-  for (const strategy of [HALVING, { ...HALVING, mode: 'stop' }, { ...HALVING, kind: 'hyperband' }]) {
+  for (const strategy of [
+    HALVING,
+    { ...HALVING, mode: 'stop' },
+    PASSING,
+    { ...HALVING, kind: 'hyperband' },
+  ]) {
     const { fleet } = searched(strategy, 3);
     assert.deepEqual(plainOf(folded(JSON.parse(JSON.stringify(fleet.events)))), plainOf(fleet.state));
     const parts = JSON.parse(JSON.stringify([...encodeState(fleet.state)]));

@@ -12,6 +12,7 @@ const assignOf = (generation: number) => ({
   specJson: '',
   teacherRunId: '',
   teacherStages: 0,
+  evaluateStages: [],
 });
 const held: Holding = { generation: 3, leaving: false, next: undefined };
 
