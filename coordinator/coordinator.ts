@@ -590,8 +590,9 @@ function gaugedOf(parts: {
       const newest = progress.of(run.id);
       if (newest === undefined) return undefined;
       const { generation, point, openRoundSteps, waitingForStage } = newest;
-      const waits = waitingForStage > 0 || progress.storeWaitOf(run) !== undefined;
-      return { generation, step: point.step, openRoundSteps, waits };
+      const waitsForStore = progress.storeWaitOf(run) !== undefined;
+      const waitsFor = waitsForStore ? 'store' : waitingForStage > 0 ? 'teacher_stage' : undefined;
+      return { generation, step: point.step, openRoundSteps, waitsFor };
     },
   };
 }

@@ -2,6 +2,7 @@
 // workers get series of their own.
 
 import {
+  HELD_UP_BY,
   RUN_KINDS,
   RUN_STATES,
   type STREAM_KINDS,
@@ -31,8 +32,8 @@ import type { FleetSeconds } from './worker-seconds.ts';
 
 /** The newest report about a run. */
 export interface RunProgress extends Reached {
-  /** It waits for its teacher or for the store. */
-  readonly waits: boolean;
+  /** What it waits for with its workers; undefined: it does not wait. */
+  readonly waitsFor: (typeof HELD_UP_BY)[number] | undefined;
 }
 
 /** What the gauges read when they are scraped. */
@@ -110,7 +111,7 @@ function leadersOnly(families: CoordinatorFamilies): readonly { reset(): void }[
   const { streamBytes, streamLimit, storeBytes, storeBlocked } = families;
   return [
     ...[plans, sweeps, trials, runs, bestObjective, budgetUsed, runInfo, runProgressAt],
-    ...[unschedulable, workers, gpus, heartbeatAt, lostAt, desired],
+    ...[unschedulable, families.waitingRuns, workers, gpus, heartbeatAt, lostAt, desired],
     ...[streamBytes, streamLimit, storeBytes, storeBlocked],
   ];
 }
@@ -189,11 +190,13 @@ function fillRuns(
   desired.set(gauged.workersDesired());
   const running = open.filter((run) => run.state === 'running').slice(0, RUNS_MAX);
   activity.keepOnly(new Set(running.map(({ id }) => id)));
+  for (const reason of HELD_UP_BY) families.waitingRuns.set({ reason }, 0);
   for (const run of running) {
     const { id, sweepId, job } = run;
     runInfo.set({ run: id, kind: job.kind, sweep: sweepId ?? '' }, 1);
     const progress = gauged.progressOf(run);
-    if (progress?.waits || progress?.step === stepsTotalOf(run)) continue;
+    if (progress?.waitsFor !== undefined) families.waitingRuns.inc({ reason: progress.waitsFor });
+    if (progress?.waitsFor !== undefined || progress?.step === stepsTotalOf(run)) continue;
     const reached = progress ?? { generation: run.generation, step: 0, openRoundSteps: 0 };
     runProgressAt.set({ run: id }, activity.seen(id, reached, nowMs) / 1000);
   }

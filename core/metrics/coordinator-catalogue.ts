@@ -44,6 +44,8 @@ export const WAIT_REASONS = [
   'reserved',
   'insufficient_workers',
 ] as const;
+/** What running runs wait for, while they hold workers. */
+export const HELD_UP_BY = ['teacher_stage', 'store'] as const;
 /** States of a worker. */
 export const WORKER_STATES = ['idle', 'busy', 'draining', 'lost'] as const;
 /** Why workers are lost; `unknown`: another release has written it. */
@@ -287,6 +289,12 @@ const QUEUE_METRICS = {
     unit: 'count',
     subject: 'queue',
     labels: { reason: WAIT_REASONS },
+  }),
+  waitingRuns: gauge('pocketfleet_runs_waiting', {
+    help: 'Running runs that hold workers and wait, by what for: a stage of the teacher, or the store.',
+    unit: 'count',
+    subject: 'queue',
+    labels: { reason: HELD_UP_BY },
   }),
   queueWait: histogram('pocketfleet_run_queue_wait_seconds', {
     help: 'From the creation of a run to its first gang.',

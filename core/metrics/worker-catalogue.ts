@@ -9,7 +9,7 @@ const ALLREDUCE_BUCKETS = geometric(0.0005, 2, 15);
 const LONG_BUCKETS = geometric(1, 2, 13);
 
 /** Parts of a step, in their order. */
-export const STEP_PHASES = ['data', 'teacher', 'compute', 'allreduce', 'optimizer'] as const;
+export const STEP_PHASES = ['data', 'teacher', 'teacher_pass', 'compute', 'allreduce', 'optimizer'] as const;
 /** Kinds of jobs of the compute thread. A run of a graph has the kind of what the graph is for. */
 export const JOB_KINDS = [
   'prove',
@@ -85,7 +85,7 @@ const RUN_METRICS = {
     ...training,
   }),
   teacherWait: counter('pocketfleet_distillation_wait_seconds_total', {
-    help: 'Time that steps waited for a checkpoint of the teacher.',
+    help: 'Time that steps waited for a checkpoint of the teacher; it grows while a wait lasts.',
     unit: 'seconds',
     ...training,
   }),

@@ -84,6 +84,13 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
       value: { runId, generation, point, waitingForStage, openRoundSteps },
     });
 
+  /** Counts the wait up to now: an alert must not wait for its end. */
+  const countWait = () => {
+    const now = clock.monotonic();
+    metrics.teacherWait.inc(run, (now - waitingSince) / 1000);
+    waitingSince = now;
+  };
+
   const keepRecent = (point: StepPoint) => {
     const at = clock.monotonic();
     recent.push({ point, at });
@@ -93,7 +100,8 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
     metrics.steps.inc(run, times.steps);
     metrics.samples.inc(run, times.images);
     metrics.stepDuration.observe(run, times.total / times.steps);
-    for (const phase of STEP_PHASES) metrics.phase.inc({ run: runId, phase }, times[phase]);
+    for (const phase of STEP_PHASES)
+      metrics.phase.inc({ run: runId, phase }, times[phase === 'teacher_pass' ? 'teacherPass' : phase]);
     metrics.dataWait.inc(run, times.data);
     metrics.globalStep.set(run, point.step);
     metrics.epoch.set(run, point.epoch);
@@ -150,14 +158,17 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
       const point = last ?? pointBeforeSteps(step, clock.now());
       stopRepeating?.();
       if (stopRepeating !== undefined) {
-        metrics.teacherWait.inc(run, (clock.monotonic() - waitingSince) / 1000);
+        countWait();
         stopRepeating = undefined;
         reportProgress(point, generation, 0);
       }
       if (stage === undefined) return;
       waitingSince = clock.monotonic();
       reportProgress(point, generation, stage);
-      stopRepeating = every(WAIT_REPEAT_MS, () => reportProgress(point, generation, stage));
+      stopRepeating = every(WAIT_REPEAT_MS, () => {
+        countWait();
+        reportProgress(point, generation, stage);
+      });
     },
     speed: () => speed,
     close() {

@@ -23,6 +23,7 @@ import { type BeginPhase, during } from '../../core/worker-time.ts';
 import type { StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { BatchSource } from './batch-source.ts';
 import { createDataWait, type DataWait } from './data-wait.ts';
+import { timedTeacher } from './pass-time.ts';
 import type { Membership, Unit } from './procedure.ts';
 import { createRate } from './rate.ts';
 import type { Replica } from './replica.ts';
@@ -35,7 +36,10 @@ import type { TeacherFeed } from './teacher.ts';
 export interface UnitTimes {
   readonly total: number;
   readonly data: number;
+  /** Waiting for a stage of it. */
   readonly teacher: number;
+  /** Waiting for its embeddings, which are computed here or shared. */
+  readonly teacherPass: number;
   readonly compute: number;
   readonly allreduce: number;
   readonly optimizer: number;
@@ -130,6 +134,7 @@ export async function trainUnit(context: TrainContext) {
     times: {
       data: contributed.data,
       teacher: contributed.teacher,
+      teacherPass: contributed.teacherPass,
       compute: contributed.compute,
       allreduce,
       optimizer: secondsSince(clock, applyAt),
@@ -155,14 +160,17 @@ async function contribute(context: TrainContext, stored: Promise<void>) {
     context.teacher && (await during(context.begin, 'teacher_wait', context.teacher.forEpoch(epoch, signal)));
   const teacherSeconds = secondsSince(clock, startedAt);
   const wait = createDataWait(clock, context.begin);
-  const unit = openUnit(context, { teacher, wait, signal, failed });
+  const timed = teacher && timedTeacher(teacher, clock);
+  const unit = openUnit(context, { teacher: timed?.teacher, wait, signal, failed });
   const contribution = await context.membership.contribute(unit).finally(wait.end);
+  const teacherPass = timed?.seconds() ?? 0;
   return {
     unit,
     contribution,
     data: wait.seconds(),
     teacher: teacherSeconds,
-    compute: secondsSince(clock, startedAt) - teacherSeconds - contribution.waited,
+    teacherPass,
+    compute: secondsSince(clock, startedAt) - teacherSeconds - teacherPass - contribution.waited,
   };
 }
 

@@ -96,6 +96,11 @@ export const OVERVIEW: DashboardSpec = {
           ...{ expr: 'sum by (reason) (pocketfleet_scheduler_unschedulable_runs)', legend: '{{reason}}' },
           reading: 'teacher_not_started is no shortage; model_mismatch wants workers of another class.',
         }),
+        panel('Holding workers: waiting for', {
+          ...{ expr: 'sum by (reason) (pocketfleet_runs_waiting)', legend: '{{reason}}' },
+          reading:
+            'teacher_stage: students are ahead of their teacher; store: no room, or it does not answer.',
+        }),
         panel('Queue wait p90', {
           ...{ unit: 's', legend: 'priority {{priority}}' },
           expr: 'histogram_quantile(0.9, sum by (priority, le) (increase(pocketfleet_run_queue_wait_seconds_bucket[$__range])))',

@@ -54,15 +54,24 @@ test('a running run that makes no step keeps the time of its last one; one that 
       await registry.metrics(),
     )?.[1];
   assert.equal(await shown(), '10');
-  progress = { generation: 1, step: 1, openRoundSteps: 0, waits: false };
+  progress = { generation: 1, step: 1, openRoundSteps: 0, waitsFor: undefined };
   nowMs = 20_000;
   assert.equal(await shown(), '20');
   nowMs = 90_000;
   assert.equal(await shown(), '20', 'no step since');
   progress = { ...progress, openRoundSteps: 3 };
   assert.equal(await shown(), '90', 'steps of a round count');
-  progress = { ...progress, waits: true };
-  assert.equal(await shown(), undefined);
+  const waiting = async (reason: string) =>
+    (await registry.metrics()).includes(`\npocketfleet_runs_waiting{reason="${reason}"} 1\n`);
+  assert.ok(!(await waiting('store')) && !(await waiting('teacher_stage')));
+  for (const waitsFor of ['store', 'teacher_stage'] as const) {
+    progress = { ...progress, waitsFor };
+    assert.equal(await shown(), undefined);
+    assert.deepEqual(
+      [await waiting('store'), await waiting('teacher_stage')],
+      [waitsFor === 'store', waitsFor !== 'store'],
+    );
+  }
 });
 
 test('a sweep is shown until its series were scraped after its end, and gone then', async () => {

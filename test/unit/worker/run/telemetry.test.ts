@@ -17,6 +17,7 @@ const zeros = Object.fromEntries(STATS.map((name) => [name, 0])) as Parameters<
 const times = {
   data: 0,
   teacher: 0,
+  teacherPass: 0,
   compute: 0.1,
   allreduce: 0,
   optimizer: 0,
@@ -41,6 +42,20 @@ function member() {
   const schedule = scheduleOf({ ...tinyRun().training, epochs: 1000, batch: 16 }, 160);
   return {
     published,
+    /** Begins to wait for a stage of the teacher, or ends that, at this time. */
+    wait(stage: number | undefined, atMs: number) {
+      at = atMs;
+      telemetry.recordWait(stage, 1, 0);
+    },
+    passTo(atMs: number) {
+      at = atMs;
+    },
+    waited: async () =>
+      Number(
+        /^pocketfleet_distillation_wait_seconds_total\{run="run-1"\} (\S+)$/m.exec(
+          await metrics.registry.metrics(),
+        )?.[1],
+      ),
     step(step: number, rank: number, atMs: number) {
       at = atMs;
       const point = { step, epoch: 0, loss: 1, lossArcface: 1, lossKd: 0, learningRate: 1, gradientNorm: 1 };
@@ -77,4 +92,15 @@ test('points that a rank 0 had time to send are not published again', () => {
   for (let step = 1; step <= 60; step++) second.step(step, 1, step * 1000);
   second.join();
   assert.deepEqual(second.published, [30, 35, 40, 45, 50, 55, 60]);
+});
+
+test('a wait for the teacher is counted while it lasts', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const student = member();
+  student.wait(2, 1_000);
+  student.passTo(61_000);
+  t.mock.timers.tick(1_000);
+  assert.equal(await student.waited(), 60);
+  student.wait(undefined, 62_500);
+  assert.equal(await student.waited(), 61.5);
 });
