@@ -71,19 +71,44 @@ export function drawCandidates(
 }
 
 /**
- * Begins the trial of the first candidate that is left of a group; false where there is none, or the search has to see
- * a result before.
+ * Begins the trial of the first candidate that is left of a group, or makes another move that the strategy wants before;
+ * false where there is none, or the search has to see a result before.
  */
-export function beginScreened(draft: Draft, sweepId: string): boolean {
+export function moveScreened(draft: Draft, sweepId: string): boolean {
   const sweep = sweepOf(draft.state, sweepId);
   const { screening, spec, search } = sweep;
+  const asked = searchOf(spec);
   const place = screening?.group?.left?.[0];
-  if (place === undefined || searchOf(spec).heldBack(search) !== undefined) return false;
+  if (asked.promotes) {
+    // Which trials go on, and how far one begins, is decided at the move and not when its group was drawn.
+    const wanted = asked.wants(search, questionOf(draft, sweep, { draws: 1, mayBegin: true, drawn: [] }));
+    if (wanted.kind === 'move') makeMove(draft, sweep, wanted);
+    if (wanted.kind !== 'begin' || place === undefined) return wanted.kind === 'move';
+    const { reason: why, fidelity, cursor } = wanted;
+    const { fidelity: _drawn, ...candidate } = candidateAt(sweep, place);
+    beginAt(draft, sweep, place, { ...candidate, why, ...(fidelity && { fidelity }) }, cursor);
+    return true;
+  }
+  if (place === undefined || asked.heldBack(search) !== undefined) return false;
+  beginAt(draft, sweep, place, candidateAt(sweep, place), search.cursor);
+  return true;
+}
+
+function candidateAt({ screening }: SweepState, place: number): Candidate {
   const { scored: _scored, ...candidate } = screening!.group!.candidates[place]!;
-  const { skipped, ...cursor } = search.cursor;
+  return candidate;
+}
+
+function beginAt(
+  draft: Draft,
+  sweep: SweepState,
+  place: number,
+  candidate: Candidate,
+  { skipped, ...cursor }: Cursor,
+): void {
+  const { screening, spec } = sweep;
   const screened = screenedAt(screening!.group!, place, spec.screening!);
   begin(draft, sweep, { candidate, cursor, skipped, screened });
-  return true;
 }
 
 function begin(

@@ -26,7 +26,7 @@ import type { Cursor } from '../strategies/search.ts';
 import { lagOf, searchOf } from '../strategies/strategies.ts';
 import { attemptsSpent } from './budgets.ts';
 import { type Draft, emit } from './draft.ts';
-import { beginScreened, candidateOf, drawCandidates, makeMove, questionOf } from './moves.ts';
+import { candidateOf, drawCandidates, makeMove, moveScreened, questionOf } from './moves.ts';
 import { trialsLeft } from './quotas.ts';
 
 /** Settles a sweep: whether failures stop it, then new proposals, then its end; one that has ended, its trials. */
@@ -132,7 +132,7 @@ function propose(draft: Draft, sweepId: string): boolean {
       proposing.set(place, cursor);
       return false;
     }
-    if (sweep.spec.screening !== undefined) {
+    if (sweep.spec.screening !== undefined && mayBegin) {
       const drawn = proposeScreened(draft, sweep, cursor);
       if (drawn.kind === 'again') looked = undefined;
       else if (drawn.kind === 'later') looked = drawn.cursor;
@@ -180,7 +180,7 @@ function proposeScreened(draft: Draft, sweep: SweepState, from: Cursor): Drawn {
   const group = sweep.screening?.group;
   if (group?.isDrawn === true) {
     slice.proposals -= 1;
-    return beginScreened(draft, id) ? { kind: 'again' } : { kind: 'wait' };
+    return moveScreened(draft, id) ? { kind: 'again' } : { kind: 'wait' };
   }
   const { ask, drawCost } = searchOf(spec);
   const candidates: Candidate[] = [];
@@ -211,7 +211,11 @@ function proposeScreened(draft: Draft, sweep: SweepState, from: Cursor): Drawn {
     slice.draws -= drawCost * (1 + answer.skipped.count - cursor.skipped.count);
     cursor = answer.cursor;
     if (answer.kind === 'later') continue;
-    if (answer.move.kind !== 'evaluate') throw new Error('assertion: a screened search promotes nothing');
+    if (answer.move.kind !== 'evaluate') {
+      join(false);
+      makeMove(draft, sweepOf(draft.state, id), answer);
+      return { kind: 'again' };
+    }
     reached = cursor;
     candidates.push(candidateOf(answer.move));
     if (size() < spec.screening!.of) continue;

@@ -6,10 +6,7 @@ import { cellSpace } from './cell-space.ts';
 import { axesFault, type Fault } from './grid.ts';
 import { baseOf } from './strategies.ts';
 
-type Searched = Pick<
-  SweepSpec,
-  'space' | 'constraints' | 'strategy' | 'objectives' | 'evaluation' | 'screening'
->;
+type Searched = Pick<SweepSpec, 'space' | 'constraints' | 'strategy' | 'objectives' | 'evaluation'>;
 
 const OF_ONE_OBJECTIVE: ReadonlySet<string> = new Set(['evolution', 'tpe', 'hyperband']);
 
@@ -26,11 +23,6 @@ export function searchFault(spec: Searched): Fault | undefined {
     return {
       field: 'strategy.epochsMin',
       reason: `the lowest rung has ${strategy.epochsMin} epochs, above the ${epochs} of the full evaluation`,
-    };
-  if (spec.screening !== undefined && (strategy.kind === 'asha' || strategy.kind === 'hyperband'))
-    return {
-      field: 'screening',
-      reason: `${strategy.kind} chooses by few epochs which candidates go on; screening goes with the other strategies`,
     };
   if (strategy.kind !== 'grid') return undefined;
   const space = cellSpace(spec);

@@ -108,6 +108,19 @@ export type Answer =
   /** No move ever; the reason is the proof. */
   | { readonly kind: 'done'; readonly reason: string };
 
+/** What a strategy wants beside candidates of its own. */
+export type Wanted =
+  | Extract<Answer, { kind: 'wait' | 'done' }>
+  /** A promotion or the end of a trial. */
+  | Extract<Answer, { kind: 'move' }>
+  /** Another trial, with this fidelity. */
+  | {
+      readonly kind: 'begin';
+      readonly reason: string;
+      readonly fidelity?: Fidelity;
+      readonly cursor: Cursor;
+    };
+
 /** A move without a result that the next move has to see. */
 export interface HeldBack {
   readonly move: number;
@@ -131,6 +144,8 @@ export interface Search<S> {
   /** What the next move waits for; undefined while it may be made. */
   heldBack(state: SearchState<S>): HeldBack | undefined;
   ask(state: SearchState<S>, question: Question): Answer;
+  /** What the strategy wants, where a candidate that was chosen already begins in the place of one that it draws. */
+  wants(state: SearchState<S>, question: Pick<Question, 'keyOf'>): Wanted;
   /** The state once a move is made. */
   made(state: SearchState<S>, made: Made): SearchState<S>;
   /** The state once a move has come out; a result of a move that has one changes nothing. */
@@ -159,6 +174,7 @@ export function createSearch<S>(given: SearchSetting<S>): Search<S> {
     }),
     heldBack: (state) => (isInOrder(setting) ? heldBackAt(state, state.moves + 1 - state.lag) : undefined),
     ask: (state, question) => ask(setting, state, question),
+    wants: (state, question) => wants(setting, state, question),
     made: (state, move) => made(setting, state, move),
     ended: (state, result) => ended(setting, state, result),
   };
@@ -176,7 +192,16 @@ function ask<S>(setting: Kept<S>, before: SearchState<S>, question: Question): A
   const { strategy } = setting;
   if (!question.mayBegin && !strategy.promotes)
     return { kind: 'done', reason: 'all trials that were asked for are begun' };
-  if (!isInOrder(setting)) return lookedOn(setting, before, question);
+  return inOrder(setting, before, (state) => lookedOn(setting, state, question));
+}
+
+/** The answer of a state that has been told as much as the next move sees. */
+function inOrder<S, A extends Answer | Wanted>(
+  setting: Kept<S>,
+  before: SearchState<S>,
+  answerOf: (state: SearchState<S>) => A,
+): A | Extract<Answer, { kind: 'wait' }> {
+  if (!isInOrder(setting)) return answerOf(before);
   const next = before.moves + 1;
   let seen = next - before.lag;
   for (;;) {
@@ -187,13 +212,27 @@ function ask<S>(setting: Kept<S>, before: SearchState<S>, question: Question): A
         trial: late.trial,
         reason: `move ${next} waits for the result of trial ${late.trial} (move ${late.move}), because it sees the results of moves up to ${seen}`,
       };
-    const answer = lookedOn(setting, caughtUp(setting, before, seen), question);
-    if (answer.kind === 'move' && seen > next - before.lag)
+    const answer = answerOf(caughtUp(setting, before, seen));
+    if ((answer.kind === 'move' || answer.kind === 'begin') && seen > next - before.lag)
       return { ...answer, cursor: { ...answer.cursor, seen } };
     // A strategy that waits is told one more result after the other, still in order, or it would wait for ever.
     if (answer.kind !== 'wait' || seen >= before.moves) return answer;
     seen = Math.max(seen, 0) + 1;
   }
+}
+
+function wants<S>(setting: Kept<S>, before: SearchState<S>, { keyOf }: Pick<Question, 'keyOf'>): Wanted {
+  return inOrder(setting, before, ({ strategy, cursor }): Wanted => {
+    const proposal = setting.strategy.ask(strategy, { draw: cursor.draws, misses: 0, mayBegin: true });
+    if (proposal.kind === 'wait' || proposal.kind === 'done') return proposal;
+    if (proposal.kind === 'evaluate') {
+      const { reason, fidelity } = proposal;
+      return { kind: 'begin', reason, cursor, ...(fidelity === undefined ? {} : { fidelity }) };
+    }
+    const move = { ...proposal, key: keyOf(proposal.trial) };
+    const after = { ...cursor, draws: cursor.draws + 1, skipped: NONE_SKIPPED };
+    return { kind: 'move', move, cursor: after, skipped: cursor.skipped };
+  });
 }
 
 /** The first move without a result among those up to `sees`. */

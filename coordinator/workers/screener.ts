@@ -60,15 +60,18 @@ export function startScreener(options: {
   /** Candidates that a request is about, as `sweep/group/place`, and how often one has failed. */
   const inHand = new Map<string, Promise<void>>();
   const failures = new Map<string, number>();
+  /** Workers that have refused a candidate: others are asked first. */
+  const refused = new Map<string, Set<string>>();
   let open = 0;
 
   async function score(sweep: SweepState, group: number, places: readonly number[]): Promise<void> {
     let workerId = '';
     const done = new Set<number>();
     const left = () => places.filter((place) => !done.has(place));
-    const took = async (one: ScoredCandidate) => {
+    const keyOf = (place: number) => `${sweep.id}/${group}/${place}`;
+    const took = async (one: ScoredCandidate, by: string) => {
       done.add(one.place);
-      await options.onScored({ kind: 'scored', sweepId: sweep.id, group, workerId, scores: [one] });
+      await options.onScored({ kind: 'scored', sweepId: sweep.id, group, workerId: by, scores: [one] });
     };
     const candidates = sweep.screening!.group!.candidates;
     const names = scoresIn(sweep.spec.screening!);
@@ -76,7 +79,8 @@ export function startScreener(options: {
     try {
       const answers = scorings.ask({
         choose(free) {
-          const [worker] = free;
+          const hasRefused = (id: string) => left().some((place) => refused.get(keyOf(place))?.has(id));
+          const worker = free.find(({ id }) => !hasRefused(id)) ?? free[0];
           workerId = worker?.id ?? '';
           return worker;
         },
@@ -101,18 +105,18 @@ export function startScreener(options: {
         const scores = names.flatMap((name, i): Score[] =>
           Number.isFinite(values[i]) ? [{ name, value: values[i]! }] : [],
         );
-        await took({ place, scores, ...(reason === '' ? {} : { reason: boundedText(reason) }) });
+        await took({ place, scores, ...(reason === '' ? {} : { reason: boundedText(reason) }) }, workerId);
       }
     } catch (caught) {
       if (signal.aborted) return;
       const error = toFleetError(caught);
       log.warn({ sweep: sweep.id, group, code: error.code }, `scoring candidates: ${error.message}`);
       for (const place of left()) {
-        const key = `${sweep.id}/${group}/${place}`;
+        const key = keyOf(place);
         const count = (failures.get(key) ?? 0) + 1;
         failures.set(key, count);
-        workerId = '';
-        if (count >= FAILURES_MAX) await took({ place, scores: [], reason: boundedText(error.message) });
+        refused.set(key, (refused.get(key) ?? new Set()).add(workerId));
+        if (count >= FAILURES_MAX) await took({ place, scores: [], reason: boundedText(error.message) }, '');
       }
       await clock.sleep(AGAIN_MS, signal).catch(() => undefined);
     }
@@ -141,7 +145,10 @@ export function startScreener(options: {
         for (const place of places) inHand.set(keyOf(place), work);
       }
     }
-    if (inHand.size === 0 && failures.size > 1_000) failures.clear();
+    if (inHand.size === 0 && failures.size > 1_000) {
+      failures.clear();
+      refused.clear();
+    }
   }
 
   const watching = (async () => {

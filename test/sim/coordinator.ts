@@ -16,6 +16,7 @@ import { REDIAL_GRACE_MS } from '../../coordinator/workers/membership.ts';
 import { createProgressBoard } from '../../coordinator/workers/progress-board.ts';
 import { createReplayer } from '../../coordinator/workers/replayer.ts';
 import { createRequests } from '../../coordinator/workers/requests.ts';
+import { startScreener } from '../../coordinator/workers/screener.ts';
 import { createSuspicionBoard } from '../../coordinator/workers/suspicion.ts';
 import { createTimeBoard } from '../../coordinator/workers/time-board.ts';
 import { createVerdicts } from '../../coordinator/workers/verdicts.ts';
@@ -124,8 +125,10 @@ export function startCoordinator(parts: Parts): SimCoordinator {
     state: () => driver.state,
   });
   const service = createWorkerService({
-    // No sweep of the simulation screens its candidates.
-    screener: { answered: () => undefined },
+    screener: startScreener({
+      ...{ requests, state: () => driver.known, leads: () => driver.leads, clock, log },
+      onScored: submit,
+    }),
     ...{ driver: counted, links, progress, suspicion, times, log },
     verifier: createVerifier(requests),
     inspector: createInspector(requests),

@@ -220,9 +220,11 @@ function idleBeside(state: State, observed: Observed): [string, readonly string[
   return idle;
 }
 
-/** The strategy makes no move before another result. */
-function isWaiting({ spec, search }: SweepState): boolean {
+/** The strategy makes no move before another result, or begins no trial before its candidates have their scores. */
+function isWaiting({ spec, search, screening }: SweepState): boolean {
   const asked = { draws: 1, mayBegin: true, known: () => undefined, keyOf: () => '' };
+  if (screening?.group?.isDrawn === true && screening.group.left === undefined)
+    return searchOf(spec).wants(search, asked).kind !== 'move';
   return searchOf(spec).ask(search, asked).kind === 'wait';
 }
 

@@ -1,4 +1,4 @@
-// The searches of a simulated fleet: one sweep of each kind of strategy, of owners with weights and quotas, and the
+// The searches of a simulated fleet: one sweep of each kind of strategy, one of them with screening, of owners with weights and quotas, and the
 // moves that each has made. A search makes the same moves in a calm world and in any other.
 
 import type { CheckedDocument } from '../../coordinator/decisions/inputs.ts';
@@ -20,7 +20,7 @@ export function searchesOf(
     ['alice', { kind: 'evolution', population, sample: 2, lag: 6 }, { weight: 2 }],
     ['alice', { kind: 'tpe', startup: population, lag: 4 }, {}],
     ['bob', { kind: 'nsga2', population, lag: 6 }, { objectives: TWO }],
-    ['bob', { kind: 'asha', eta: 2, lag: 6 }, { epochs: 4 }],
+    ['bob', { kind: 'asha', eta: 2, lag: 6 }, { epochs: 4, screening: SCREENING }],
     ['carol', { kind: 'random' }, {}],
     ['alice', { kind: 'asha', mode: 'stop', atRungs: 'go-on', eta: 2, lag: 4 }, { epochs: 4 }],
     ['carol', { kind: 'hyperband', eta: 2, lag: 4 }, { epochs: 4 }],
@@ -36,6 +36,7 @@ export function searchesOf(
   });
 }
 
+const SCREENING = { score: 'synflow', keep: 0.5, of: 4 } as const;
 const TWO = [{ name: 'accuracy' }, { name: 'parameters', direction: 'minimise' }] as const;
 
 /** Puts quotas in force and submits the searches; asks again until it has an answer. */

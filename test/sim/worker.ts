@@ -5,7 +5,13 @@
 import { PROTOCOL } from '../../core/net/protocol.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { haltedAt, scheduleOf, stageEndingAt, stepsAtStage } from '../../core/spec/schedule.ts';
-import type { Assign, Member, WorkerCommand, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
+import type {
+  Assign,
+  Member,
+  Score,
+  WorkerCommand,
+  WorkerReport,
+} from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { CallEnd, CallListener } from './call.ts';
 import { numberOfText } from './chance.ts';
 import type { Timeline } from './timeline.ts';
@@ -207,7 +213,21 @@ export function startWorker(
         return;
       case 'assign':
         take(kind.value);
+        return;
+      case 'score':
+        score(kind.value);
     }
+  }
+
+  /** A score follows from the network alone; each takes as long as a step. */
+  function score({ requestId, networksJson }: Score): void {
+    networksJson.forEach((network, place) => {
+      later(around.stepMs * (place + 1), () => {
+        const networks = [{ place, values: [numberOfText(network) % 1000], reason: '' }];
+        const ended = place === networksJson.length - 1;
+        report({ $case: 'scoreResult', value: { requestId, networks, ended, error: '' } });
+      });
+    });
   }
 
   /** Speeds are right within a third, and reports are smoothed as real ones are. */

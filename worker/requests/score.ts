@@ -19,12 +19,13 @@ export async function answerScore(services: OwnServices, request: Score, signal:
     services.report({ $case: 'scoreResult', value: { requestId, networks, ...end } });
   try {
     const { networks, scores, training, batches } = await checked(services, request);
+    // A job for each score, so that no run waits longer than for one of them, and after the jobs of runs.
+    const compute = services.compute.ranked('last');
     for (const [place, network] of networks.entries()) {
       const scored: Scored[] = [];
-      // A job for each, so that no run waits longer than for one of them.
       for (const score of scores) {
         const request = { network, scores: [score], ...batches, seed: training.seed, loss: training.loss };
-        scored.push(...(await services.compute.scoreNetwork(request)));
+        scored.push(...(await compute.scoreNetwork(request)));
         signal.throwIfAborted();
       }
       send([scoresOf(place, scored)], { ended: place === networks.length - 1, error: '' });

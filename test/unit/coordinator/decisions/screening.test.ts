@@ -6,10 +6,10 @@ import { scoringText } from '../../../../coordinator/api/search-progress.ts';
 import { sentenceOf } from '../../../../coordinator/journal/why.ts';
 import { allNumbers } from '../../../../coordinator/model/roll.ts';
 import { decodeState, encodeState } from '../../../../coordinator/model/snapshot.ts';
-import { sweepOf, trialOf } from '../../../../coordinator/model/state.ts';
+import { runOf, sweepOf, trialOf } from '../../../../coordinator/model/state.ts';
 import type { ScoredCandidate } from '../../../../coordinator/strategies/screening.ts';
 import { randomStream } from '../../../../core/rng.ts';
-import { sweep } from '../../../sim/specs.ts';
+import { sweep, training } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
 import { folded, plainOf } from '../../../support/state.ts';
 import { core } from './core.ts';
@@ -46,7 +46,13 @@ function scoreAll(fleet: Fleet, random: (count: number) => number, failed: (key:
 
 function searched(
   strategy: Record<string, unknown>,
-  { workers = 1, seed = 1, failed = (_key: string): boolean => false, more = {} } = {},
+  {
+    workers = 1,
+    seed = 1,
+    failed = (_key: string): boolean => false,
+    more = {},
+    accuracyOf = (_trial: number): number => 0.5,
+  } = {},
 ) {
   const fleet = core(workers);
   const random = randomStream({ seed, purpose: 'order' });
@@ -57,7 +63,10 @@ function searched(
     assert.ok(left > 0, 'the sweep goes on for ever');
     scoreAll(fleet, (count) => random.integer(count), failed);
     const running = fleet.running();
-    if (running.length > 0) fleet.finish(running[random.integer(running.length)]!, 0.5);
+    if (running.length === 0) continue;
+    const id = running[random.integer(running.length)]!;
+    const { number } = trialOf(fleet.state, runOf(fleet.state, id).trialId!);
+    fleet.finish(id, accuracyOf(number));
   }
   const found = sweepOf(fleet.state, 'sweep-1');
   const trials = [...allNumbers(found.trialIds)].map((number) => trialOf(fleet.state, `trial-${number}`));
@@ -88,6 +97,40 @@ test('of each group the best are evaluated, in the order of draws, whoever score
     const many = searched(used, { workers: 3, seed: 5 });
     const keysOf = ({ trials }: typeof plain) => trials.map(({ genotypeKey }) => genotypeKey);
     assert.deepEqual(keysOf(many), keysOf(plain), strategy.kind);
+  }
+});
+
+test('with rungs the best of each group begin, and each move is that of the search without screening', () => {
+  const evaluation = { training: { ...training, epochs: 4 } };
+  const accuracyOf = (trial: number) => ((trial * 37) % 101) / 100;
+  for (const strategy of [
+    { kind: 'asha', trials: 9, eta: 2, lag: 3 },
+    { kind: 'asha', trials: 9, eta: 2, lag: 3, mode: 'stop' },
+    { kind: 'hyperband', trials: 9, eta: 2, lag: 3 },
+  ]) {
+    const movesOf = ({ fleet }: ReturnType<typeof searched>) =>
+      fleet.events.flatMap((event) => {
+        if (event.kind === 'trial.proposed') return [`${event.number} begins: ${event.fidelity?.epochs}`];
+        if (event.kind === 'trial.promoted') return [`${event.trialId} goes on: ${event.fidelity?.epochs}`];
+        return event.kind === 'trial.stopped' ? [`${event.trialId} stops`] : [];
+      });
+    const screened = searched(strategy, { more: { evaluation }, accuracyOf });
+    const plain = searched(strategy, { more: { evaluation, screening: undefined }, accuracyOf });
+    const name = JSON.stringify(strategy);
+    assert.deepEqual(movesOf(screened), movesOf(plain), name);
+    assert.ok(movesOf(plain).length > 9, name);
+    const drawn = screened.fleet.events.flatMap((event) =>
+      event.kind === 'candidates.drawn' ? event.candidates.map(({ genotype }) => genotype) : [],
+    );
+    const begun = screened.trials.map(({ genotypeKey }) => genotypeKey);
+    const best = [0, 8, 16, 24, 32].flatMap((from) => {
+      const group = drawn.slice(from, from + 8);
+      return group.filter((key) => group.filter((one) => scoreOf(one) > scoreOf(key)).length < 2);
+    });
+    assert.deepEqual(begun, best.slice(0, 9), name);
+    const many = searched(strategy, { workers: 3, seed: 5, more: { evaluation }, accuracyOf });
+    assert.deepEqual(movesOf(many), movesOf(screened), name);
+    assert.deepEqual(plainOf(folded(many.fleet.events)), plainOf(many.fleet.state), name);
   }
 });
 

@@ -31,6 +31,16 @@ test('jobs of one rank keep their order, and a higher rank goes before what the 
   assert.equal(jobs.inHand(), undefined);
 });
 
+test('a job of the last rank goes after a hundred others at the latest', () => {
+  const { jobs, drain } = queue();
+  for (let n = 1; n <= 250; n++) jobs.add(`step ${n}`, n % 2 === 0 ? 'usual' : 'first');
+  jobs.add('one', 'last');
+  jobs.add('two', 'last');
+  const order = drain();
+  assert.deepEqual([order.indexOf('one'), order.indexOf('two')], [102, 203]);
+  assert.equal(order.length, 252);
+});
+
 test('a job that was ended already ends nothing else', () => {
   const { jobs, drain } = queue();
   for (const job of ['a', 'b', 'c']) jobs.add(job, 'usual');
