@@ -54,6 +54,7 @@ import type { Observed } from './model/observed.ts';
 import { openSearches, type State } from './model/state.ts';
 import { waitsOf } from './scheduling/waits.ts';
 import { type Collector, startCollector } from './store/collector.ts';
+import { keepEmbeddingStream } from './store/embedding-sharing.ts';
 import { watchStore } from './store/store-watch.ts';
 import { prepareSpaces } from './strategies/spaces.ts';
 import { createInspector } from './workers/inspector.ts';
@@ -374,6 +375,12 @@ function createServices(
     onScored: (scored) => core.driver.submit(scored),
   });
   releases.push(screener.stop);
+  const sharing = keepEmbeddingStream({
+    ...{ connection, names, clock, log, bytesMax: config.embeddingStreamBytes },
+    state: () => core.driver.known,
+    leads: () => core.driver.leads,
+  });
+  releases.push(sharing.stop);
   return {
     requests,
     fleetService: createFleetService({

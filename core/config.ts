@@ -210,6 +210,14 @@ export const coordinatorConfigSchema = z.strictObject({
     .max(5)
     .default(0)
     .describe('the same for checkpoints, their manifests, history and logs'),
+  embeddingStreamBytes: z.coerce
+    .number()
+    .int()
+    .min(1_000_000)
+    .default(256 * 2 ** 20)
+    .describe(
+      "bytes of the stream in the broker's memory in which students share the embeddings of their teacher; the oldest go first",
+    ),
   storeDir: z
     .string()
     .default('')

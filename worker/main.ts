@@ -193,6 +193,7 @@ function startAgent(parts: {
       workerId,
       host,
       deviceClass: device.deviceClass,
+      code: identity.code,
       clock: systemClock,
       log,
       compute,

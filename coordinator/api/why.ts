@@ -13,6 +13,7 @@ import { hasEnded, type State, sweepWith, trialWith, wholeRunWith } from '../mod
 import type { Board } from '../scheduling/board.ts';
 import { gangText, queueTexts, workerText } from '../scheduling/explained.ts';
 import { searchOf } from '../strategies/strategies.ts';
+import { embeddingText } from './embedding-text.ts';
 import { bytesOf, openPage } from './page.ts';
 import { classesText, searchWait } from './search-progress.ts';
 import { openRunsWithin } from './selection.ts';
@@ -42,7 +43,7 @@ interface Parts {
 /** Decisions about who trains a run. */
 const OF_GANG: ReadonlySet<Event['kind']> = new Set([
   ...(['run.assigned', 'run.requeued', 'run.pausing', 'run.paused', 'run.troubled', 'run.blamed'] as const),
-  ...(['run.finished', 'run.failed', 'run.cancelled'] as const),
+  ...(['run.finished', 'run.failed', 'run.cancelled', 'embedding.ended'] as const),
   ...(['work.paused', 'work.resumed', 'work.prioritised'] as const),
 ]);
 
@@ -103,6 +104,9 @@ function* textsNow({ context, board }: Parts, asked: Asked): Generator<string> {
     if (run !== undefined && !hasEnded(run)) yield gangText(board, waiting, id);
     return;
   }
+  const run = kind === 'run' ? wholeRunWith(state, id) : undefined;
+  const embeddings = run && embeddingText(state, run);
+  if (embeddings !== undefined) yield embeddings;
   const held = searchWaitOf(state, id);
   if (held !== undefined) yield held;
   const sweep = sweepWith(state, id);

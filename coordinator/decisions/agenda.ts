@@ -27,17 +27,25 @@ export interface Agenda {
   readonly runs: Set<number>;
   /** Runs about whose stored stages retention decides. */
   readonly stages: Set<number>;
+  /** Teachers whose students may share embeddings, or no longer. */
+  readonly teachers: Set<number>;
 }
 
 /** Nothing to look at. */
 export function createAgenda(): Agenda {
-  return { plans: new Set(), sweeps: new Set(), trials: new Set(), runs: new Set(), stages: new Set() };
+  return {
+    ...{ plans: new Set(), sweeps: new Set(), trials: new Set(), runs: new Set(), stages: new Set() },
+    teachers: new Set(),
+  };
 }
 
 /** Everything that is open. */
 export function noteAll(agenda: Agenda, state: State): void {
   for (const [number] of rowsOf(state.openPlans)) agenda.plans.add(number);
-  for (const [number] of rowsOf(state.openRuns)) agenda.runs.add(number);
+  for (const [number] of rowsOf(state.openRuns)) {
+    agenda.runs.add(number);
+    noteTeacher(agenda, state, `run-${number}`);
+  }
   for (const [number] of rowsOf(state.openSweeps)) {
     agenda.sweeps.add(number);
     for (const [trial] of rowsOf(rowAt(state.sweeps, number)!.openTrials)) agenda.trials.add(trial);
@@ -98,9 +106,14 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
       return;
     case 'run.requeued':
       agenda.runs.add(numberOf(event.runId));
+      noteTeacher(agenda, state, event.runId);
       noteTwins(agenda, state, event.runId);
       return;
+    case 'run.assigned':
+      noteTeacher(agenda, state, event.runId);
+      return;
     case 'run.paused':
+      noteTeacher(agenda, state, event.runId);
       noteTwins(agenda, state, event.runId);
       agenda.stages.add(numberOf(event.runId));
       for (const id of wholeRunWith(state, event.runId)?.studentRunIds ?? []) agenda.runs.add(numberOf(id));
@@ -128,7 +141,9 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
     case 'run.reused':
     case 'run.failed':
     case 'run.cancelled':
+    case 'embedding.ended':
       noteStages(agenda, state, event.runId);
+      noteTeacher(agenda, state, event.runId);
       noteEndedRun(agenda, state, event.runId);
       noteTwins(agenda, state, event.runId);
       return;
@@ -157,6 +172,12 @@ function noteOthersOfOwner(agenda: Agenda, state: State, { owner = '' }: SweepSt
   if (quotaOf(state, owner)?.openTrials === undefined) return;
   for (const [number] of rowsOf(state.openSweeps))
     if ((rowAt(state.sweeps, number)!.owner ?? '') === owner) agenda.sweeps.add(number);
+}
+
+/** A student that begins, ends or stands still may change with whom embeddings are shared. */
+function noteTeacher(agenda: Agenda, state: State, runId: string): void {
+  const teacher = wholeRunWith(state, runId)?.teacherRunId;
+  if (teacher !== undefined) agenda.teachers.add(numberOf(teacher));
 }
 
 /** A student that gets further needs less of its teacher. */

@@ -5,6 +5,8 @@
 import type { RunSpec } from '../../core/spec/run.ts';
 import { stateText } from '../../core/text/state-text.ts';
 import type { Decided } from '../model/events.ts';
+import { optional } from '../model/folding.ts';
+import { embeddingRunOf } from '../model/orders.ts';
 import { specOf } from '../model/spec-of.ts';
 import {
   isWhole,
@@ -153,6 +155,7 @@ function assignment(state: State, runId: string): Command {
           teacherRunId: run.teacherRunId,
           teacherStages: wholeRunWith(state, run.teacherRunId)?.job.training.epochs ?? 0,
         }),
+    ...optional('embeddingRunId', embeddingRunOf(state, run)?.id),
     ...(run.state === 'pausing' ? { pauses: true as const } : {}),
     ...(run.pausedStep === undefined ? {} : { pausedStep: run.pausedStep.step }),
     ...(run.haltStage === undefined ? {} : { haltStage: run.haltStage }),

@@ -295,6 +295,8 @@ export type Command =
       readonly members: readonly Member[];
       readonly teacherRunId?: string;
       readonly teacherStages?: number;
+      /** The run that computes embeddings for a student. */
+      readonly embeddingRunId?: string;
       /** The gang stores where it stands and is released. */
       readonly pauses?: true;
       /** Committed steps of the checkpoint within a stage from which it goes on. */

@@ -3,6 +3,7 @@
 
 import { FleetError } from '../../core/errors.ts';
 import { workWithId } from '../model/find.ts';
+import { isEmbedding } from '../model/orders.ts';
 import { allNumbers } from '../model/roll.ts';
 import {
   hasEnded,
@@ -37,6 +38,8 @@ export function assertRemovable(state: State, id: string): void {
   for (const run of runsOfWhole(state, id)) {
     const others = run.studentRunIds.filter((student) => {
       const found = wholeRunWith(state, student);
+      // What an embedding run has computed is gone with it.
+      if (found !== undefined && isEmbedding(found) && hasEnded(found)) return false;
       return found !== undefined && (found.planId ?? found.id) !== (run.planId ?? run.id);
     });
     if (others.length > 0)

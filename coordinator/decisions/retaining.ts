@@ -4,6 +4,7 @@
 import { type TeacherSchedule, teacherStagesFrom } from '../../core/spec/distillation.ts';
 import { isBeingJudged, leaseOf } from '../model/halted.ts';
 import { identityOf } from '../model/identity.ts';
+import { isEmbedding } from '../model/orders.ts';
 import { openTwins, originOf } from '../model/results.ts';
 import {
   endingOf,
@@ -89,9 +90,13 @@ export function factsOf(state: State, run: RunState): RetentionFacts {
   const trial = trialId === undefined ? undefined : trialWith(state, trialId);
   const sweep = trial === undefined ? undefined : sweepWith(state, trial.sweepId);
   const plan = planId === undefined ? undefined : planWith(state, planId);
-  const students = studentRunIds.flatMap((id) => wholeRunWith(state, id) ?? []);
+  // What an embedding run reads, a student needs.
+  const students = studentRunIds.flatMap((id) => {
+    const student = wholeRunWith(state, id);
+    return student === undefined || isEmbedding(student) ? [] : [student];
+  });
   return {
-    kind: job.kind,
+    kind: job.kind === 'embedding' ? 'student' : job.kind,
     policy: job.checkpoints?.keep,
     epochs: job.training.epochs,
     isDone: run.state === 'done',

@@ -8,6 +8,7 @@
 // that the rest depends on.
 
 import { isBeingJudged } from '../model/halted.ts';
+import { isEmbedding } from '../model/orders.ts';
 import {
   endingOf,
   hasEnded,
@@ -27,6 +28,7 @@ import { rebalanced } from '../scheduling/placement.ts';
 import { schedule } from '../scheduling/scheduler.ts';
 import { takeOne } from './agenda.ts';
 import { boardOf, type Draft, emit } from './draft.ts';
+import { shareEmbeddings } from './embeddings.ts';
 import { endRun, setGang } from './gangs.ts';
 import { beginPausing, endOverduePauses, followPauses } from './pauses.ts';
 import { settlePlan } from './plans.ts';
@@ -60,6 +62,11 @@ export function settle(draft: Draft): void {
       lookAtPlan(draft, `plan-${plan}`);
       continue;
     }
+    const teacher = takeOne(agenda.teachers);
+    if (teacher !== undefined) {
+      shareEmbeddings(draft, `run-${teacher}`);
+      continue;
+    }
     const stored = takeOne(agenda.stages);
     if (stored === undefined) return;
     retain(draft, `run-${stored}`);
@@ -67,8 +74,8 @@ export function settle(draft: Draft): void {
 }
 
 /**
- * Gives free workers to runs that wait, or to gangs that can grow. Returns whether runs have ended with it, because
- * they take a result, so that there is more to settle.
+ * Gives free workers to runs that wait, or to gangs that can grow. Returns whether there is more to settle with it: runs
+ * have ended, because they take a result, or students may share their teacher's embeddings from now on.
  */
 export function place(draft: Draft): boolean {
   let hasEnds = false;
@@ -94,7 +101,7 @@ export function place(draft: Draft): boolean {
       goesOn ||= isQueued && run.studentRunIds.length > 0;
     }
   }
-  return hasEnds;
+  return hasEnds || draft.agenda.teachers.size > 0;
 }
 
 const classOf = (state: State, [first]: readonly string[]): string | undefined =>
@@ -184,7 +191,8 @@ function endedParent(state: State, child: RunState): string | undefined {
 }
 
 function failWithTeacher(draft: Draft, run: RunState): boolean {
-  if (run.teacherRunId === undefined) return false;
+  // An embedding run ends with its students.
+  if (run.teacherRunId === undefined || isEmbedding(run)) return false;
   const teacher = wholeRunWith(draft.state, run.teacherRunId);
   const short = teacher && endedShort(teacher, studentOf(run));
   if (short === undefined) return false;

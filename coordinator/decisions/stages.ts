@@ -4,6 +4,7 @@
 import { FleetError } from '../../core/errors.ts';
 import { stateClaim } from '../../core/text/state-text.ts';
 import { leaseOf } from '../model/halted.ts';
+import { isEmbedding } from '../model/orders.ts';
 import {
   type CheckpointState,
   hasEnded,
@@ -90,6 +91,7 @@ function assertNotHalted(state: State, runId: string): void {
 export function readersOf(state: State, teacher: RunState, stage: number): string[] {
   return teacher.studentRunIds.filter((id) => {
     const student = wholeRunWith(state, id);
+    if (student !== undefined && isEmbedding(student)) return false;
     const first = student && firstNeeded(studentOf(student), teacher.job.training.epochs);
     return first !== undefined && stage >= first;
   });

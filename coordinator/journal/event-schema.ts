@@ -50,6 +50,7 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
   'trial.stopped': { trialId: text, cursor: z.object({ draws: number }), ...reason },
   'trial.ended': { trialId: text, ...ending },
   'run.created': { runId: text, spec: text, facts, costs, ...reason },
+  'embedding.ended': { runId: text, ...reason },
   'run.assigned': { runId: text, generation: number, members, deviceClass: text, ...reason },
   'run.requeued': { runId: text, generation: number, ...reason },
   'run.pausing': { runId: text, ...reason },

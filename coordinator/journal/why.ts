@@ -56,6 +56,7 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
     case 'run.requeued':
     case 'run.continued':
     case 'run.cancelled':
+    case 'embedding.ended':
     case 'step.dropped':
       return [event.runId];
     case 'run.pausing':
@@ -224,6 +225,8 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `${event.runId} ${event.twinRunId === undefined ? 'waits for no other run any more' : `waits for the result of ${event.twinRunId}`}: ${event.reason}`;
     case 'result.conflicted':
       return `${event.runId} and ${event.otherRunId} compute the same and ended with other weights (${event.weightsDigest} and ${event.otherWeightsDigest}): ${event.reason}`;
+    case 'embedding.ended':
+      return `${event.runId} is done: ${event.reason}`;
     case 'run.cancelled':
       return `${event.runId} was ${stateText('cancelled', event.reason)}`;
     case 'work.resumed':

@@ -44,6 +44,7 @@ export function countEvent(metrics: Registered, event: Event, after: State): voi
       return;
     case 'run.finished':
     case 'run.halted':
+    case 'embedding.ended':
       families.runsFinished.inc({ kind: kindOf(after, event.runId), outcome: 'done', reason: 'none' });
       return;
     case 'run.reused':

@@ -215,6 +215,16 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly teacherRunId?: string;
       /** What a run is to its plan. */
       readonly role?: 'teacher' | 'student';
+      /** Whose it is, of an embedding run, which nobody has submitted; absent: of whoever called. */
+      readonly owner?: string;
+      /** Of the students that an embedding run computes for. */
+      readonly deviceClass?: string;
+    }
+  | {
+      /** An embedding run has no student any more. */
+      readonly kind: 'embedding.ended';
+      readonly runId: string;
+      readonly reason: string;
     }
   | {
       readonly kind: 'run.assigned';

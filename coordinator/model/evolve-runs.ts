@@ -58,6 +58,8 @@ interface Beginning {
   readonly teacherRunId?: string | undefined;
   /** Of a run by itself. */
   readonly owner?: string | undefined;
+  /** Where it is known before its first gang. */
+  readonly deviceClass?: string | undefined;
   readonly priority?: number | undefined;
 }
 
@@ -99,6 +101,7 @@ export function runBegun(
   if (teacherRunId !== undefined) run.teacherRunId = teacherRunId;
   if (begun.priority !== undefined) run.priority = begun.priority;
   if (owner !== undefined) run.owner = owner;
+  if (begun.deviceClass !== undefined) run.deviceClass = begun.deviceClass;
   if (isLoose(run)) openAccount(w, shareOf(w, run));
   took(w, 'run', id);
   recount(w, undefined, runCount(job.kind, 'queued'));

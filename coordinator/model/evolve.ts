@@ -296,6 +296,9 @@ function apply(w: Working, event: Event, beforeMs: number): void {
     case 'run.cancelled':
       runEnded(w, event.runId, ended({ state: 'cancelled', ...event }));
       return;
+    case 'embedding.ended':
+      runEnded(w, event.runId, ended({ state: 'done', ...event }));
+      return;
     case 'worker.attached':
       workerAttached(w, event);
       openWorkerAccount(w, event);
@@ -638,7 +641,8 @@ function runCreated(w: Working, event: EventOf<'run.created'>): void {
     planId,
     teacherRunId,
     priority: planId === undefined ? undefined : planOf(w, planId).priority,
-    ...(planId === undefined && { owner: event.by?.name }),
+    ...(planId === undefined && { owner: event.owner ?? event.by?.name }),
+    deviceClass: event.deviceClass,
   });
   w.names = named(w.names, { noun: 'run', name: job.name, id: runId }, w.edit);
   if (teacherRunId !== undefined) {

@@ -60,6 +60,7 @@ const RUN_COUNTS = {
   candidate: countsOf('candidate'),
   teacher: countsOf('teacher'),
   student: countsOf('student'),
+  embedding: countsOf('embedding'),
 };
 
 function countsOf<K extends RunState['job']['kind']>(kind: K) {

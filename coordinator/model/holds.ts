@@ -3,6 +3,7 @@
 
 import { teacherStageFor } from '../../core/spec/distillation.ts';
 import { goesOnAtRungs } from '../strategies/rungs.ts';
+import { isEmbedding, sharersOf, sharingKeyOf } from './orders.ts';
 import {
   hasEnded,
   openRuns,
@@ -94,7 +95,7 @@ export function awaitedStage(
   const teacher = run.teacherRunId === undefined ? undefined : wholeRunWith(state, run.teacherRunId);
   if (teacher === undefined) return undefined;
   const { training, distillation } = run.job;
-  const epoch = run.checkpoints.at(-1)?.stage ?? 0;
+  const epoch = epochOf(state, run, teacher);
   if (epoch >= training.epochs) return undefined;
   const stage = teacherStageFor({
     schedule: distillation?.schedule ?? 'multi-step',
@@ -103,6 +104,16 @@ export function awaitedStage(
     teacherStages: teacher.job.training.epochs,
   });
   return stage > (teacher.checkpoints.at(-1)?.stage ?? 0) ? { teacher, stage } : undefined;
+}
+
+/** The epoch that a student is in; of an embedding run that of the student which is farthest back. */
+function epochOf(state: State, run: RunState, teacher: RunState): number {
+  const newest = ({ checkpoints }: RunState) => checkpoints.at(-1)?.stage ?? 0;
+  if (!isEmbedding(run)) return newest(run);
+  const students = (sharersOf(state, teacher).get(sharingKeyOf(run) ?? '') ?? []).filter(
+    (one) => !isEmbedding(one) && !hasEnded(one),
+  );
+  return students.length === 0 ? 0 : Math.min(...students.map(newest));
 }
 
 /** The paused teacher of a student that needs a further stage of it; undefined when it need not wait for one. */

@@ -45,6 +45,8 @@ export type Identified =
 /** What a run computes; undefined where its data were never digested, as in journals of earlier releases. */
 export function identityOf(state: State, run: Identified): Identity | undefined {
   if (!('job' in run)) return identityOfCandidate(state, run, run.halted?.stage);
+  // It trains nothing.
+  if (run.job.kind === 'embedding') return undefined;
   const { job, facts, trialId, sweepId, attempt, teacherRunId, haltStage } = run;
   if (trialId !== undefined && sweepId !== undefined)
     return identityOfCandidate(state, { trialId, sweepId, attempt }, haltStage ?? job.training.epochs);
@@ -73,7 +75,9 @@ export function identityOfSpec(spec: RunSpec, facts: DataFacts, teacher?: Identi
   const { network, training, verification, distillation, data, imported } = spec;
   if (imported !== undefined) return { group: `files.${imported.digest}`, member: '-' };
   if (distillation !== undefined && teacher === undefined) return undefined;
-  const learns = teacher && { ...distillation, teacher: identityText(teacher) };
+  // With whom it shares embeddings changes no bit.
+  const { share: _share, ...how } = distillation ?? {};
+  const learns = teacher && { ...how, teacher: identityText(teacher) };
   const protocol = protocolOf({ network, training, verification, data, learns }, facts);
   if (protocol === '') return undefined;
   return { group: groupOf(protocol, training.epochs, training.seed), member: memberOf(network) };

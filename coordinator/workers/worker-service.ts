@@ -344,6 +344,7 @@ function toMessage(
             pausedStep: command.pausedStep,
             haltStage: command.haltStage,
             evaluateStages: [...(command.evaluateStages ?? [])],
+            embeddingRunId: command.embeddingRunId,
           },
         },
       };

@@ -22,7 +22,9 @@ export const JOB_KINDS = [
   'score',
 ] as const;
 /** Where a student's teacher embeddings come from. */
-const TEACHER_SOURCES = ['computed', 'shared'] as const;
+const TEACHER_SOURCES = ['computed', 'shared', 'fetched'] as const;
+/** What happened to a block of embeddings in the stream that students share. */
+const BLOCK_EVENTS = ['published', 'unpublished', 'damaged', 'taken_over'] as const;
 const CHECKPOINT_OPERATIONS = ['save', 'load'] as const;
 
 const run = { run: 'open' } as const;
@@ -90,10 +92,16 @@ const RUN_METRICS = {
     ...training,
   }),
   teacherImages: counter('pocketfleet_teacher_images_total', {
-    help: "Images of which a student took its teacher's embeddings: computed for it here, or shared with another student of its order.",
+    help: "Images of which a student took its teacher's embeddings: computed for it here, shared with another student of its order here, or fetched from the stream of the fleet.",
     unit: 'count',
     subject: 'training',
     labels: { ...run, source: TEACHER_SOURCES },
+  }),
+  teacherBlocks: counter('pocketfleet_teacher_blocks_total', {
+    help: 'Blocks of embeddings that this run computed for all students of an order: published or not, because what was there was damaged, or taken over from somebody who did not finish.',
+    unit: 'count',
+    subject: 'training',
+    labels: { ...run, event: BLOCK_EVENTS },
   }),
   allreduceDuration: histogram('pocketfleet_allreduce_duration_seconds', {
     help: 'One sum over the gang, waiting for peers included.',

@@ -62,6 +62,38 @@ export function deletionHeaders(): MsgHdrs {
   return of;
 }
 
+/** What a message of the stream of embeddings says of itself beside its values. */
+export interface BlockHead {
+  /** The run that computed it, or does. */
+  readonly by: string;
+  readonly device: string;
+  /** Of a claim: how long computing takes, milliseconds; 0 for a block. */
+  readonly forMs: number;
+  /** Of the values, SHA-256, hex; empty for a claim. */
+  readonly digest: string;
+}
+
+/** That as the headers of a message; what is absent there is empty or 0. */
+export const blockHeaders = {
+  write({ by, device, forMs, digest }: BlockHead): MsgHdrs {
+    const of = headers();
+    of.set('Block-By', by);
+    of.set('Block-Device', device);
+    of.set('Block-For', String(forMs));
+    of.set('Block-Digest', digest);
+    return of;
+  },
+  read(of: MsgHdrs): BlockHead {
+    const forMs = Number(of.get('Block-For'));
+    return {
+      by: of.get('Block-By'),
+      device: of.get('Block-Device'),
+      forMs: Number.isFinite(forMs) ? forMs : 0,
+      digest: of.get('Block-Digest'),
+    };
+  },
+};
+
 /** Options of a consumer whose first message is the one of this sequence, or the next that exists. */
 export const deliverFrom = (sequence: number) =>
   ({ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: sequence }) as const;

@@ -35,12 +35,16 @@ export function workerRights(names: Names, workerId: string): Rights {
       names.chunkSubjects,
       names.historySubject('*'),
       names.logSubject('*', workerId),
+      names.blockSubjects,
+      names.blockPlaceSubjects,
       ...keys,
       `$JS.API.DIRECT.GET.${names.artefactStream}.${names.chunkSubjects}`,
       ...keys.map((key) => `$JS.API.DIRECT.GET.${names.manifestStream}.${key}`),
+      `$JS.API.DIRECT.GET.${names.embeddingStream}.${names.blockSubjects}`,
     ],
     subscribe: [
       names.exchangeSubjects,
+      names.blockPlaceSubjects,
       ...keys,
       names.presenceSubject(workerId, '*'),
       `${names.inboxPrefix(workerId)}.>`,
@@ -57,10 +61,11 @@ const OF_ANY_FLEET: readonly Names[] = [
 
 /** What the account of the fleet does for that of the workers: requests that its streams take and answer. */
 export const SERVICES_OF_FLEET: readonly string[] = [
-  ...OF_ANY_FLEET.flatMap(({ chunkSubjects, historySubjects, logSubjects }) => [
+  ...OF_ANY_FLEET.flatMap(({ chunkSubjects, historySubjects, logSubjects, anyBlockSubjects }) => [
     chunkSubjects,
     historySubjects,
     logSubjects,
+    anyBlockSubjects,
   ]),
   '$KV.*.>',
   '$JS.API.DIRECT.GET.*.>',

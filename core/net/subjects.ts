@@ -88,6 +88,24 @@ export interface Names {
   logSubject(runId: string, workerId: string): string;
   /** The lines of any journal that this fleet has had: what the stream takes. */
   readonly logSubjects: string;
+  /**
+   * Blocks of teacher embeddings that students of one order share, in memory: the oldest go first, and all of
+   * them can be computed again. It is there while students share.
+   */
+  readonly embeddingStream: string;
+  /**
+   * A block, or the claim of whoever computes it. `order` and `network` are hexadecimal
+   * (worker/run/block-stream.ts).
+   */
+  blockSubject(order: string, network: string, step: number, shard: number): string;
+  /** The blocks of this journal. */
+  readonly blockSubjects: string;
+  /** The blocks of any journal that this fleet has had: what the stream takes. */
+  readonly anyBlockSubjects: string;
+  /** How far a student of an order is, over core NATS; `*` stands for every student. */
+  blockPlaceSubject(order: string, runId: string): string;
+  /** The places of this journal. */
+  readonly blockPlaceSubjects: string;
   /** Gradient exchange of every run of this journal, over core NATS. */
   readonly exchangeSubjects: string;
   /** Of one generation: messages to one rank. */
@@ -160,6 +178,14 @@ export function namesOf(prefixes: Prefixes): Names {
     logSubject: (runId, workerId) =>
       `${ofRuns('logs')}${tokenOrAll('run_id', runId)}.${tokenOrAll('worker_id', workerId)}`,
     logSubjects: `${ofAnyJournal('logs')}*.*`,
+    embeddingStream: `${streams}EMBEDDINGS`,
+    blockSubject: (order, network, step, shard) =>
+      `${ofRuns('embeddings')}block.${token('order', order)}.${token('network', network)}.${step}.${shard}`,
+    blockSubjects: `${ofRuns('embeddings')}${BLOCK}`,
+    anyBlockSubjects: `${ofAnyJournal('embeddings')}${BLOCK}`,
+    blockPlaceSubject: (order, runId) =>
+      `${ofRuns('embeddings')}place.${token('order', order)}.${tokenOrAll('run_id', runId)}`,
+    blockPlaceSubjects: `${ofRuns('embeddings')}place.*.*`,
     exchangeSubjects: `${ofRuns('ar')}>`,
     rankSubject: (runId, generation, rank) => `${ofGeneration(runId, generation)}.r.${rank}`,
     gangSubject: (runId, generation) => `${ofGeneration(runId, generation)}.all`,
@@ -168,6 +194,9 @@ export function namesOf(prefixes: Prefixes): Names {
     inboxPrefix: (workerId) => `_INBOX.${subjects}${tokenOrAll('worker_id', workerId)}`,
   };
 }
+
+/** Order, network, step and shard of a block. */
+const BLOCK = 'block.*.*.*.*';
 
 /** A run, and the digest of a chunk of it. */
 const CHUNK_OF_RUN = /^([^.]+)\.[0-9a-f]{64}$/;

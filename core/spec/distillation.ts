@@ -99,6 +99,12 @@ export const distillationSchema = z
       .describe(
         'In place of weight: the force on 1 - cosine, which is 2 w / E for embeddings of size E. The same pull means the same for any size; weight 100 is a pull of 1.5625 at E = 128 and of 6.25 at 32',
       ),
+    share: z
+      .enum(['own', 'worker', 'stream'])
+      .optional()
+      .describe(
+        "With whom students of one order share their teacher's embeddings, which are the same bits in each case. own: with nobody; worker: with the students on the same worker; stream: with those of all workers, and a run of kind embedding computes them ahead. Default: worker, and stream once two students of the order are on different workers and the teacher's pass costs more than a student's step",
+      ),
   })
   .describe('how a student learns from a teacher');
 

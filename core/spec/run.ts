@@ -8,6 +8,7 @@ import { dataSchema } from './data.ts';
 import { distillationProblems, distillationSchema } from './distillation.ts';
 import { networkSchema } from './network.ts';
 import { over } from './rules.ts';
+import { BLOCK_BYTES_MAX, blockBytesOf } from './share.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
 
 /**
@@ -55,60 +56,85 @@ const imported = z
     'Of a teacher whose stages come from files; filled in by their import. It is never trained: its data and training only count the stages, one a step',
   );
 
-/** A complete training job. `distillation.teacher` is a run id here. */
-export const runSchema = z
-  .strictObject({
-    kind: z
-      .enum(['teacher', 'student', 'candidate'])
-      .describe('a student is distilled from a teacher; a candidate is what a search trains'),
-    name,
-    network: networkSchema,
-    data: dataSchema,
-    training: trainingSchema,
-    verification: verificationSchema.prefault({}),
-    distillation: distillationSchema.optional(),
-    workers: workers.prefault({}),
-    checkpoints,
-    priority: z.int().min(0).max(100).default(50).describe('higher runs first'),
-    weight,
-    reuse,
-    require: requirement,
-    budget: runBudget,
-    imported,
-  })
-  .superRefine(
-    (run, context) => {
-      if (run.kind !== 'student' && run.distillation !== undefined)
-        context.addIssue({
-          code: 'custom',
-          path: ['distillation'],
-          message: `a ${run.kind} does not distil; make it kind: student`,
-        });
-    },
-    over('kind', 'distillation'),
-  )
-  .superRefine(
-    (run, context) => {
-      if (run.distillation !== undefined)
-        for (const { path, message } of distillationProblems(run.distillation, {
-          epochs: run.training.epochs,
-          teacherStages: undefined,
-        }))
-          context.addIssue({ code: 'custom', path: ['distillation', ...path], message });
-    },
-    over('distillation', 'training.epochs'),
-  )
-  .superRefine(
-    (run, context) => {
-      if (run.workers.max > run.training.shards)
-        context.addIssue({
-          code: 'custom',
-          path: ['workers', 'max'],
-          message: `${run.workers.max} workers cannot share ${run.training.shards} shards`,
-        });
-    },
-    over('workers.max', 'training.shards'),
-  );
+const USER_KINDS = ['teacher', 'student', 'candidate'] as const;
+
+const runOfKind = <K extends string>(kinds: readonly [K, ...K[]]) =>
+  z
+    .strictObject({
+      kind: z
+        .enum(kinds)
+        .describe('a student is distilled from a teacher; a candidate is what a search trains'),
+      name,
+      network: networkSchema,
+      data: dataSchema,
+      training: trainingSchema,
+      verification: verificationSchema.prefault({}),
+      distillation: distillationSchema.optional(),
+      workers: workers.prefault({}),
+      checkpoints,
+      priority: z.int().min(0).max(100).default(50).describe('higher runs first'),
+      weight,
+      reuse,
+      require: requirement,
+      budget: runBudget,
+      imported,
+    })
+    .superRefine(
+      (run, context) => {
+        if (run.kind !== 'student' && run.kind !== 'embedding' && run.distillation !== undefined)
+          context.addIssue({
+            code: 'custom',
+            path: ['distillation'],
+            message: `a ${run.kind} does not distil; make it kind: student`,
+          });
+      },
+      over('kind', 'distillation'),
+    )
+    .superRefine(
+      (run, context) => {
+        if (run.distillation !== undefined)
+          for (const { path, message } of distillationProblems(run.distillation, {
+            epochs: run.training.epochs,
+            teacherStages: undefined,
+          }))
+            context.addIssue({ code: 'custom', path: ['distillation', ...path], message });
+      },
+      over('distillation', 'training.epochs'),
+    )
+    .superRefine(
+      (run, context) => {
+        if (run.workers.max > run.training.shards)
+          context.addIssue({
+            code: 'custom',
+            path: ['workers', 'max'],
+            message: `${run.workers.max} workers cannot share ${run.training.shards} shards`,
+          });
+      },
+      over('workers.max', 'training.shards'),
+    )
+    .superRefine(
+      (run, context) => {
+        if (run.distillation?.share !== 'stream') return;
+        const { batch, shards } = run.training;
+        const bytes = blockBytesOf({ batch, shards, embedding: run.network.embedding });
+        if (bytes > BLOCK_BYTES_MAX)
+          context.addIssue({
+            code: 'custom',
+            path: ['distillation', 'share'],
+            message: `the embeddings of one shard are ${bytes} bytes, more than a message of the stream has (${BLOCK_BYTES_MAX}); use more shards or share: worker`,
+          });
+      },
+      over('distillation.share', 'training.batch', 'training.shards', 'network.embedding'),
+    );
+
+/** A complete training job that a user submits. `distillation.teacher` is a run id here. */
+export const runSchema = runOfKind(USER_KINDS);
+
+/**
+ * Any run. One of kind `embedding` is made by the coordinator: it has the network of a teacher and all else of a
+ * student, and computes what the teacher gives for the student's batches.
+ */
+export const anyRunSchema = runOfKind([...USER_KINDS, 'embedding']);
 
 /** A checked run. */
-export type RunSpec = z.infer<typeof runSchema>;
+export type RunSpec = z.infer<typeof anyRunSchema>;

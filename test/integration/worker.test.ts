@@ -11,6 +11,8 @@ import { createRecordReader } from '../../coordinator/api/record-reader.ts';
 import { readEvaluation } from '../../core/checkpoint/evaluation.ts';
 import { createArtefactStore } from '../../core/checkpoint/store.ts';
 import { createLogger } from '../../core/log.ts';
+import { ensureEmbeddingStream } from '../../core/net/embedding-stream.ts';
+import { streamManager } from '../../core/net/jetstream.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { PACKAGE_ROOT } from '../../core/system/places.ts';
@@ -89,6 +91,20 @@ const reader = () =>
     log: createLogger({ program: 'test', level: 'error' }),
   });
 const finished = (runId: string) => coordinator.report('finished', (value) => value.runId === runId);
+/** Images whose embeddings these runs had from one source, on all workers. */
+async function imagesOf(runIds: readonly string[], source: string): Promise<number> {
+  let images = 0;
+  for (const id of programs.keys()) {
+    const { metricsEndpoint } = await coordinator.report('hello', (value) => value.workerId === id);
+    const text = await (await fetch(`http://${metricsEndpoint}/metrics`)).text();
+    for (const runId of runIds) {
+      const series = `pocketfleet_teacher_images_total{run="${runId}",source="${source}"}`;
+      const line = text.split('\n').find((one) => one.startsWith(series));
+      images += Number(line?.slice(series.length) ?? 0);
+    }
+  }
+  return images;
+}
 async function release(runId: string, generation: number, workers: readonly string[]): Promise<void> {
   for (const id of workers)
     coordinator.send(id, { $case: 'release', value: { runId, generation, reason: 'test' } });
@@ -312,6 +328,18 @@ test('a student waits for its teacher, says so, and starts when the checkpoint a
   // The same student, with its shards on two workers: it shares the passes of one and computes its own on the other.
   const twin = { runId: 'run-twin', spec: student, workers: ['w1', 'w2'], ...taught };
   for (const id of twin.workers) coordinator.send(id, assignOf(twin));
+  // And with the stream of the fleet, on one worker and on two; the run that computes for both has the second worker.
+  await ensureEmbeddingStream(await streamManager(connection), NAMES, 2 ** 20);
+  const share = { ...taught, embeddingRunId: 'run-pool' };
+  const streaming = [
+    { runId: 'run-near', spec: student, workers: ['w1'], ...share },
+    { runId: 'run-far', spec: student, workers: ['w2', 'w1'], ...share },
+  ];
+  for (const run of streaming) for (const id of run.workers) coordinator.send(id, assignOf(run));
+  const { network } = teacher;
+  const pool = { ...student, kind: 'embedding' as const, network, workers: { min: 1, max: 4 } };
+  const pooled = { runId: 'run-pool', spec: pool, workers: ['w2'], ...taught };
+  coordinator.send('w2', assignOf(pooled));
   const waiting = await coordinator.report(
     'progress',
     (value) => value.runId === 'run-student' && value.waitingForStage > 0,
@@ -337,6 +365,19 @@ test('a student waits for its teacher, says so, and starts when the checkpoint a
   await finished('run-twin');
   assert.notEqual(weightsOf('run-student'), undefined);
   assert.equal(weightsOf('run-twin'), weightsOf('run-student'), 'shared passes give the same bits');
+  for (const { runId, workers } of streaming) {
+    await finished(runId);
+    assert.equal(weightsOf(runId), weightsOf('run-student'), `${runId} learns from the same bits`);
+    await release(runId, 1, workers);
+  }
+  // 24 blocks for both runs: 6 steps of 4 shards.
+  const computed = await imagesOf(['run-near', 'run-far', 'run-pool'], 'computed');
+  assert.ok(computed >= 96 && computed <= 1.25 * 96, `${computed} images of 96 were embedded`);
+  assert.ok((await imagesOf(['run-near', 'run-far'], 'fetched')) > 0);
+  // Told to pause it has nothing to store, and is released.
+  coordinator.send('w2', assignOf({ ...pooled, generation: 2, pauses: true }));
+  await coordinator.report('paused', ({ runId, step }) => runId === 'run-pool' && step === 0);
+  await release('run-pool', 2, ['w2']);
   await Promise.all([
     release('run-student', 1, ['w1']),
     release('run-twin', 1, twin.workers),

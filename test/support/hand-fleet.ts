@@ -105,6 +105,8 @@ export function handFleet(...workers: Partial<WorkerHello>[]) {
     },
     now: () => now,
     state: () => state,
+    /** All that was decided so far. */
+    events: (): readonly Event[] => events,
     /** What `why` says of an id, the queue or a gang, a line each. */
     why: (request: Partial<WhyRequest>) => whyTexts({ state, observed: observed(), events }, request),
     pass(ms: number) {

@@ -2,13 +2,13 @@
 // held out, a small network, four shards.
 
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
-import { type RunSpec, runSchema } from '../../core/spec/run.ts';
+import { anyRunSchema, type RunSpec } from '../../core/spec/run.ts';
 
 const network = { kind: 'pocketnet', channels: 4, layers: 4, embedding: 8 };
 
 /** 6 training identities x 8 images = 48 images; 16 a step, so an epoch is 3 steps. */
 export function tinyRun(overrides: Record<string, unknown> = {}): RunSpec {
-  return runSchema.parse({
+  return anyRunSchema.parse({
     kind: 'candidate',
     name: 'tiny',
     network,
@@ -35,16 +35,17 @@ export const assignOf = (options: {
   readonly pausedStep?: number;
   readonly haltStage?: number;
   readonly evaluateStages?: number[];
+  readonly embeddingRunId?: string;
 }) => {
   const { runId, generation, spec, workers, teacherRunId = '', teacherStages = 0 } = options;
-  const { pauses, pausedStep, haltStage, evaluateStages = [] } = options;
+  const { pauses, pausedStep, haltStage, evaluateStages = [], embeddingRunId } = options;
   const shardCount = spec.training.shards / workers.length;
   const members = workers.map((workerId, i) => ({ workerId, shardFirst: i * shardCount, shardCount }));
   return {
     $case: 'assign' as const,
     value: {
       ...{ runId, generation, specJson: canonicalJson(spec), members, teacherRunId, teacherStages },
-      ...{ pauses, pausedStep, haltStage, evaluateStages },
+      ...{ pauses, pausedStep, haltStage, evaluateStages, embeddingRunId },
     },
   };
 };

@@ -23,6 +23,7 @@ import type { OwnServices, Services } from '../run/services.ts';
 import { firstReplica, openSession, type Session } from '../run/session.ts';
 import type { Membership } from '../training/procedure.ts';
 import type { Replica } from '../training/replica.ts';
+import { createTeacherBlocks } from '../training/teacher-blocks.ts';
 import { train } from '../training/train.ts';
 
 /** So many points travel in one report at most; a tiny run has hundreds of steps a second. */
@@ -68,7 +69,9 @@ async function replay(
       `${runId} was computed on ${deviceClass}, this worker is ${services.deviceClass}; only the same device class gives the same bits`,
     );
   const assign = { ...request, generation: 0, members: [], evaluateStages: [] };
-  const session = await openSession({ services, assign, onWaiting: () => undefined });
+  // What it proves is computed here, the embeddings of a teacher too.
+  const blocks = createTeacherBlocks();
+  const session = await openSession({ services, assign, onWaiting: () => undefined, blocks });
   const releases: (() => unknown)[] = [() => session.close()];
   try {
     await assertTeacherStages(session, request, (await services.broker).checkpoints, signal);

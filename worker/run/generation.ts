@@ -37,6 +37,7 @@ export async function workInGeneration(context: GenerationContext): Promise<void
   const place = placeIn(members, services.workerId);
   if (!place) throw new Error(`assertion: ${services.workerId} is no member of what it was assigned`);
   signal.throwIfAborted();
+  session.follow(assign);
   const { rank, shards } = place;
   const { gradients, records } = await services.broker;
   phases.enter({ kind: 'joining', generation, members: members.length });

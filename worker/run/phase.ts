@@ -9,6 +9,8 @@ export type Phase =
   /** Agrees with the other members on the newest step and gets its state. */
   | { readonly kind: 'joining'; readonly generation: number; readonly members: number }
   | { readonly kind: 'training'; readonly generation: number; readonly step: number }
+  /** Computes a teacher's embeddings for students. */
+  | { readonly kind: 'embedding'; readonly generation: number }
   /** Stores where it stands, to be released. */
   | { readonly kind: 'pausing'; readonly generation: number; readonly step: number }
   /** A student whose teacher has not stored the stage it needs. */
@@ -29,6 +31,8 @@ export function sentenceOf(phase: Phase): string {
       return `joining generation ${phase.generation} of ${phase.members} worker${phase.members === 1 ? '' : 's'}`;
     case 'training':
       return `training in generation ${phase.generation} from step ${phase.step}`;
+    case 'embedding':
+      return `embedding in generation ${phase.generation} for the students of its order`;
     case 'pausing':
       return `pausing in generation ${phase.generation} at step ${phase.step}`;
     case 'waiting':
@@ -51,6 +55,8 @@ export function restOf(phase: Phase): TimePhase {
       return 'prepare';
     case 'training':
       return 'compute';
+    case 'embedding':
+      return 'teacher_wait';
     case 'pausing':
       return 'paused';
     case 'waiting':
@@ -90,13 +96,13 @@ export function teacherAwaited(
     readonly generation: number;
     /** Committed steps. */
     readonly step: number;
+    /** What goes on when the wait is over. */
+    readonly then?: 'training' | 'embedding';
   },
 ): Standing {
-  const { stage, teacherRunId, generation, step } = wait;
+  const { stage, teacherRunId, generation, step, then = 'training' } = wait;
   if (stage !== undefined) return entered(standing, { kind: 'waiting', teacherRunId, stage });
-  return standing.phase.kind === 'waiting'
-    ? entered(standing, { kind: 'training', generation, step })
-    : standing;
+  return standing.phase.kind === 'waiting' ? entered(standing, { kind: then, generation, step }) : standing;
 }
 
 /**

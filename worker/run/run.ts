@@ -8,10 +8,12 @@
 import { damagedStage } from '../../core/checkpoint/artefact-names.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Assign, Lease } from '../../proto/gen/pocketfleet/v1/worker.ts';
+import { type EmbeddingSession, embedInGeneration, openEmbedding } from './embedding.ts';
 import { factsOf, failureOf } from './failure.ts';
-import { aborted, workInGeneration } from './generation.ts';
+import { aborted, type GenerationContext, workInGeneration } from './generation.ts';
 import { reasonOfWait } from './phase.ts';
 import { createPhases } from './phases.ts';
+import { parseSpec } from './run-spec.ts';
 import { ownServices, type Services } from './services.ts';
 import { openSession, type Session } from './session.ts';
 import type { Suspects } from './suspects.ts';
@@ -40,24 +42,39 @@ export function holdRun(services: Services, first: Assign): HeldRun {
   let current = first;
   let turn = new AbortController();
   let session: Session | undefined;
+  /** In place of a session, for a run that trains nothing. */
+  let embedding: EmbeddingSession | undefined;
   /** What this member sees of the others; undefined while it is in no exchange. */
   let suspects: Suspects | undefined;
   const exchangeNames = new Set([runId]);
-  const committed = () => session?.replica?.step ?? 0;
+  const committed = () => session?.replica?.step ?? embedding?.step ?? 0;
 
+  const onWaiting = (stage: number | undefined) => {
+    const { generation, teacherRunId } = current;
+    const then = embedding === undefined ? 'training' : 'embedding';
+    telemetry.recordWait(stage, generation, committed());
+    phases.onTeacherWait({ stage, teacherRunId, generation, step: committed(), then });
+  };
   const openRun = async (assign: Assign): Promise<Session> => {
     phases.enter({ kind: 'preparing' });
-    const opened = await openSession({
-      services: ours,
-      assign,
-      onWaiting: (stage) => {
-        const { generation, teacherRunId } = current;
-        telemetry.recordWait(stage, generation, committed());
-        phases.onTeacherWait({ stage, teacherRunId, generation, step: committed() });
-      },
-    });
+    const opened = await openSession({ services: ours, assign, onWaiting });
     for (const name of opened.procedure.exchangeNames) exchangeNames.add(name);
     return opened;
+  };
+
+  const workInSession = async (work: Omit<GenerationContext, 'session' | 'onOpened' | 'onLeft'>) => {
+    session ??= await openRun(work.assign);
+    await workInGeneration({
+      ...work,
+      session,
+      onOpened: (seen) => {
+        // An assignment that came meanwhile has ended this generation already.
+        if (work.assign === current) suspects = seen;
+      },
+      onLeft: () => {
+        suspects = undefined;
+      },
+    });
   };
 
   const live = async () => {
@@ -68,28 +85,18 @@ export function holdRun(services: Services, first: Assign): HeldRun {
       const assign = current;
       const signal = AbortSignal.any([turn.signal, life.signal]);
       try {
-        session ??= await openRun(assign);
-        await workInGeneration({
-          services: ours,
-          session,
-          assign,
-          phases,
-          telemetry,
-          onOpened: (seen) => {
-            // An assignment that came meanwhile has ended this generation already.
-            if (assign === current) suspects = seen;
-          },
-          onLeft: () => {
-            suspects = undefined;
-          },
-          signal,
-        });
+        const work = { services: ours, assign, phases, telemetry, signal };
+        if (parseSpec(assign.specJson).kind === 'embedding') {
+          embedding ??= await openEmbedding({ services: ours, assign, onWaiting });
+          await embedInGeneration({ ...work, session: embedding });
+        } else await workInSession(work);
       } catch (caught) {
         if (!signal.aborted) await fail(assign, toFleetError(caught));
       }
       await aborted(signal);
     }
     await session?.close();
+    await embedding?.close();
     void ignoreWaits.then((ignore) => ignore());
     void services.broker.then(({ gradients }) => {
       for (const name of exchangeNames) gradients.releaseRun(name);
@@ -100,8 +107,9 @@ export function holdRun(services: Services, first: Assign): HeldRun {
 
   /** The state may be what is wrong, so it is dropped: another try begins from a checkpoint. */
   const fail = async ({ generation }: Assign, error: FleetError) => {
-    const [step, failed] = [committed(), session];
+    const [step, failed] = [committed(), session ?? embedding];
     session = undefined;
+    embedding = undefined;
     phases.enter({ kind: 'failed', reason: error.message });
     reportFailure(own, { runId, generation, step, error });
     await failed?.close();

@@ -26,6 +26,8 @@ export interface Services {
   /** Name of the machine. */
   readonly host: string;
   readonly deviceClass: string;
+  /** Digest of the code that decides the bits of results. */
+  readonly code: string;
   readonly clock: Clock;
   readonly log: Logger;
   readonly compute: Compute;

@@ -9,6 +9,7 @@ import { initialRunning } from '../../core/nn/init.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import type { Network } from '../../core/nn/network.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
+import { orderKeyOf } from '../../core/spec/order-key.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { type Schedule, scheduleOf } from '../../core/spec/schedule.ts';
 import { orderOf } from '../../core/spec/training.ts';
@@ -16,14 +17,18 @@ import { firstMisfit, vectorNamed, WEIGHTS } from '../../core/state-vectors.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Compute } from '../compute/client.ts';
 import { type BatchSource, createBatchSource } from '../training/batch-source.ts';
+import { type BlockSupply, createBlockSupply } from '../training/block-supply.ts';
 import { chooseProcedure } from '../training/choose-procedure.ts';
 import type { Procedure } from '../training/procedure.ts';
 import type { Replica, StateAtStep } from '../training/replica.ts';
 import { createLedger, type Ledger } from '../training/step-ledger.ts';
-import { createTeacherFeed, orderKeyOf, type TeacherFeed } from '../training/teacher.ts';
+import { createTeacherFeed, type TeacherFeed } from '../training/teacher.ts';
+import { createTeacherBlocks, type TeacherBlocks } from '../training/teacher-blocks.ts';
+import { createPlaceTelling } from './block-places.ts';
+import { createBlockStream, orderToken } from './block-stream.ts';
 import { ofThisPlace } from './failure.ts';
 import { parseSpec } from './run-spec.ts';
-import type { Services } from './services.ts';
+import type { OwnServices, Services } from './services.ts';
 
 export interface Session {
   readonly runId: string;
@@ -39,15 +44,19 @@ export interface Session {
   readonly ledger: Ledger;
   /** The last stage up to which this worker has reported the checkpoints; 0 before the first. */
   reportedStage: number;
+  /** Embeddings come from where an assignment says from now on. */
+  follow(assign: Assign): void;
   /** Undefined until the gang, a checkpoint or the seed gives it. */
   replica: Replica | undefined;
   close(): Promise<void>;
 }
 
 export async function openSession(options: {
-  readonly services: Services;
+  readonly services: OwnServices;
   readonly assign: Assign;
   readonly onWaiting: (stage: number | undefined) => void;
+  /** Where it keeps its teacher's embeddings; absent: where the students of this worker share them. */
+  readonly blocks?: TeacherBlocks;
 }): Promise<Session> {
   const { services, assign } = options;
   const spec = parseSpec(assign.specJson);
@@ -77,6 +86,7 @@ export async function openSession(options: {
       ledger: createLedger({ schedule, seed: orderOf(spec.training) }),
       reportedStage: 0,
       replica: undefined,
+      follow: createSharing({ services, broker, runId, spec, teacher }),
       async close() {
         teacher?.close();
         procedure.dispose();
@@ -93,7 +103,7 @@ export async function openSession(options: {
  * A data set that was in order at submit and is not here fails because of this place: a mount is empty, a
  * folder is away.
  */
-async function acquireData(services: Services, spec: RunSpec) {
+export async function acquireData(services: Services, spec: RunSpec) {
   try {
     return await services.datasets.acquire(spec.data);
   } catch (caught) {
@@ -149,7 +159,57 @@ export async function firstReplica(
   return procedure.adopt({ step: 0, vectors });
 }
 
-function teacherOf(
+/** What an assignment changes of how a student shares its teacher's embeddings. */
+function createSharing(of: {
+  readonly services: Services;
+  readonly broker: Awaited<Services['broker']>;
+  readonly runId: string;
+  readonly spec: RunSpec;
+  readonly teacher: TeacherFeed | undefined;
+}): (assign: Assign) => void {
+  const { services, broker, runId, spec, teacher } = of;
+  let poolRunId: string | undefined;
+  return ({ embeddingRunId }) => {
+    if (embeddingRunId === poolRunId || spec.distillation?.share === 'own') return;
+    poolRunId = embeddingRunId;
+    teacher?.shareThrough(
+      poolRunId === undefined ? undefined : openSupply(services, broker, { runId, spec, poolRunId }),
+    );
+  };
+}
+
+/** The stream of embeddings as a run of this spec uses it. */
+export function openSupply(
+  services: Services,
+  { control, names }: Awaited<Services['broker']>,
+  run: { readonly runId: string; readonly spec: RunSpec; readonly poolRunId: string | undefined },
+): BlockSupply {
+  const { runId, spec, poolRunId } = run;
+  const { clock, log, metrics } = services;
+  const device = blockDevice(services, spec);
+  const order = orderToken(orderKeyOf(spec), device);
+  return createBlockSupply({
+    stream: createBlockStream({
+      ...{ connection: control, names, runId, log, now: clock.monotonic },
+      device,
+    }),
+    onStep: createPlaceTelling({ connection: control, names, order, runId, now: clock.monotonic }),
+    clock,
+    poolRunId,
+    onEvent(event, reason) {
+      metrics.teacherBlocks.inc({ run: runId, event });
+      if (reason !== undefined) log.warn({ run: runId }, `a block of embeddings is computed anew: ${reason}`);
+    },
+  });
+}
+
+/** What the bits of a block depend on beside its key, where equal bits are promised. */
+export function blockDevice({ deviceClass, code }: Services, { training }: RunSpec): string {
+  return training.exact ? `${deviceClass} ${code}` : 'any';
+}
+
+/** What a run takes from its teacher; undefined for one that has none. */
+export function teacherOf(
   options: Parameters<typeof openSession>[0],
   spec: RunSpec,
   broker: Awaited<Services['broker']>,
@@ -159,6 +219,8 @@ function teacherOf(
   if (assign.teacherRunId === '' || assign.teacherStages === 0)
     throw new FleetError('invalidArgument', 'the run distils, but the assignment names no teacher run');
   const { checkpoints } = broker;
+  const { share } = spec.distillation;
+  const isOwn = share === 'own';
   return createTeacherFeed({
     teacherRunId: assign.teacherRunId,
     taught: {
@@ -168,8 +230,9 @@ function teacherOf(
     },
     strength: spec.distillation,
     batch: spec.training.batch / spec.training.shards,
-    blocks: services.teacherBlocks,
+    blocks: isOwn ? createTeacherBlocks() : (options.blocks ?? services.teacherBlocks),
     order: orderKeyOf(spec),
+    begin: services.time.begin,
     onImages: (images, source) => services.metrics.teacherImages.inc({ run: assign.runId, source }, images),
     embedding: spec.network.embedding,
     // Of students that share its embeddings the others wait for them.

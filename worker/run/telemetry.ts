@@ -31,6 +31,8 @@ export interface Telemetry {
     readonly step: number;
     readonly openRoundSteps: number;
   }): void;
+  /** An embedding run has made or found all blocks of its own shards before `step`. */
+  recordEmbedded(event: { readonly generation: number; readonly rank: number; readonly step: number }): void;
   /**
    * A generation begins. Every member publishes the newest points again, because the rank 0 before may have
    * died before it did so, and only those that were with it know them.
@@ -145,6 +147,9 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
       if (rank !== 0 || !due()) return;
       const known = last?.step === step ? last : undefined;
       reportProgress(known ?? pointBeforeSteps(step, clock.now()), generation, 0, openRoundSteps);
+    },
+    recordEmbedded({ generation, rank, step }) {
+      if (rank === 0 && due()) reportProgress(pointBeforeSteps(step, clock.now()), generation, 0);
     },
     joined({ members, rank, records }) {
       seen = {};

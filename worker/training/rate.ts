@@ -8,7 +8,10 @@ export const PROGRESS_INTERVAL_MS = 250;
 /**
  * Returns a function that is true at most once an interval; `force` makes it true and begins a new interval.
  */
-export function createThrottle(clock: Clock, intervalMs: number): (force?: boolean) => boolean {
+export function createThrottle(
+  clock: Pick<Clock, 'monotonic'>,
+  intervalMs: number,
+): (force?: boolean) => boolean {
   let next = Number.NEGATIVE_INFINITY;
   return (force = false) => {
     const now = clock.monotonic();

@@ -10,7 +10,7 @@ import { LRUCache } from 'lru-cache';
 export interface BlockKey {
   /** Of the stage's backbone and running statistics, SHA-256, hex. */
   readonly network: string;
-  /** Names data, order, augmentation and how a step is cut into shards; see `orderKeyOf`. */
+  /** Names data, order, augmentation and how a step is cut into shards; core/spec/order-key.ts. */
   readonly order: string;
   readonly step: number;
   readonly shard: number;

@@ -4,7 +4,6 @@
 // reported as long as it lasts.
 
 import { FleetError } from '../../core/errors.ts';
-import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import {
   type DistillationSpec,
   distillationWeightAt,
@@ -12,9 +11,9 @@ import {
   teacherStageFor,
 } from '../../core/spec/distillation.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
-import type { RunSpec } from '../../core/spec/run.ts';
-import { orderOf } from '../../core/spec/training.ts';
+import { type BeginPhase, during } from '../../core/worker-time.ts';
 import type { Compute } from '../compute/client.ts';
+import type { BlockSupply, Supplied } from './block-supply.ts';
 import type { TeacherBlocks } from './teacher-blocks.ts';
 
 /** The teacher at one stage, ready to embed shard batches. */
@@ -27,6 +26,14 @@ export interface TeacherNetwork {
    * the weight [1].
    */
   inputsOf(batch: ShardBatch): Promise<readonly [Float32Array, Float32Array]>;
+  /**
+   * Computes the embeddings of a shard batch for the students of all workers, unless somebody has done so, or does;
+   * resolves with whether it was done here.
+   */
+  make(
+    place: { readonly step: number; readonly shard: number },
+    read: () => Promise<Uint8Array>,
+  ): Promise<boolean>;
   /** Computes the embeddings of a batch before its step; a failure is told to whoever takes them. */
   ahead(batch: ShardBatch): void;
 }
@@ -43,6 +50,8 @@ export interface TeacherFeed {
   forEpoch(epoch: number, signal: AbortSignal): Promise<TeacherNetwork>;
   /** Of the teacher's checkpoint that an epoch learns from, which is stored; SHA-256, hex. */
   digestFor(epoch: number, signal: AbortSignal): Promise<string>;
+  /** From now on embeddings are shared with the students of all workers; undefined: with those of this worker alone. */
+  shareThrough(supply: BlockSupply | undefined): void;
   close(): void;
 }
 
@@ -58,8 +67,13 @@ export interface TeacherOptions {
   readonly blocks: TeacherBlocks;
   /** Of data, order and cut of the steps (`orderKeyOf`). */
   readonly order: string;
-  /** So many images had their embeddings computed for this student, or by another one of its order. */
-  readonly onImages: (images: number, source: 'computed' | 'shared') => void;
+  /**
+   * So many images had their embeddings computed here for this student, shared with another one here, or fetched from
+   * the stream.
+   */
+  readonly onImages: (images: number, source: 'computed' | 'shared' | 'fetched') => void;
+  /** The time in which a step waits for embeddings. */
+  readonly begin: BeginPhase;
   /**
    * Embedding size of the student, to which the teacher's must be equal: distillation compares the two
    * directly.
@@ -86,6 +100,7 @@ export function createTeacherFeed(options: TeacherOptions): TeacherFeed {
   /** Of the epoch that was asked for last: it keeps what was computed ahead. */
   let current: { epoch: number; stored: StoredNetwork; network: TeacherNetwork } | undefined;
   const stageOf = (epoch: number) => teacherStageFor({ ...taught, epoch });
+  let supply: BlockSupply | undefined;
 
   const begin = (stage: number): Promise<StoredNetwork> => {
     const begun =
@@ -115,7 +130,11 @@ export function createTeacherFeed(options: TeacherOptions): TeacherFeed {
         const ready = await untilAborted(network, signal);
         if (next !== stage) begin(next);
         if (current?.epoch !== epoch || current.stored !== ready)
-          current = { epoch, stored: ready, network: teacherNetwork(options, ready, { stage, epoch }) };
+          current = {
+            epoch,
+            stored: ready,
+            network: teacherNetwork(options, ready, { stage, epoch, supply: () => supply }),
+          };
         return current.network;
       } finally {
         options.onWaiting(undefined);
@@ -124,6 +143,9 @@ export function createTeacherFeed(options: TeacherOptions): TeacherFeed {
     async digestFor(epoch, signal) {
       const stage = stageOf(epoch);
       return digests.get(stage) ?? options.digestOf(stage, signal);
+    },
+    shareThrough(next) {
+      supply = next;
     },
     close() {
       closing.abort(new FleetError('cancelled', 'the student no longer needs its teacher'));
@@ -135,15 +157,31 @@ export function createTeacherFeed(options: TeacherOptions): TeacherFeed {
 function teacherNetwork(
   options: TeacherOptions,
   stored: StoredNetwork,
-  { stage, epoch }: { readonly stage: number; readonly epoch: number },
+  {
+    stage,
+    epoch,
+    supply,
+  }: { readonly stage: number; readonly epoch: number; readonly supply: () => BlockSupply | undefined },
 ): TeacherNetwork {
   const { batch, blocks, order, embedding } = options;
   const weight = Float32Array.of(distillationWeightAt(options.strength, { epoch, embedding }));
-  const embeddings = ({ step, shard, images }: ShardBatch): Promise<Float32Array> => {
-    const key = { network: stored.networkDigest, order, step, shard };
-    const { block, isShared } = blocks.get(key, () => embed(options, stored, images));
-    options.onImages(batch, isShared ? 'shared' : 'computed');
-    return block;
+  const keyOf = ({ step, shard }: { readonly step: number; readonly shard: number }) => ({
+    ...{ network: stored.networkDigest, order, step, shard },
+  });
+  const length = batch * stored.network.embedding;
+  const embeddings = async ({ step, shard, images }: ShardBatch): Promise<Float32Array> => {
+    const key = keyOf({ step, shard });
+    const compute = () => embed(options, stored, images);
+    let source: Supplied['source'] = 'computed';
+    const { block, isShared } = blocks.get(key, async () => {
+      const supplied = await supply()?.obtain(key, length, compute);
+      if (supplied === undefined) return compute();
+      source = supplied.source;
+      return supplied.values;
+    });
+    const values = await block;
+    options.onImages(batch, isShared ? 'shared' : source);
+    return values;
   };
   /** Blocks that were begun before their step, so that none is counted twice. */
   const early = new Map<string, Promise<Float32Array>>();
@@ -154,7 +192,13 @@ function teacherNetwork(
       const name = `${taken.step}/${taken.shard}`;
       const begun = early.get(name);
       early.delete(name);
-      return [await (begun ?? embeddings(taken)), weight];
+      return [await during(options.begin, 'teacher_pass', begun ?? embeddings(taken)), weight];
+    },
+    async make(place, read) {
+      const compute = async () => embed(options, stored, await read());
+      const made = await supply()?.make(keyOf(place), length, compute);
+      if (made !== undefined) options.onImages(batch, 'computed');
+      return made !== undefined;
     },
     ahead(next) {
       const name = `${next.step}/${next.shard}`;
@@ -166,6 +210,7 @@ function teacherNetwork(
   };
 }
 
+/** The raw embeddings [b, E] of a shard batch, by the graph that every student uses. */
 async function embed(
   { compute, batch }: Pick<TeacherOptions, 'compute' | 'batch'>,
   stored: StoredNetwork,
@@ -178,15 +223,6 @@ async function embed(
   ]);
   if (!embeddings) throw new FleetError('internal', "the teacher's graph gave no output");
   return embeddings;
-}
-
-/**
- * What names the batches of a run beside step and shard: students for whom it is equal see the same bytes in
- * the same places.
- */
-export function orderKeyOf({ training, data }: Pick<RunSpec, 'training' | 'data'>): string {
-  const { batch, shards, flip } = training;
-  return canonicalJson({ data, order: orderOf(training), batch, shards, flip });
 }
 
 function assertComparable(stored: StoredNetwork, options: TeacherOptions): void {

@@ -48,7 +48,14 @@ export const RUN: DashboardSpec = {
         panel('Passes of the teacher', {
           ...{ unit: 'ops', legend: '{{source}}' },
           expr: 'sum by (source) (rate(pocketfleet_teacher_images_total[$__rate_interval]))',
-          reading: 'Images a second: embedded here, or shared by a student of the same order.',
+          reading:
+            'Images a second: embedded on this worker, shared with a student of the same order here, or fetched from the stream.',
+        }),
+        panel('Blocks of embeddings in the stream', {
+          ...{ unit: 'ops', legend: '{{run}} {{event}}' },
+          expr: 'sum by (run, event) (rate(pocketfleet_teacher_blocks_total[$__rate_interval]))',
+          reading:
+            'Published once for all students of an order. Taken over: whoever had claimed it did not finish in time.',
         }),
         panel('Waiting for the teacher', {
           ...{ unit: 'percentunit', legend: '{{run}}' },

@@ -454,6 +454,11 @@ export interface Assign {
    * next sum waits until both are stored.
    */
   evaluateStages: number[];
+  /**
+   * The run that computes the teacher's embeddings for all students of this one's order. The worker takes them from the fleet's stream
+   * of embeddings, and publishes what it computes itself. Absent: it shares them with the students on this worker alone.
+   */
+  embeddingRunId?: string | undefined;
 }
 
 export interface Member {
@@ -5243,6 +5248,7 @@ function createBaseAssign(): Assign {
     pausedStep: undefined,
     haltStage: undefined,
     evaluateStages: [],
+    embeddingRunId: undefined,
   };
 }
 
@@ -5281,6 +5287,9 @@ export const Assign: MessageFns<Assign> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    if (message.embeddingRunId !== undefined) {
+      writer.uint32(90).string(message.embeddingRunId);
     }
     return writer;
   },
@@ -5388,6 +5397,14 @@ export const Assign: MessageFns<Assign> = {
 
             break;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.embeddingRunId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5440,6 +5457,11 @@ export const Assign: MessageFns<Assign> = {
         : globalThis.Array.isArray(object?.evaluate_stages)
         ? object.evaluate_stages.map((e: any) => globalThis.Number(e))
         : [],
+      embeddingRunId: isSet(object.embeddingRunId)
+        ? globalThis.String(object.embeddingRunId)
+        : isSet(object.embedding_run_id)
+        ? globalThis.String(object.embedding_run_id)
+        : undefined,
     };
   },
 
@@ -5475,6 +5497,9 @@ export const Assign: MessageFns<Assign> = {
     if (message.evaluateStages?.length) {
       obj.evaluateStages = message.evaluateStages.map((e) => Math.round(e));
     }
+    if (message.embeddingRunId !== undefined) {
+      obj.embeddingRunId = message.embeddingRunId;
+    }
     return obj;
   },
 
@@ -5493,6 +5518,7 @@ export const Assign: MessageFns<Assign> = {
     message.pausedStep = object.pausedStep ?? undefined;
     message.haltStage = object.haltStage ?? undefined;
     message.evaluateStages = object.evaluateStages?.map((e) => e) || [];
+    message.embeddingRunId = object.embeddingRunId ?? undefined;
     return message;
   },
 };

@@ -105,6 +105,7 @@ const EVENTS: { readonly [K in Event['kind']]: Omit<EventOf<K>, 'kind' | 'atMs'>
   'run.continued': { runId: 'run-1', haltStage: 2, reason },
   'run.failed': { runId: 'run-1', workerId: 'w1', cause: 'user', reason },
   'run.cancelled': { runId: 'run-1', reason },
+  'embedding.ended': { runId: 'run-1', reason },
   'work.resumed': { ...parents, runId: 'run-1', reason },
   'work.paused': { ...parents, runId: 'run-1', reason },
   'work.prioritised': { ...parents, runId: 'run-1', priority: 60, reason },

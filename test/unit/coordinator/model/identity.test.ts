@@ -48,7 +48,7 @@ const FULL: RunSpec = runSchema.parse({
 
 /** What a result does not depend on: names, places, shares, measurements; the teacher counts by what it computes. */
 const NO_PART =
-  /^(kind|name|data\.(path|onCorrupt|skipped\.(count|list))|training\.recompute|verification\.latency|workers\..*|checkpoints\..*|priority|weight|reuse|require\..*|distillation\.teacher)$/;
+  /^(kind|name|data\.(path|onCorrupt|skipped\.(count|list))|training\.recompute|verification\.latency|workers\..*|checkpoints\..*|priority|weight|reuse|require\..*|distillation\.(teacher|share))$/;
 
 /** Each field with another value, by its dotted path. */
 function* changed(value: unknown, path: string[] = []): Generator<readonly [path: string, value: unknown]> {

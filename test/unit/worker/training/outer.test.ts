@@ -272,6 +272,7 @@ test('a checkpoint that cannot be stored also ends the wait for a teacher', asyn
     forEpoch: (_epoch: number, signal: AbortSignal) =>
       new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
     digestFor: () => Promise.reject(new Error('not asked')),
+    shareThrough: () => undefined,
     close: () => undefined,
   };
   const lost = new FleetError('dataLoss', 'the store refuses');

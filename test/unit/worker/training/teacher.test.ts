@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { createDeferred, type Deferred } from '../../../../core/deferred.ts';
 import { FleetError } from '../../../../core/errors.ts';
 import type { DistillationSpec, TeacherSchedule } from '../../../../core/spec/distillation.ts';
+import type { BlockSupply } from '../../../../worker/training/block-supply.ts';
 import { createTeacherFeed, type StoredNetwork } from '../../../../worker/training/teacher.ts';
 import { createTeacherBlocks, type TeacherBlocks } from '../../../../worker/training/teacher-blocks.ts';
 
@@ -22,6 +23,7 @@ function feed(
     embedding?: number;
     weight?: DistillationSpec['weight'];
     blocks?: TeacherBlocks;
+    supply?: BlockSupply;
   } = {},
 ) {
   const arrivals = new Map<number, Deferred<StoredNetwork>>();
@@ -41,6 +43,7 @@ function feed(
     batch: 2,
     embedding: 8,
     blocks: options.blocks ?? createTeacherBlocks(),
+    begin: () => () => undefined,
     order: 'one order',
     onImages: (images, source) => counted.push(`${images} ${source}`),
     compute: {
@@ -61,6 +64,7 @@ function feed(
     present.add(stage);
     arrival(stage).resolve(stored(options.embedding ?? 8));
   };
+  teacher.shareThrough(options.supply);
   return { teacher, asked, told, counted, store, arrival };
 }
 const never = new AbortController().signal;

@@ -1,0 +1,148 @@
+// Blocks of teacher embeddings between workers, on a real broker: who computes one when several want it, and what
+// becomes of a block whose maker is gone, whose bytes have changed, or whose stream is full or away.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { headers } from '@nats-io/transport-node';
+import { type Clock, systemClock } from '../../core/clock.ts';
+import { createDeferred } from '../../core/deferred.ts';
+import { sha256Hex } from '../../core/digest.ts';
+import { createLogger } from '../../core/log.ts';
+import { ensureEmbeddingStream, removeEmbeddingStream } from '../../core/net/embedding-stream.ts';
+import { streamManager } from '../../core/net/jetstream.ts';
+import { connectNats } from '../../core/net/nats.ts';
+import { createBlockStream, orderToken } from '../../worker/run/block-stream.ts';
+import { createBlockSupply } from '../../worker/training/block-supply.ts';
+import type { BlockKey } from '../../worker/training/teacher-blocks.ts';
+import { NAMES } from '../support/names.ts';
+import { startNats } from '../support/nats.ts';
+
+const KEY: BlockKey = { network: 'ab'.repeat(32), order: 'an order', step: 3, shard: 1 };
+const VALUES = Float32Array.of(0.5, -1.25, 3);
+const LENGTH = VALUES.length;
+const log = createLogger({ program: 'worker', level: 'fatal' });
+
+/** Time that passes as it is slept. */
+function sleepingClock(): Clock {
+  let ms = 0;
+  return {
+    now: () => ms,
+    monotonic: () => ms,
+    sleep: async (more) => {
+      ms += more;
+    },
+  };
+}
+
+test('one of several computes a block; a maker that is gone, changed bytes and a lost stream cost one computation each', async () => {
+  const nats = await startNats({ token: 'blocks' });
+  const connection = await connectNats({ url: nats.url, token: nats.token, name: 'worker' });
+  const manager = await streamManager(connection);
+  const events: string[] = [];
+  const member = (runId: string, options: { device?: string; clock?: Clock; poolRunId?: string } = {}) => {
+    const { clock = systemClock } = options;
+    const stream = createBlockStream({
+      ...{ connection, names: NAMES, runId, log, now: clock.monotonic },
+      device: options.device ?? 'class a',
+    });
+    return {
+      stream,
+      supply: createBlockSupply({
+        ...{ stream, clock, poolRunId: options.poolRunId, onStep: () => undefined },
+        onEvent: (event) => events.push(`${runId} ${event}`),
+      }),
+    };
+  };
+  const fails = () => assert.fail('computed twice');
+  /** Until a block that was computed is stored. */
+  const stored = async (key: BlockKey) => {
+    const { stream } = member('observer');
+    while ((await stream.look(key, LENGTH)).kind !== 'block') await systemClock.sleep(2);
+  };
+  try {
+    await ensureEmbeddingStream(manager, NAMES, 1 << 20);
+    const [a, b] = [member('run-1'), member('run-2')];
+
+    // Both want it at once: the other one takes what the first has published, bit by bit.
+    const made = createDeferred<Float32Array>();
+    const first = a.supply.obtain(KEY, LENGTH, () => made.promise);
+    while ((await b.stream.look(KEY, LENGTH)).kind !== 'claim') await systemClock.sleep(2);
+    const second = b.supply.obtain(KEY, LENGTH, fails);
+    made.resolve(VALUES);
+    assert.deepEqual(await first, { values: VALUES, source: 'computed' });
+    assert.deepEqual(await second, { values: VALUES, source: 'fetched' });
+    assert.equal(await b.supply.make(KEY, LENGTH, fails), undefined, 'whoever runs ahead passes over it');
+
+    // Another class has other bits.
+    const other = await member('run-3', { device: 'class b' }).supply.obtain(KEY, LENGTH, async () => VALUES);
+    assert.equal(other.source, 'computed');
+
+    // A claim whose maker was killed is taken over after twice the time that it named.
+    const dead = { ...KEY, step: 4 };
+    assert.equal(await a.stream.claim(dead, { over: 0, forMs: 40_000 }), true);
+    assert.equal(await b.stream.claim(dead, { over: 0, forMs: 1 }), false, 'it is claimed');
+    const clock = sleepingClock();
+    await member('run-4', { clock }).supply.obtain(dead, LENGTH, async () => VALUES);
+    assert.equal(clock.now(), 60_000, 'no announcement counts for more than 30 s');
+    assert.deepEqual(
+      events.filter((event) => event.startsWith('run-4')),
+      ['run-4 taken_over'],
+    );
+    await stored(dead);
+
+    // An embedding run is waited for as long as computing takes, and no longer once nothing of it was seen.
+    const waiting = sleepingClock();
+    const student = member('run-5', { clock: waiting, poolRunId: 'run-9' }).supply;
+    const times: number[] = [];
+    for (let step = 10; step < 20; step++) {
+      const begunAt = waiting.now();
+      await student.obtain({ ...KEY, step }, LENGTH, async () => {
+        times.push(waiting.now() - begunAt);
+        await waiting.sleep(2_500);
+        return VALUES;
+      });
+    }
+    assert.deepEqual(times.slice(0, 3), [2_000, 2_500, 500]);
+    assert.equal(times.at(-1), 0);
+
+    // A changed bit is found, and the block is computed anew.
+    const bytes = new Uint8Array(VALUES.slice().buffer);
+    const of = headers();
+    for (const [name, value] of [
+      ['Block-By', 'run-1'],
+      ['Block-Device', 'class a'],
+      ['Block-Digest', sha256Hex(bytes)],
+    ] as const)
+      of.set(name, value);
+    bytes[2]! ^= 1;
+    const subject = NAMES.blockSubject(orderToken(KEY.order, 'class a'), KEY.network.slice(0, 32), 3, 1);
+    await connection.request(subject, bytes, { headers: of, timeout: 5_000 });
+    assert.equal((await b.supply.obtain(KEY, LENGTH, async () => VALUES)).source, 'computed');
+    assert.ok(events.includes('run-2 damaged'));
+    await stored(KEY);
+
+    // A stream that is full has lost its oldest blocks; one that is gone has none.
+    await ensureEmbeddingStream(manager, NAMES, 400);
+    assert.equal(
+      (await a.supply.obtain({ ...KEY, step: 10 }, LENGTH, async () => VALUES)).source,
+      'computed',
+    );
+    await stored({ ...KEY, step: 10 });
+    await removeEmbeddingStream(manager, NAMES);
+    await removeEmbeddingStream(manager, NAMES);
+    for (const step of [10, 11])
+      assert.equal((await a.supply.obtain({ ...KEY, step }, LENGTH, async () => VALUES)).source, 'computed');
+
+    // A broker that hangs costs one request, and then nothing for a while.
+    await nats.kill('SIGSTOP');
+    const { stream } = member('run-6');
+    assert.equal((await stream.look(KEY, LENGTH)).kind, 'away');
+    const askedAt = systemClock.monotonic();
+    assert.equal((await stream.look(KEY, LENGTH)).kind, 'away');
+    assert.ok(systemClock.monotonic() - askedAt < 1_000);
+    await nats.kill('SIGCONT');
+  } finally {
+    await connection.close();
+    await nats.stop();
+  }
+});

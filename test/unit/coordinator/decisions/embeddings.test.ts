@@ -1,0 +1,124 @@
+// When a run computes a teacher's embeddings for several students: who gets one, what its students are told, and how
+// it ends.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { decodeState, encodeState } from '../../../../coordinator/model/snapshot.ts';
+import { student, teacher, training } from '../../../sim/specs.ts';
+import { handFleet } from '../../../support/hand-fleet.ts';
+import { plainOf } from '../../../support/state.ts';
+
+const one = { min: 1, max: 1 };
+type Fleet = ReturnType<typeof handFleet>;
+
+/** A network whose forward pass costs more than a step of the students. */
+const large = { kind: 'pocketnet', channels: 8, layers: 6, embedding: 16, genotype: 'casia' };
+
+const pools = (fleet: Fleet) =>
+  fleet
+    .events()
+    .flatMap((event) => (event.kind === 'run.created' && event.reason !== 'submitted' ? [event.runId] : []));
+const assigned = (input: () => ReturnType<Fleet['give']>, runId: string) =>
+  input().effects.flatMap((effect) =>
+    effect.kind === 'send' && effect.command.kind === 'assign' && effect.command.runId === runId
+      ? [effect.command]
+      : [],
+  );
+
+test('students of one order on two workers get a run that computes for them, which ends with the last of them', async () => {
+  const fleet = handFleet({}, {}, {}, {});
+  const id = fleet.submit(teacher({ workers: one, network: large }));
+  const first = fleet.submit(student(id, { workers: one }), 'alice');
+  assert.deepEqual(pools(fleet), [], 'one is none too many');
+  const told = assigned(
+    () =>
+      fleet.give({
+        kind: 'submit',
+        documents: [
+          {
+            kind: 'run',
+            spec: student(id, { workers: one, priority: 70 }),
+            yaml: '',
+            facts: fleet.run(id).facts,
+          },
+        ] as never,
+      }),
+    first,
+  );
+  const [pool] = pools(fleet);
+  const run = fleet.run(pool!);
+  assert.deepEqual(
+    [run.job.kind, run.job.priority, run.job.workers, run.owner, run.deviceClass, run.name],
+    ['embedding', 70, { min: 1, max: training.shards }, 'alice', 'cpu', 'teacher-embeddings'],
+  );
+  assert.match(
+    (await fleet.why({ id: pool! })).join('\n'),
+    /run-4 \(embedding teacher-embeddings\) was created: run-2, run-3 learn in one order from run-1 on 2 workers, and a pass of it costs [\d.]+ times a step of theirs/,
+  );
+  // It has the free worker at once, and the student that trains is told.
+  assert.deepEqual(fleet.gang(pool!), ['w4']);
+  assert.deepEqual(
+    told.map(({ embeddingRunId, generation }) => [embeddingRunId, generation]),
+    [[pool, 2]],
+  );
+  assert.match((await fleet.why({ id: first })).join('\n'), /run-4 computes the embeddings of its teacher/);
+  assert.match(
+    (await fleet.why({ id: first })).join('\n'),
+    /run-2 takes the embeddings of run-1 from the stream of the fleet; run-4 computes them on w4/,
+  );
+  assert.match(
+    (await fleet.why({ id: pool! })).join('\n'),
+    /run-4 computes the embeddings of run-1 for run-2, run-3/,
+  );
+  const { state } = fleet;
+  assert.deepEqual(plainOf(decodeState([...encodeState(state())])), plainOf(state()));
+
+  // It pauses with nothing, is no student of its teacher for retention, and ends with the students.
+  fleet.give({ kind: 'cancel', id: 'run-3', reason: '' });
+  assert.equal(fleet.run(pool!).state, 'running');
+  fleet.give({ kind: 'pause', id: first, reason: '' });
+  const { generation } = fleet.run(first);
+  fleet.report('w2', { kind: 'paused', runId: first, generation, step: 0 });
+  assert.deepEqual(
+    [fleet.run(pool!).state, fleet.run(pool!).reason, fleet.gang(pool!)],
+    ['done', 'no student needs embeddings any more (run-2, run-3)', []],
+  );
+  // One that goes on alone gets none, where it does not ask for it.
+  fleet.give({ kind: 'resume', id: first, reason: '' });
+  assert.equal(pools(fleet).length, 1);
+});
+
+test('who shares and who does not: order, schedule, class, what a pass costs, and what students ask for', async () => {
+  const fleet = handFleet({}, {}, {}, {}, {}, {}, { deviceClass: 'other' }, { deviceClass: 'other' });
+  const small = fleet.submit(teacher({ workers: one }));
+  for (let i = 0; i < 2; i++) fleet.submit(student(small, { workers: one }));
+  assert.deepEqual(pools(fleet), [], 'a step of theirs costs more than the pass');
+  const big = fleet.submit(teacher({ workers: one, network: large }));
+  for (const change of [
+    { training: { ...training, order: 5 } },
+    { training: { ...training, order: 6 } },
+    { distillation: { teacher: big, share: 'worker' } },
+    { distillation: { teacher: big, share: 'own' } },
+  ])
+    fleet.submit(student(big, { workers: one, ...change }));
+  assert.deepEqual(pools(fleet), []);
+  const asks = { workers: one, distillation: { teacher: big, share: 'stream', schedule: 'single-step' } };
+  fleet.submit(student(big, asks));
+  assert.deepEqual(pools(fleet), [], 'it has no worker, and so no class');
+  for (let i = 0; i < 3; i++) fleet.attach({ workerId: `v${i}` });
+  const [pool] = pools(fleet);
+  assert.match((await fleet.why({ id: pool! })).join('\n'), /was created: run-9 asks for it/);
+  // One that was cancelled is not begun anew.
+  fleet.give({ kind: 'cancel', id: pool!, reason: '' });
+  fleet.submit(student(big, asks));
+  assert.equal(pools(fleet).length, 1);
+});
+
+test('embeddings that are larger than a message are refused where the stream is asked for', () => {
+  const huge = { ...training, batch: 4096, shards: 4 };
+  const network = { kind: 'pocketnet', channels: 2, layers: 4, embedding: 1024, genotype: 'casia' };
+  assert.throws(
+    () => student('run-1', { network, training: huge, distillation: { teacher: 'run-1', share: 'stream' } }),
+    /more than a message of the stream has \(1000000\); use more shards or share: worker/,
+  );
+});
