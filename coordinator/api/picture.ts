@@ -149,7 +149,7 @@ export function createPicture(selected: Selected): Picture {
 /** What the view of a sweep is made from: its plan may be paused, and others may leave it no open trial. */
 function sweepParts(context: ViewContext, sweep: SweepState): unknown[] {
   const { state, looked } = context;
-  return [sweep, looked(numberOf(sweep.id)), shownState(state, sweep).state, searchWait(state, sweep)];
+  return [sweep, looked(numberOf(sweep.id)), shownState(state, sweep).state, searchWait(state, sweep)?.text];
 }
 
 /** What a run's view is made from. */

@@ -2,6 +2,7 @@
 // candidate. Decides from when that is worth a sentence.
 
 import { scoresIn } from '../../core/spec/screening.ts';
+import { questionOf } from '../decisions/moves.ts';
 import { trialsWait } from '../decisions/quotas.ts';
 import { parallelismOf } from '../decisions/sweeps.ts';
 import { shownState } from '../model/holds.ts';
@@ -11,22 +12,54 @@ import { NO_SCREENING } from '../strategies/screening.ts';
 import type { Cursor } from '../strategies/search.ts';
 import { searchOf } from '../strategies/strategies.ts';
 
+/** What the next move of a sweep waits for. */
+interface SearchWait {
+  readonly text: string;
+  /** The number of the trial whose result it is, where it is one. */
+  readonly trial?: number;
+}
+
 /**
- * What the next move of a sweep waits for: the trial whose result it has to see, or open trials of its owner; undefined
- * while its search waits for neither, or has as many trials open as it may have.
+ * What the next move of a sweep waits for: the trial whose result it has to see, results of a rung, or open trials of
+ * its owner; undefined while its search waits for none of these, or has as many trials open as it may have.
  */
-export function searchWait(state: State, sweep: SweepState): string | undefined {
+export function searchWait(state: State, sweep: SweepState): SearchWait | undefined {
   const search = searchOf(sweep.spec);
-  const mayMove = sweep.trialsProposed < sweep.trialsTotal || search.promotes;
+  const mayBegin = sweep.trialsProposed < sweep.trialsTotal;
+  const mayMove = mayBegin || search.promotes;
   if (hasEnded(sweep) || shownState(state, sweep).state === 'paused' || !mayMove) return undefined;
   if (sweep.openTrials.size >= parallelismOf(state, sweep)) return undefined;
   const quota = trialsWait(state, sweep);
-  if (quota !== undefined) return quota;
+  if (quota !== undefined) return { text: quota };
   const late = search.heldBack(sweep.search);
-  if (late === undefined) return undefined;
-  const { results, move, next, sees } = late;
+  if (late === undefined)
+    return search.promotes && !(mayBegin && sweep.search.cursor.walked === undefined)
+      ? strategyWait(state, sweep, mayBegin)
+      : undefined;
+  const { results, move, next, sees, trial } = late;
   const behind = `${results} ${results === 1 ? 'result' : 'results'} behind it`;
-  return `waits for trial-${numberAt(sweep.trialIds, late.trial)} (move ${move}), ${behind}: move ${next} sees the results of moves up to ${sees}`;
+  return {
+    text: `waits for trial-${numberAt(sweep.trialIds, trial)} (move ${move}), ${behind}: move ${next} sees the results of moves up to ${sees}`,
+    trial,
+  };
+}
+
+/** Asked again only once the sweep has changed. */
+const waits = new WeakMap<SweepState, SearchWait | null>();
+
+/** What a strategy that begins no trial waits for. */
+function strategyWait(state: State, sweep: SweepState, mayBegin: boolean): SearchWait | undefined {
+  const known = waits.get(sweep);
+  if (known !== undefined) return known ?? undefined;
+  const question = questionOf({ state }, sweep, { draws: 1, mayBegin, drawn: [] });
+  const answer = searchOf(sweep.spec).ask(sweep.search, question);
+  const { kind } = answer;
+  const wait =
+    kind === 'wait'
+      ? { text: `waits: ${answer.reason}`, ...(answer.trial === undefined ? {} : { trial: answer.trial }) }
+      : undefined;
+  waits.set(sweep, wait ?? null);
+  return wait;
 }
 
 /** That candidates are being scored before any of them is evaluated; undefined where none are. */

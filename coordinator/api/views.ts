@@ -129,7 +129,7 @@ export function sweepView(
   shown: { readonly spec: boolean } = { spec: false },
 ): Sweep {
   const best = sweep.bestTrialId === undefined ? undefined : trialOf(context.state, sweep.bestTrialId);
-  const waitsFor = searchWait(context.state, sweep) ?? scoringText(sweep);
+  const waitsFor = searchWait(context.state, sweep)?.text ?? scoringText(sweep);
   const now = shownState(context.state, sweep);
   return {
     id: sweep.id,

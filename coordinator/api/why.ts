@@ -12,24 +12,24 @@ import { idOf, theOne } from '../model/find.ts';
 import { hasEnded, type State, sweepWith, trialWith, wholeRunWith } from '../model/state.ts';
 import type { Board } from '../scheduling/board.ts';
 import { gangText, queueTexts, workerText } from '../scheduling/explained.ts';
-import { searchOf } from '../strategies/strategies.ts';
 import { embeddingText } from './embedding-text.ts';
 import { bytesOf, openPage } from './page.ts';
-import { classesText, searchWait } from './search-progress.ts';
+import { classesText, scoringText, searchWait } from './search-progress.ts';
 import { openRunsWithin } from './selection.ts';
 import { clipped, runView, type ViewContext } from './views.ts';
 
 /** Runs whose wait is shown; what keeps one of a search waiting keeps all of it. */
 const WAITS_MAX = 20;
 
-/** That the search of a sweep waits for a trial, asked of the sweep or of that trial. */
+/** What the search of a sweep waits for, asked of the sweep or of the trial that it waits for. */
 function searchWaitOf(state: State, id: string): string | undefined {
   const trial = trialWith(state, id);
   const sweep = sweepWith(state, trial?.sweepId ?? id);
-  const wait = sweep && searchWait(state, sweep);
-  if (sweep === undefined || wait === undefined) return undefined;
-  const isAsked = trial === undefined || searchOf(sweep.spec).heldBack(sweep.search)?.trial === trial.number;
-  return isAsked ? `${sweep.id} ${wait}` : undefined;
+  if (sweep === undefined) return undefined;
+  const wait = searchWait(state, sweep);
+  if (trial !== undefined) return wait?.trial === trial.number ? `${sweep.id} ${wait.text}` : undefined;
+  const text = wait?.text ?? scoringText(sweep);
+  return text === undefined ? undefined : `${sweep.id} ${text}`;
 }
 
 /** What is asked, and what the answer is made from. */

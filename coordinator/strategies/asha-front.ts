@@ -93,7 +93,7 @@ function ask(
     const reason = `${found.text} at ${rungs[rung]} epochs, goes on to ${rungs[rung + 1]}`;
     return { kind: 'promote', reason, trial: found.trial, ...fidelityOf(rungs, rung + 1) };
   }
-  return beginOrWait(search, state.pending.length, turn);
+  return beginOrWait(search, state.pending, turn);
 }
 
 /** The best trial of a rung that has not gone on, if it is among the best 1/eta of all there. */

@@ -98,7 +98,7 @@ function ask(setting: Setting, state: AshaState, turn: Turn): Proposal {
       const reason = `${text} at ${rungs[rung]} epochs, goes on to ${rungs[rung + 1]}`;
       return { kind: 'promote', reason, trial: entry[1], ...fidelityOf(rungs, rung + 1) };
     }
-  return beginOrWait(setting, state.pending.length, turn);
+  return beginOrWait(setting, state.pending, turn);
 }
 
 /** Results of a rung. */

@@ -4,7 +4,7 @@
 // go on once all of the rung have a result; meanwhile the next bracket begins.
 
 import type { HyperbandSpec } from '../../core/spec/strategy.ts';
-import { fidelityOf, type Rungs, rungsOf } from './rungs.ts';
+import { fidelityOf, type Rungs, rungsOf, trialsText } from './rungs.ts';
 import type { SearchSpace } from './search-space.ts';
 import type { Scored } from './sorted-list.ts';
 import type { News, Proposal, Strategy, Turn } from './strategy.ts';
@@ -85,8 +85,8 @@ function ask(setting: Setting, { begun, open }: HyperbandState, turn: Turn): Pro
       parents: [],
       ...fidelityOf(rungs, first),
     };
-  const pending = open.flatMap(({ levels }) => levels.flatMap((level) => level.pending)).length;
-  if (pending > 0) return { kind: 'wait', reason: `rungs wait for the results of ${pending} evaluations` };
+  const wait = open.flatMap((bracket) => waitText(setting, bracket) ?? [])[0];
+  if (wait !== undefined) return { kind: 'wait', reason: wait };
   return { kind: 'done', reason: 'every bracket is at its end' };
 }
 
@@ -111,6 +111,18 @@ function promotable(setting: Setting, bracket: Bracket, mayBegin: boolean): Prop
     }
   }
   return undefined;
+}
+
+/** Which rung of a bracket lacks which results; undefined where none does. */
+function waitText({ spec, rungs }: Setting, { number, first, levels }: Bracket): string | undefined {
+  const at = levels.findIndex(({ pending }) => pending.length > 0);
+  const level = levels[at];
+  if (level === undefined) return undefined;
+  const { results, pending } = level;
+  const size = results.length + pending.length;
+  const rung = first + at;
+  const after = rung === rungs.length - 1 ? '' : `, of which the best ${cutOf(spec, size)} go on`;
+  return `bracket ${number} has ${results.length} of ${size} results at ${rungs[rung]} epochs${after}: ${trialsText(pending)} ${pending.length === 1 ? 'has' : 'have'} none yet`;
 }
 
 /** How many of a rung go on: a share, and at least one where there is a result. */

@@ -49,10 +49,21 @@ export function passedRungs(
 export const goesOnAtRungs = ({ strategy }: Pick<SweepSpec, 'strategy'>): boolean =>
   strategy.kind === 'asha' && strategy.atRungs === 'go-on';
 
-/** What ASHA does where no trial goes on: it begins one, or waits for `pending` evaluations, or it is done. */
+/** Trials that a reason names. */
+const NAMED_MAX = 5;
+
+/** `trial 4`, or `trials 4, 6 and 7`: some of them, and how many more there are. */
+export function trialsText(trials: readonly number[]): string {
+  if (trials.length === 1) return `trial ${trials[0]}`;
+  const named = trials.slice(0, trials.length > NAMED_MAX ? NAMED_MAX : trials.length - 1);
+  const others = trials.length - named.length;
+  return `trials ${named.join(', ')} and ${others === 1 ? trials.at(-1) : `${others} more`}`;
+}
+
+/** What ASHA does where no trial goes on: it begins one, or waits for evaluations that are pending, or it is done. */
 export function beginOrWait(
   search: { readonly spec: AshaSpec; readonly space: SearchSpace; readonly rungs: Rungs },
-  pending: number,
+  pending: readonly { readonly trial: number }[],
   turn: Turn,
 ): Proposal {
   const { spec, space, rungs } = search;
@@ -64,7 +75,13 @@ export function beginOrWait(
       parents: [],
       ...fidelityOf(rungs, 0),
     };
-  if (pending > 0) return { kind: 'wait', reason: `results of ${pending} evaluations may let a trial go on` };
+  if (pending.length > 0) {
+    const named = trialsText(pending.map(({ trial }) => trial));
+    return {
+      kind: 'wait',
+      reason: `no rung lets a trial go on before another result, of ${named} (the best 1/${spec.eta} of a rung go on)`,
+    };
+  }
   return {
     kind: 'done',
     reason: `no trial is among the best 1/${spec.eta} of its rung that has not gone on`,

@@ -204,19 +204,25 @@ function inOrder<S, A extends Answer | Wanted>(
   if (!isInOrder(setting)) return answerOf(before);
   const next = before.moves + 1;
   let seen = next - before.lag;
+  /** What the strategy waits for with the results so far. */
+  let wait: string | undefined;
   for (;;) {
     const late = heldBackAt(before, seen);
     if (late !== undefined)
       return {
         kind: 'wait',
         trial: late.trial,
-        reason: `move ${next} waits for the result of trial ${late.trial} (move ${late.move}), because it sees the results of moves up to ${seen}`,
+        reason:
+          wait === undefined
+            ? `move ${next} waits for the result of trial ${late.trial} (move ${late.move}), because it sees the results of moves up to ${seen}`
+            : `${wait}; the next result in order is that of trial ${late.trial} (move ${late.move})`,
       };
     const answer = answerOf(caughtUp(setting, before, seen));
     if ((answer.kind === 'move' || answer.kind === 'begin') && seen > next - before.lag)
       return { ...answer, cursor: { ...answer.cursor, seen } };
     // A strategy that waits is told one more result after the other, still in order, or it would wait for ever.
     if (answer.kind !== 'wait' || seen >= before.moves) return answer;
+    wait = answer.reason;
     seen = Math.max(seen, 0) + 1;
   }
 }
