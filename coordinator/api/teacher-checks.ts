@@ -35,11 +35,11 @@ export function checkTeacher(document: Located, context: Context): void {
   if (spec.kind === 'plan' || spec.kind === 'sweep' || spec.distillation === undefined) return;
   const { teacher: named } = spec.distillation;
   const { spec: teacher, run } = teacherOf(document, spec, context)!;
-  if (teacher.network.embedding !== spec.network.embedding)
+  if (teacher.network.embedding !== spec.network.embedding && spec.distillation.adapter === undefined)
     throw refusal(
       document,
       'network.embedding',
-      `${spec.network.embedding} differs from the ${teacher.network.embedding} of teacher ${named}; distillation compares them directly`,
+      `${spec.network.embedding} differs from the ${teacher.network.embedding} of teacher ${named}; distillation compares them directly, or through distillation.adapter: linear`,
     );
   const { epochs } = spec.training;
   const teacherStages = teacher.training.epochs;

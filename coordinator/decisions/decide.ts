@@ -8,6 +8,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { FleetError } from '../../core/errors.ts';
 import { costsOf } from '../../core/nn/space.ts';
+import { withTeacherSize } from '../../core/spec/distillation.ts';
 import type { Event } from '../model/events.ts';
 import { find, workWithId } from '../model/find.ts';
 import type { Observed } from '../model/observed.ts';
@@ -280,7 +281,13 @@ function createRun(
   }
   const whole =
     spec.distillation && teacherRunId !== undefined
-      ? { ...spec, distillation: { ...spec.distillation, teacher: teacherRunId } }
+      ? {
+          ...spec,
+          distillation: {
+            ...withTeacherSize(spec.distillation, teacher?.job.network?.embedding ?? spec.network.embedding),
+            teacher: teacherRunId,
+          },
+        }
       : spec;
   emit(draft, {
     kind: 'run.created',

@@ -4,6 +4,7 @@
 // export is chosen.
 
 import { bestFirst, rankedRun } from '../../core/search/best-first.ts';
+import { withTeacherSize } from '../../core/spec/distillation.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
@@ -134,7 +135,12 @@ function studentSpec(state: State, plan: PlanState, index: number): { spec: RunS
       ...reuseOf(plan.spec),
       // Its stages are those of the run whose result the teacher has taken, if it has.
       ...(distillation
-        ? { distillation: { ...distillation, teacher: originOf(state, plan.teacherRunId!) } }
+        ? {
+            distillation: {
+              ...withTeacherSize(distillation, plan.spec.teacher!.network.embedding),
+              teacher: originOf(state, plan.teacherRunId!),
+            },
+          }
         : {}),
     },
     reason: `student of ${plan.id}: ${chosen.reason}`,

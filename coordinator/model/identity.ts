@@ -75,8 +75,8 @@ export function identityOfSpec(spec: RunSpec, facts: DataFacts, teacher?: Identi
   const { network, training, verification, distillation, data, imported } = spec;
   if (imported !== undefined) return { group: `files.${imported.digest}`, member: '-' };
   if (distillation !== undefined && teacher === undefined) return undefined;
-  // With whom it shares embeddings changes no bit.
-  const { share: _share, ...how } = distillation ?? {};
+  // With whom it shares embeddings changes no bit, and the size of the teacher's follows from the teacher.
+  const { share: _share, teacherEmbedding: _size, ...how } = distillation ?? {};
   const learns = teacher && { ...how, teacher: identityText(teacher) };
   const protocol = protocolOf({ network, training, verification, data, learns }, facts);
   if (protocol === '') return undefined;

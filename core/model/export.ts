@@ -25,7 +25,7 @@ export function exportSafetensors(options: {
   const { network, layout, weights, running } = options;
   const tensors = new Map<string, StoredTensor>();
   for (const slot of layout.parameters)
-    if (slot.role !== 'head') tensors.set(slot.name, stored(slot, weights));
+    if (slot.role !== 'head' && slot.role !== 'adapter') tensors.set(slot.name, stored(slot, weights));
   for (const slot of layout.running) {
     tensors.set(slot.name, stored(slot, running));
     if (slot.role === 'running_var')

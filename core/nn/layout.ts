@@ -19,11 +19,11 @@ export type Initial =
 
 /** One tensor of a network in a flat vector. */
 export interface Slot {
-  /** state_dict name, for example cells.0.dag.1.0.net.3.running_var; `head.kernel` is ours. */
+  /** state_dict name, for example cells.0.dag.1.0.net.3.running_var; `adapter.kernel` and `head.kernel` are ours. */
   readonly name: string;
-  /** Index of the layer in the network; -1 for the head. */
+  /** Index of the layer in the network; -1 for the adapter and the head. */
   readonly layer: number;
-  readonly role: 'weight' | 'bias' | 'running_mean' | 'running_var' | 'head';
+  readonly role: 'weight' | 'bias' | 'running_mean' | 'running_var' | 'adapter' | 'head';
   /** First element in the flat vector. */
   readonly offset: number;
   /** Number of elements. */
@@ -46,7 +46,7 @@ export interface Layout {
   readonly parameters: readonly Slot[];
   /** P. */
   readonly parameterCount: number;
-  /** Parameters before the head. Gradient clipping and exports cover these. */
+  /** Parameters before adapter and head. Gradient clipping and exports cover these. */
   readonly backboneCount: number;
   /** Gapless: mean and variance of each batch norm in network order. */
   readonly running: readonly Slot[];
@@ -61,12 +61,21 @@ export interface Layout {
 /** Loss values at the end of a shard's vector: total, margin loss, weighted distillation term. */
 export const LOSS_COUNT = 3;
 
-/** The layout of a network, with the kernel of a head behind the backbone where `classes` is given. */
-export function layoutOf(network: LayerGraph, options: { classes?: number } = {}): Layout {
-  const { classes = 0 } = options;
+/** What is trained with a network and is no part of it. */
+export interface Attached {
+  /** Classes of the head; none where the vectors hold no head. */
+  readonly classes?: number;
+  /** Size that a student's adapter maps its embeddings to (core/spec/distillation.ts). */
+  readonly adapter?: number | undefined;
+}
+
+/** The layout of a network; the kernels of an adapter and of a head are behind the backbone, in this order. */
+export function layoutOf(network: LayerGraph, attached: Attached = {}): Layout {
+  const { classes = 0, adapter = 0 } = attached;
   const parameters = placed(network.layers.flatMap((layer, index) => parameterSlots(network, layer, index)));
   const backboneCount = end(parameters);
-  if (classes > 0) parameters.push(headSlot(network.embedding, classes, backboneCount));
+  if (adapter > 0) parameters.push(adapterSlot(network.embedding, adapter, backboneCount));
+  if (classes > 0) parameters.push(headSlot(network.embedding, classes, end(parameters)));
   const running = placed(network.layers.flatMap(runningSlots));
   const parameterCount = end(parameters);
   const runningCount = end(running);
@@ -186,6 +195,22 @@ function channelSlot(options: {
     shape,
     ...torch(shape, [0]),
     initial,
+    trainable: true,
+  };
+}
+
+/** The matrix [E, T] from a student's embeddings to those of its teacher; a unit vector keeps its length on average. */
+function adapterSlot(embedding: number, width: number, offset: number): Slot {
+  const shape = [embedding, width];
+  return {
+    name: 'adapter.kernel',
+    layer: -1,
+    role: 'adapter',
+    offset,
+    size: embedding * width,
+    shape,
+    ...torch(shape, [0, 1]),
+    initial: { kind: 'normal', std: 1 / Math.sqrt(width) },
     trainable: true,
   };
 }

@@ -4,7 +4,8 @@
 // code. Batch norm sees one shard alone (ghost batch norm), so a shard's vector does not depend on which
 // worker computes it.
 //
-// Legend: b images of one shard, P parameters, S running statistics, E embedding.
+// Legend: b images of one shard, P parameters, S running statistics, E embedding, T the teacher's embedding, which is
+// E without an adapter.
 
 import { arcfaceLoss, type Margin } from '../loss/arcface.ts';
 import { distillationLoss } from '../loss/distillation.ts';
@@ -36,7 +37,7 @@ export interface TwoPartFunction extends TensorFunction {
 }
 
 /**
- * Inputs: weights [P], images [b, 112, 112, 3], labels [b] and, for a student, teacher [b, E] (raw
+ * Inputs: weights [P], images [b, 112, 112, 3], labels [b] and, for a student, teacher [b, T] (raw
  * embeddings) and weight [1] (of the distillation term in this step). Output: one vector [P + S + 3]: gradient of the mean loss over the b images, batch means and
  * unbiased variances, then total loss, margin loss and weighted distillation term. Frozen parameters have
  * gradient zero.
@@ -58,7 +59,7 @@ export function trainingFunction(options: {
     imagesInput(batch),
     { name: 'labels', dtype: 'int32', shape: [batch] },
   ];
-  if (distils) inputs.push(...teacherInputs(batch, network));
+  if (distils) inputs.push(...teacherInputs(batch, network, layout));
   return {
     inputs,
     build: ([weights, images, labels, teacher, weight], onForward) => {
@@ -78,7 +79,7 @@ export function trainingFunction(options: {
           const unit = unitAlong(embedding, 1);
           const margin = arcfaceLoss(unit, parameters.at(-1) as Tensor, labels as Tensor, options.loss);
           if (!distils) return { loss: margin, keep: [...statistics, margin, margin, tf.zerosLike(margin)] };
-          const distillation = distillationTerm(unit, teacher, weight);
+          const distillation = distillationTerm(adapted(layout, parameters, unit), teacher, weight);
           const loss = tf.add(margin, distillation);
           return { loss, keep: [...statistics, loss, margin, distillation] };
         },
@@ -93,13 +94,13 @@ export function trainingFunction(options: {
 /**
  * The training step without its head, in two parts. First inputs: weights [P], images [b, 112, 112, 3]; first
  * output: unit embeddings [b E]. Later inputs: slopes [b, E], the gradient of the mean loss over the b images
- * for those embeddings; margin [1], that loss; and for a student teacher [b, E] and weight [1]. Second output: a vector as
+ * for those embeddings; margin [1], that loss; and for a student teacher [b, T] and weight [1]. Second output: a vector as
  * that of trainingFunction, [P + S + 3]. Both parts share one forward pass, which is kept between them or
  * computed again.
  */
 export function backboneFunction(options: {
   network: Network;
-  /** Without a head: P counts the backbone alone. */
+  /** Without a head: P counts the backbone and a student's adapter. */
   layout: Layout;
   batch: number;
   distils?: boolean;
@@ -112,7 +113,7 @@ export function backboneFunction(options: {
     { name: 'slopes', dtype: 'float32', shape: [batch, network.embedding] },
     { name: 'margin', dtype: 'float32', shape: [1] },
   ];
-  if (distils) inputs.push(...teacherInputs(batch, network));
+  if (distils) inputs.push(...teacherInputs(batch, network, layout));
   return {
     inputs,
     first: { inputs: 2, outputs: 1 },
@@ -139,7 +140,7 @@ export function backboneFunction(options: {
             const losses = [marginLoss, marginLoss, tf.zerosLike(marginLoss)];
             return { loss: linear, keep: [unit, ...statistics, ...losses] };
           }
-          const distillation = distillationTerm(unit, teacher, weight);
+          const distillation = distillationTerm(adapted(layout, parameters, unit), teacher, weight);
           const total = tf.add(marginLoss, distillation);
           return {
             loss: tf.add(linear, distillation),
@@ -238,10 +239,19 @@ export function gradientsOf(options: {
 }
 
 /** What a student's step takes beside its own: the teacher's raw embeddings, and the weight of the term. */
-const teacherInputs = (batch: number, { embedding }: Network): FunctionInput[] => [
-  { name: 'teacher', dtype: 'float32', shape: [batch, embedding] },
+const teacherInputs = (batch: number, { embedding }: Network, layout: Layout): FunctionInput[] => [
+  { name: 'teacher', dtype: 'float32', shape: [batch, adapterIn(layout)?.shape[1] ?? embedding] },
   { name: 'distillation weight', dtype: 'float32', shape: [1] },
 ];
+
+const adapterIn = ({ parameters }: Layout) => parameters.find(({ role }) => role === 'adapter');
+
+/** A student's unit embeddings [b, E] as its teacher's are compared with: through the adapter [b, T], unit again. */
+function adapted(layout: Layout, parameters: readonly Tensor[], unit: Tensor): Tensor {
+  const slot = adapterIn(layout);
+  if (slot === undefined) return unit;
+  return unitAlong(tf.matMul(unit, parameters[layout.parameters.indexOf(slot)] as Tensor), 1);
+}
 
 const distillationTerm = (unit: Tensor, teacher: Tensor | undefined, weight: Tensor | undefined): Tensor =>
   distillationLoss(unit, teacher as Tensor, tf.reshape(weight as Tensor, []));

@@ -2,7 +2,8 @@
 // distillation term is in it. Decides both as pure arithmetic, which coordinator, worker and replay share.
 
 import { z } from 'zod';
-import { networkSchema } from './network.ts';
+import { FleetError } from '../errors.ts';
+import { embedding, networkSchema } from './network.ts';
 
 /** A value that is the same in all epochs, or changes from one to another and then stays. */
 const overEpochs = (largest: number, noun: string) =>
@@ -105,11 +106,38 @@ export const distillationSchema = z
       .describe(
         "With whom students of one order share their teacher's embeddings, which are the same bits in each case. own: with nobody; worker: with the students on the same worker; stream: with those of all workers, and a run of kind embedding computes them ahead. Default: worker, and stream once two students of the order are on different workers and the teacher's pass costs more than a student's step",
       ),
+    adapter: z
+      .enum(['linear'])
+      .optional()
+      .describe(
+        "For a teacher with embeddings of another size: a matrix from the student's unit embeddings to the teacher's size, trained with the student and never exported. Without it the sizes must be equal",
+      ),
+    teacherEmbedding: embedding
+      .optional()
+      .describe("with an adapter, the size of the teacher's embeddings; filled in at submit"),
   })
   .describe('how a student learns from a teacher');
 
 /** A checked distillation. */
 export type DistillationSpec = z.infer<typeof distillationSchema>;
+
+/** Size of the embeddings that an adapter maps the student's to; undefined without one. */
+export function adapterWidth(
+  distillation: Pick<DistillationSpec, 'adapter' | 'teacherEmbedding'> | undefined,
+): number | undefined {
+  if (distillation?.adapter === undefined) return undefined;
+  if (distillation.teacherEmbedding !== undefined) return distillation.teacherEmbedding;
+  throw new FleetError('internal', "the size of the teacher's embeddings was not filled in at submit");
+}
+
+/** The distillation of a student of a teacher with embeddings of this size, as its run has it. */
+export function withTeacherSize<D extends Pick<DistillationSpec, 'adapter' | 'teacherEmbedding'>>(
+  distillation: D,
+  teacherEmbedding: number,
+): D {
+  const { teacherEmbedding: _given, ...rest } = distillation;
+  return { ...rest, ...(distillation.adapter === undefined ? {} : { teacherEmbedding }) } as D;
+}
 
 /** Which of a teacher's stages a student learns from. */
 export type TeacherSchedule = DistillationSpec['schedule'];

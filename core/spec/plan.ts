@@ -107,11 +107,12 @@ export const planSchema = z
           }))
             context.addIssue({ code: 'custom', path: ['students', i, 'distillation', ...path], message });
         const size = student.network === 'best' ? plan.search?.space.embedding : student.network.embedding;
-        if (student.distillation && plan.teacher && size !== plan.teacher.network.embedding)
+        const isDirect = student.distillation !== undefined && student.distillation.adapter === undefined;
+        if (isDirect && plan.teacher && size !== plan.teacher.network.embedding)
           context.addIssue({
             code: 'custom',
             path: ['students', i, 'network'],
-            message: `embedding ${size} differs from the teacher's ${plan.teacher.network.embedding}; distillation compares them directly`,
+            message: `embedding ${size} differs from the teacher's ${plan.teacher.network.embedding}; distillation compares them directly, or through distillation.adapter: linear`,
           });
       });
       if (!plan.search && !plan.teacher && plan.students.length === 0)

@@ -160,11 +160,26 @@ test('a student of files gets the bits of a student of the run that they come fr
     /the 2 files of \*backbone\.safetensors fit together and are not stored yet/,
   );
   const [student] = await submitted('files', ofFiles);
-  const [again] = await submitted('again', text('again', `{ teacher: ${files}, schedule: single-step }`));
+  const wider = (distillation: string) =>
+    text('again', distillation).replace('embedding: 8', 'embedding: 12');
+  await assert.rejects(
+    submitted('wider', wider(`{ teacher: ${files} }`)),
+    /network\.embedding: 12 differs from the 8 of teacher run-4; .* or through distillation\.adapter: linear/,
+  );
+  const [again] = await submitted(
+    'again',
+    wider(`{ teacher: ${files}, schedule: single-step, adapter: linear }`),
+  );
   const [same] = await submitted('same', text('same', '{ teacher: run-1, schedule: [3, 4] }'));
   const learned = await fleet.finished(student!);
   assert.equal(learned.weightsDigest, (await fleet.finished(same!)).weightsDigest);
-  assert.notEqual(learned.weightsDigest, (await fleet.finished(again!)).weightsDigest);
+  await fleet.finished(again!);
+  const { parts } = (await store.getManifest(names.checkpointKey(again!, 2)))!;
+  assert.equal(
+    parts.find(({ name }) => name === 'head')!.bytes,
+    (12 * 8 + 12 * 5) * 4,
+    'the adapter goes on with the run, beside the head of five classes',
+  );
   const teacher = await fleet.finished(learned.teacherRunId);
   assert.deepEqual(
     [teacher.kind, teacher.checkpoints, teacher.workerIds, teacher.generation],

@@ -84,7 +84,7 @@ function functionOf(graph: GraphSpec): TensorFunction {
     case 'train':
       return trainingFunction({
         network,
-        layout: layoutOf(network, { classes: graph.classes }),
+        layout: layoutOf(network, graph),
         loss: graph.loss,
         batch,
         distils: graph.distils,
@@ -96,7 +96,8 @@ function functionOf(graph: GraphSpec): TensorFunction {
 
 function twoPartFunctionOf(graph: TwoPartSpec): TwoPartFunction {
   const network = buildNetwork(graph.network);
-  return backboneFunction({ network, layout: layoutOf(network), batch: graph.batch, distils: graph.distils });
+  const { adapter, batch, distils } = graph;
+  return backboneFunction({ network, layout: layoutOf(network, { adapter }), batch, distils });
 }
 
 /** Whether the backward pass of the graph computes activations again. */

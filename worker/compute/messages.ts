@@ -21,6 +21,8 @@ export type GraphSpec =
       readonly batch: number;
       /** Whether the run has a teacher: its graph has embeddings and a weight as inputs. */
       readonly distils: boolean;
+      /** Size that the student's adapter maps to; absent without one. */
+      readonly adapter?: number;
       /** The backward pass computes activations again (core/tensor/passes/recompute.ts). */
       readonly recompute?: boolean;
     }
@@ -37,7 +39,8 @@ export interface TwoPartSpec {
   readonly network: NetworkSpec;
   readonly batch: number;
   readonly distils: boolean;
-  /** As of `train`. */
+  /** Both as of `train`. */
+  readonly adapter?: number;
   readonly recompute?: boolean;
 }
 
@@ -47,6 +50,8 @@ export const graphKey = (graph: GraphSpec | TwoPartSpec): string => canonicalJso
 export interface ApplyRequest {
   readonly network: NetworkSpec;
   readonly classes: number;
+  /** As of `train`. */
+  readonly adapter?: number | undefined;
   readonly optimizer: TrainingSpec['optimizer'];
   readonly learningRate: number;
   /** The step that is applied; an error about a value that is not finite names it. */
@@ -62,6 +67,8 @@ export interface ApplyRequest {
 export interface InitialRequest {
   readonly network: NetworkSpec;
   readonly classes: number;
+  /** As of `train`. */
+  readonly adapter?: number | undefined;
   readonly seed: number;
   /** [P] */
   readonly into: Float32Array;
@@ -83,6 +90,8 @@ export interface DifferenceRequest {
 export interface OuterRequest {
   readonly network: NetworkSpec;
   readonly classes: number;
+  /** As of `train`. */
+  readonly adapter?: number | undefined;
   readonly outer: { readonly learningRate: number; readonly momentum: number };
   /** First step of the round; an error about a value that is not finite names it. */
   readonly step: number;

@@ -9,7 +9,7 @@ import { FleetError, toFleetError } from '../../core/errors.ts';
 import { updateRows } from '../../core/head/rows.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { initialWeights } from '../../core/nn/init.ts';
-import { type Layout, layoutOf } from '../../core/nn/layout.ts';
+import { type Attached, type Layout, layoutOf } from '../../core/nn/layout.ts';
 import { applyOuterStep, writeDifference } from '../../core/optim/outer.ts';
 import { applyStep } from '../../core/optim/sgd.ts';
 import { scoreNetwork } from '../../core/screening/score.ts';
@@ -55,8 +55,8 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
       return undefined;
     },
     apply,
-    initial: ({ network, classes, seed, into }) => {
-      into.set(initialWeights(layoutFor(network, classes), seed));
+    initial: ({ network, classes, adapter, seed, into }) => {
+      into.set(initialWeights(layoutFor(network, { classes, adapter }), seed));
       return undefined;
     },
     'update-rows': (update) => {
@@ -99,7 +99,7 @@ function placed(outputs: Float32Array[], into: Float32Array | undefined): Float3
 }
 
 function apply(request: ApplyRequest): Applied {
-  const layout = layoutFor(request.network, request.classes);
+  const layout = layoutFor(request.network, { classes: request.classes, adapter: request.adapter });
   const { gradientNorm } = applyStep({
     layout,
     weights: request.weights,
@@ -113,16 +113,16 @@ function apply(request: ApplyRequest): Applied {
   return { gradientNorm, digest: digest64(request.weights) };
 }
 
-function applyOuter({ network, classes, ...rest }: OuterRequest): Applied {
-  const { differenceNorm } = applyOuterStep({ layout: layoutFor(network, classes), ...rest });
+function applyOuter({ network, classes, adapter, ...rest }: OuterRequest): Applied {
+  const { differenceNorm } = applyOuterStep({ layout: layoutFor(network, { classes, adapter }), ...rest });
   return { gradientNorm: differenceNorm, digest: digest64(rest.weights) };
 }
 
-function layoutFor(network: NetworkSpec, classes: number): Layout {
-  const key = canonicalJson({ network, classes });
+function layoutFor(network: NetworkSpec, attached: Attached): Layout {
+  const key = canonicalJson({ network, attached });
   const kept = layouts.get(key);
   if (kept) return kept;
-  const layout = layoutOf(buildNetwork(network), { classes });
+  const layout = layoutOf(buildNetwork(network), attached);
   layouts.set(key, layout);
   return layout;
 }

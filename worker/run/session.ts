@@ -9,6 +9,7 @@ import { initialRunning } from '../../core/nn/init.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import type { Network } from '../../core/nn/network.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
+import { adapterWidth } from '../../core/spec/distillation.ts';
 import { orderKeyOf } from '../../core/spec/order-key.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { type Schedule, scheduleOf } from '../../core/spec/schedule.ts';
@@ -152,6 +153,7 @@ export async function firstReplica(
   await compute.writeInitialWeights({
     network: spec.network,
     classes,
+    adapter: adapterWidth(spec.distillation),
     seed: spec.training.seed,
     into: vectorNamed(vectors, WEIGHTS),
   });
@@ -234,7 +236,7 @@ export function teacherOf(
     order: orderKeyOf(spec),
     begin: services.time.begin,
     onImages: (images, source) => services.metrics.teacherImages.inc({ run: assign.runId, source }, images),
-    embedding: spec.network.embedding,
+    embedding: adapterWidth(spec.distillation) ?? spec.network.embedding,
     // Of students that share its embeddings the others wait for them.
     compute: services.compute.ranked('first'),
     load: (stage, signal) => checkpoints.network(assign.teacherRunId, stage, signal),

@@ -4,6 +4,7 @@
 
 import type { Batch } from '../../core/data/loading/loader-messages.ts';
 import { FleetError } from '../../core/errors.ts';
+import { adapterWidth } from '../../core/spec/distillation.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { Compute, TwoPartRun } from '../compute/client.ts';
 import type { TwoPartSpec } from '../compute/messages.ts';
@@ -91,13 +92,17 @@ export function createBackboneStep(
   };
 }
 
-export const backboneGraph = ({ training, network, distillation }: RunSpec): TwoPartSpec => ({
-  kind: 'backbone',
-  network,
-  batch: training.batch / training.shards,
-  distils: distillation !== undefined,
-  ...(training.recompute ? { recompute: true } : {}),
-});
+export function backboneGraph({ training, network, distillation }: RunSpec): TwoPartSpec {
+  const adapter = adapterWidth(distillation);
+  return {
+    kind: 'backbone',
+    network,
+    batch: training.batch / training.shards,
+    distils: distillation !== undefined,
+    ...(adapter === undefined ? {} : { adapter }),
+    ...(training.recompute ? { recompute: true } : {}),
+  };
+}
 
 /** In double precision and in order, so that all members get the same. */
 function meanOf(values: Float32Array): number {

@@ -2,6 +2,7 @@
 // the replica, and the optimiser applies the mean.
 
 import { layoutOf } from '../../core/nn/layout.ts';
+import { adapterWidth } from '../../core/spec/distillation.ts';
 import type { Contribution, Procedure, ProcedureOptions, Unit } from './procedure.ts';
 import { sgdShape, sgdVectors } from './replica.ts';
 import { sgdUpdate } from './sgd-update.ts';
@@ -10,7 +11,7 @@ import { wholeReplica, wholeReplicaMember } from './whole-replica.ts';
 
 export function createEveryStep(options: ProcedureOptions): Procedure {
   const { spec, network, classes, schedule, compute } = options;
-  const layout = layoutOf(network, { classes });
+  const layout = layoutOf(network, { classes, adapter: adapterWidth(spec.distillation) });
   const graph = trainingGraph(spec, classes);
   const perShard = schedule.batch / schedule.shards;
 

@@ -8,6 +8,7 @@
 // all other shards go on where they are.
 
 import { LOSS_COUNT, layoutOf } from '../../core/nn/layout.ts';
+import { adapterWidth } from '../../core/spec/distillation.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
 import type { GraphSpec } from '../compute/messages.ts';
 import { createInnerReplicas, type InnerReplicas } from './inner-replicas.ts';
@@ -24,7 +25,8 @@ export function createOuter(
   innerReplicas?: InnerReplicas,
 ): Procedure {
   const { spec, network, classes, schedule, compute } = options;
-  const layout = layoutOf(network, { classes });
+  const attached = { classes, adapter: adapterWidth(spec.distillation) };
+  const layout = layoutOf(network, attached);
   const graph = trainingGraph(spec, classes);
   const inner = innerReplicas ?? createInnerReplicas(layout);
   const context: RoundContext = { ...options, graph, inner };
@@ -60,7 +62,7 @@ export function createOuter(
   const applyMean: Membership['applyMean'] = async (unit, mean) => {
     const { differenceNorm, digest } = await compute.applyOuterStep({
       network: spec.network,
-      classes,
+      ...attached,
       outer: { learningRate, momentum },
       step: unit.first,
       ...sgdVectors(unit.replica),
@@ -128,6 +130,7 @@ async function trainStep(
   await compute.applyStep({
     network: spec.network,
     classes,
+    adapter: adapterWidth(spec.distillation),
     optimizer: spec.training.optimizer,
     learningRate: unit.learningRate,
     step,

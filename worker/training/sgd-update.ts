@@ -1,5 +1,6 @@
 // The update of a replica by the mean gradient of one step, as every procedure does it that sums gradients.
 
+import { adapterWidth } from '../../core/spec/distillation.ts';
 import type { Membership, ProcedureOptions } from './procedure.ts';
 import { sgdVectors } from './replica.ts';
 
@@ -10,6 +11,7 @@ export const sgdUpdate =
     compute.applyStep({
       network: spec.network,
       classes,
+      adapter: adapterWidth(spec.distillation),
       optimizer: spec.training.optimizer,
       learningRate: unit.learningRate,
       step: unit.first,

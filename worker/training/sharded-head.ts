@@ -11,6 +11,7 @@ import { FleetError } from '../../core/errors.ts';
 import { planMoves } from '../../core/head/holders.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
+import { adapterWidth } from '../../core/spec/distillation.ts';
 import { commitHead, createHead, dropShards, type Head, holdFrom } from './head.ts';
 import { type HeadGang, headExchangeNames, joinHeadGang } from './head-gang.ts';
 import { computeWithHead, headGraphs } from './head-step.ts';
@@ -21,25 +22,23 @@ import { sgdUpdate } from './sgd-update.ts';
 export function createShardedHead(options: ProcedureOptions): Procedure {
   const { runId, spec, network, classes, compute } = options;
   const head = createHead(spec, classes);
-  const backbone = layoutOf(network);
-  const whole = layoutOf(network, { classes });
+  const adapter = adapterWidth(spec.distillation);
+  /** What every member holds: the backbone, and a student's adapter. */
+  const replicated = layoutOf(network, { adapter });
+  const whole = layoutOf(network, { classes, adapter });
   return {
-    replicaShape: sgdShape(backbone),
+    replicaShape: sgdShape(replicated),
     stateShape: sgdShape(whole),
-    sumLength: backbone.vectorCount,
+    sumLength: replicated.vectorCount,
     graphs: headGraphs(head),
     exchangeNames: headExchangeNames(runId),
     adopt({ step, vectors }) {
       const { weights, momentum, running } = sgdVectors({ vectors });
-      const { backboneCount } = whole;
-      holdFrom(
-        head,
-        { weights: weights.subarray(backboneCount), momentum: momentum.subarray(backboneCount) },
-        step,
-      );
+      const { parameterCount: count } = replicated;
+      holdFrom(head, { weights: weights.subarray(count), momentum: momentum.subarray(count) }, step);
       const withoutHead = {
-        weights: weights.subarray(0, backboneCount),
-        momentum: momentum.subarray(0, backboneCount),
+        weights: weights.subarray(0, count),
+        momentum: momentum.subarray(0, count),
         running,
       };
       return replicaOf({ step, vectors: sgdState(withoutHead) });

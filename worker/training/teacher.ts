@@ -75,8 +75,8 @@ export interface TeacherOptions {
   /** The time in which a step waits for embeddings. */
   readonly begin: BeginPhase;
   /**
-   * Embedding size of the student, to which the teacher's must be equal: distillation compares the two
-   * directly.
+   * Size of the embeddings that are compared, to which the teacher's must be equal: the student's, or what its
+   * adapter maps them to.
    */
   readonly embedding: number;
   readonly compute: Compute;

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { digest64 } from '../../../core/digest.ts';
 import { arcfaceLoss } from '../../../core/loss/arcface.ts';
+import { exportSafetensors } from '../../../core/model/export.ts';
+import { readSafetensors } from '../../../core/model/safetensors.ts';
 import { buildNetwork } from '../../../core/nn/build.ts';
 import { forward } from '../../../core/nn/forward.ts';
 import { initialRunning, initialWeights } from '../../../core/nn/init.ts';
@@ -234,3 +236,97 @@ for (const distils of [false, true])
     assert.ok(distance(parts.statistics, whole.statistics) < 1e-5);
     assert.ok(distance(parts.losses, whole.losses) < 1e-5);
   });
+
+/** The distillation term through an adapter [E, T] in plain double arithmetic, with its gradients for u [b, E] and A. */
+function plainAdapter(units: Float32Array, adapter: Float32Array, taught: Float32Array, weight: number) {
+  const width = taught.length / BATCH;
+  const size = units.length / BATCH;
+  const length = (row: readonly number[]) => Math.sqrt(row.reduce((sum, value) => sum + value * value, 0));
+  const forUnits = new Float32Array(units.length);
+  const forAdapter = new Float32Array(adapter.length);
+  let loss = 0;
+  for (let i = 0; i < BATCH; i++) {
+    const u = [...units.subarray(i * size, (i + 1) * size)];
+    const t = [...taught.subarray(i * width, (i + 1) * width)];
+    const v = t.map((_, k) => u.reduce((sum, value, j) => sum + value * adapter[j * width + k]!, 0));
+    const [lengthV, lengthT] = [length(v), length(t)];
+    const apart = v.map((value, k) => value / lengthV - t[k]! / lengthT);
+    loss += (weight / (BATCH * width)) * apart.reduce((sum, value) => sum + value * value, 0);
+    // (I - v v^T / |v|^2) (v / |v| - t / |t|) / |v|, times 2 w / (b T).
+    const along = apart.reduce((sum, value, k) => sum + (value * v[k]!) / lengthV, 0);
+    const forV = apart.map(
+      (value, k) => ((2 * weight) / (BATCH * width)) * ((value - (along * v[k]!) / lengthV) / lengthV),
+    );
+    for (let j = 0; j < size; j++)
+      for (let k = 0; k < width; k++) {
+        forUnits[i * size + j]! += forV[k]! * adapter[j * width + k]!;
+        forAdapter[j * width + k]! += u[j]! * forV[k]!;
+      }
+  }
+  return { loss, forUnits, forAdapter };
+}
+
+test('an adapter has the loss and the gradients of the plain computation, in one part and in two, and is not exported', () => {
+  const width = 6;
+  const { network } = setup(SPECS[0]);
+  const layout = layoutOf(network, { classes: CLASSES, adapter: width });
+  const weights = initialWeights(layout, 4);
+  const replicated = layoutOf(network, { adapter: width });
+  const backbone = layoutOf(network);
+  const slot = layout.parameters.at(-2)!;
+  assert.deepEqual(
+    [slot.name, slot.offset, slot.shape],
+    ['adapter.kernel', layout.backboneCount, [4, width]],
+  );
+  assert.equal(layout.backboneCount, backbone.parameterCount);
+  const taught = Float32Array.from(uniforms(1, 'taught', BATCH * width), (value) => value - 0.5);
+  const given = [taught, KD_WEIGHT];
+  const whole = splitVector(
+    layout,
+    compiled('adapter', trainingFunction({ network, layout, batch: BATCH, loss: LOSS, distils: true }), [
+      ...[weights, images, labels],
+      ...given,
+    ]),
+  );
+  const part = (key: string, own: typeof layout, distils: boolean) =>
+    compileTwoPart({ key, ...backboneFunction({ network, layout: own, batch: BATCH, distils }) });
+  const alone = part('adapter backbone alone', backbone, false);
+  const begun = alone.begin([weights.subarray(0, backbone.parameterCount), images], true);
+  const unit = begun.outputs[0]!;
+  const kernel = weights.subarray(slot.offset + slot.size);
+  const [slopes, margin] = tf.tidy(() => {
+    const { value, grad } = tf.valueAndGrad((u: Tensor) =>
+      arcfaceLoss(u, tf.tensor2d(kernel, [4, CLASSES]), tf.tensor1d(labels, 'int32'), LOSS).asScalar(),
+    )(tf.tensor2d(unit, [BATCH, 4]));
+    return [new Float32Array(grad.dataSync()), new Float32Array(value.dataSync())];
+  });
+  const plain = plainAdapter(
+    unit,
+    weights.subarray(slot.offset, slot.offset + slot.size),
+    taught,
+    KD_WEIGHT[0]!,
+  );
+  assert.ok(Math.abs(whole.losses[2]! - plain.loss) < 1e-5 * plain.loss);
+  const ofSlot = whole.gradient.subarray(slot.offset, slot.offset + slot.size);
+  assert.ok(distance(ofSlot, plain.forAdapter) < 1e-5);
+  // What the term asks of the student's embeddings goes through the backbone as any slope does.
+  const joined = slopes!.map((value, i) => value + plain.forUnits[i]!);
+  const [ofBackbone] = begun.finish([joined, margin!]);
+  alone.dispose();
+  const expected = splitVector(backbone, ofBackbone!).gradient;
+  assert.ok(distance(whole.gradient.subarray(0, backbone.parameterCount), expected) < 1e-3);
+  const graph = part('adapter backbone', replicated, true);
+  const taken = graph.begin([weights.subarray(0, replicated.parameterCount), images], true);
+  const [vector] = taken.finish([slopes!, margin!, ...given]);
+  graph.dispose();
+  const parts = splitVector(replicated, vector!);
+  assert.ok(distance(parts.gradient, whole.gradient.subarray(0, replicated.parameterCount)) < 1e-3);
+  assert.ok(distance(parts.losses, whole.losses) < 1e-5);
+  const file = readSafetensors(
+    exportSafetensors({ network, layout, weights, running: initialRunning(layout) }),
+    'the export',
+  );
+  assert.ok(
+    [...file.tensors.keys()].every((name) => !name.startsWith('adapter') && !name.startsWith('head')),
+  );
+});

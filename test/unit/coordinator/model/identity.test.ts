@@ -23,7 +23,7 @@ const textOf = (spec: RunSpec, teacher = TEACHER, digest = 'd') =>
 
 /** Every field that a run of a folder may have. */
 const FULL: RunSpec = runSchema.parse({
-  ...student('run-1'),
+  ...student('run-1', { distillation: { teacher: 'run-1', adapter: 'linear', teacherEmbedding: 16 } }),
   data: {
     ...{ kind: 'folder', path: '/faces', holdout: 4, onCorrupt: 'skip' },
     skipped: { count: 1, digest: '0'.repeat(64), list: 'AAAA' },
@@ -48,7 +48,7 @@ const FULL: RunSpec = runSchema.parse({
 
 /** What a result does not depend on: names, places, shares, measurements; the teacher counts by what it computes. */
 const NO_PART =
-  /^(kind|name|data\.(path|onCorrupt|skipped\.(count|list))|training\.recompute|verification\.latency|workers\..*|checkpoints\..*|priority|weight|reuse|require\..*|distillation\.(teacher|share))$/;
+  /^(kind|name|data\.(path|onCorrupt|skipped\.(count|list))|training\.recompute|verification\.latency|workers\..*|checkpoints\..*|priority|weight|reuse|require\..*|distillation\.(teacher|teacherEmbedding|share))$/;
 
 /** Each field with another value, by its dotted path. */
 function* changed(value: unknown, path: string[] = []): Generator<readonly [path: string, value: unknown]> {
@@ -98,6 +98,15 @@ test('the teacher, the data and the seed are parts of what a student computes', 
   assert.equal(texts.size, 6);
   assert.equal(identityOfSpec(FULL, facts), undefined, 'without what its teacher computes');
   assert.equal(identityOfSpec(FULL, FACTS, TEACHER), undefined, 'without a digest of its data');
+});
+
+test('a teacher from files counts by its files, whatever stands for its data', () => {
+  const of = (digest: string, more: object = {}) =>
+    identityText(
+      identityOfSpec({ ...FULL, ...more, imported: { from: '*.pth', digest, stages: [] } }, FACTS)!,
+    );
+  assert.equal(of('a'), of('a', { name: 'other', data: { ...FULL.data, path: '/elsewhere' } }));
+  assert.notEqual(of('a'), of('b'));
 });
 
 test('strict labels are those of a pack that says nothing of labels', () => {
