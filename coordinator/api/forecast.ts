@@ -224,9 +224,14 @@ function totalOf({ evaluations, share }: Rehearsal, training: TrainingSpec, data
 }
 
 /** Steps of an evaluation: one that goes on to more epochs begins where the one before ended. */
-function stepsOf({ before, epochs }: Evaluation, training: TrainingSpec, images: number): number {
+function stepsOf(
+  { before, epochs, images: part }: Evaluation,
+  training: TrainingSpec,
+  images: number,
+): number {
+  const fraction = part * (training.fraction ?? 1);
   const upTo = (epoch: number) =>
-    epoch === 0 ? 0 : scheduleOf({ ...training, epochs: epoch }, images).stepsTotal;
+    epoch === 0 ? 0 : scheduleOf({ ...training, epochs: epoch, fraction }, images).stepsTotal;
   return upTo(epochs) - upTo(before);
 }
 

@@ -8,6 +8,8 @@ import { assertClassesDivide } from '../../core/head/classes.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { DataSpec } from '../../core/spec/data.ts';
 import type { DocumentSpec } from '../../core/spec/document.ts';
+import { trainedImages } from '../../core/spec/schedule.ts';
+import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
 import { problemsIn } from '../../core/text/text-problems.ts';
 import { assertPairsPossible } from '../../core/verify/pairs.ts';
@@ -17,6 +19,8 @@ import { withStartById } from '../decisions/warm-start.ts';
 import type { Caller } from '../model/caller.ts';
 import type { DataFacts, State } from '../model/state.ts';
 import { requirementFaults } from '../scheduling/requirement.ts';
+import { fidelityKindOf } from '../strategies/fidelity.ts';
+import { type HalvingSpec, rungsFor } from '../strategies/rungs.ts';
 import { prepareSpaces } from '../strategies/spaces.ts';
 import { type Located, refusal, refusedField, refuseTogether, type Submission } from './submission.ts';
 import type { SubmissionReader } from './submission-reader.ts';
@@ -116,10 +120,17 @@ function trainingsOf(
     training: at.training,
     pairs: at.verification.pairs,
   });
-  if (spec.kind === 'sweep') return [entry('evaluation.', spec.evaluation)];
+  const search = (path: string, { strategy, evaluation }: Pick<SweepSpec, 'strategy' | 'evaluation'>) => {
+    const full = entry(`${path}evaluation.`, evaluation);
+    if (fidelityKindOf(strategy) !== 'images') return [full];
+    const [lowest] = rungsFor(strategy as HalvingSpec, 1);
+    const fraction = lowest! * (full.training.fraction ?? 1);
+    return [{ ...full, training: { ...full.training, fraction } }];
+  };
+  if (spec.kind === 'sweep') return search('', spec);
   if (spec.kind !== 'plan') return [entry('', spec)];
   return [
-    ...(spec.search ? [entry('search.evaluation.', spec.search.evaluation)] : []),
+    ...(spec.search ? search('search.', spec.search) : []),
     ...(spec.teacher ? [entry('teacher.', spec.teacher)] : []),
     ...spec.students.map((student, i) => entry(`students.${i}.`, student)),
   ];
@@ -131,11 +142,14 @@ function dataChecks(document: Located, { facts, heldOutSizes }: Inspection): (()
     () => {
       // Several epochs would end within one step then, and only the last of them would leave a checkpoint
       // (core/spec/schedule.ts).
-      if (training.batch > facts.trainingImages)
+      const { batch, fraction = 1 } = training;
+      const images = trainedImages(training, facts.trainingImages);
+      const part = fraction < 1 ? ` in ${fraction.toFixed(4)} of them, the least that is trained on` : '';
+      if (batch > images)
         throw refusal(
           document,
           `${path}training.batch`,
-          `${training.batch} images a step, but there are only ${facts.trainingImages} training images; an epoch needs at least one step of its own`,
+          `${batch} images a step, but there are only ${images} training images${part}; an epoch needs at least one step of its own`,
         );
     },
     () => {

@@ -6,11 +6,9 @@
 // state, so its next moves can be asked for before they are made. Of all workers those are looked at that begin to train,
 // some in each beat, and strategies are asked a few times in each, so that the cost does not grow with the fleet.
 
-import { genotypeOfKey } from '../../core/nn/genotype-code.ts';
-import { candidateNetwork } from '../../core/nn/space.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { isPaused } from '../model/holds.ts';
-import { childName, jobAt, specOf } from '../model/spec-of.ts';
+import { childName, jobAt, networkOf, specOf } from '../model/spec-of.ts';
 import { type State, type SweepState, sweepOf, workerWith } from '../model/state.ts';
 import { rowsOf } from '../model/table.ts';
 import { isSuspect } from '../scheduling/blame.ts';
@@ -193,7 +191,7 @@ function lookFurther(state: State, sweep: SweepState, moves: Moves): void {
     spec: {
       kind: 'candidate',
       name: childName(sweep.name, 'next'),
-      network: candidateNetwork(sweep.spec, genotypeOfKey(key)),
+      network: networkOf(sweep, { genotypeKey: key }, move.fidelity),
       ...{ data, training, verification, workers, priority },
       ...(require === undefined ? {} : { require }),
     },

@@ -157,7 +157,10 @@ function resultIn(state: State, from: RunState | EndedRun, wanted: Identity): Re
       latency: isWhole(from) ? latencyOf(from) : latencyOfEnded(trialOf(state, from.trialId), from),
     };
   const { rungs = [] } = from.trialId === undefined ? {} : trialOf(state, from.trialId);
-  const rung = rungs.find(({ runId, fidelity }) => runId === from.id && isOfEpochs(wanted, fidelity.epochs));
+  const rung = rungs.find(
+    ({ runId, fidelity: { epochs } }) =>
+      runId === from.id && epochs !== undefined && isOfEpochs(wanted, epochs),
+  );
   return rung && { from, accuracy: rung.objectives.accuracy, latency: latencyIn(rung), isRung: true };
 }
 

@@ -22,6 +22,7 @@ import {
   trialOf,
   wholeRunWith,
 } from '../model/state.ts';
+import { type Fidelity, fidelityKindOf, fidelityText, isSameFidelity } from '../strategies/fidelity.ts';
 import { passedRungs } from '../strategies/rungs.ts';
 import { attemptsSpent } from './budgets.ts';
 import { type Draft, emit, nextId } from './draft.ts';
@@ -96,19 +97,19 @@ function passedRung(
   { id, evaluateStages, checkpoints }: RunState,
 ): { readonly measured?: Measured } | undefined {
   if (evaluateStages === undefined || fidelity === undefined) return undefined;
-  const rung = rungs?.findLast((one) => one.runId === id && one.fidelity.epochs === fidelity.epochs);
+  const rung = rungs?.findLast((one) => one.runId === id && isSameFidelity(one.fidelity, fidelity));
   if (rung !== undefined) {
     const { objectives, measuredOn } = rung;
     return { measured: { objectives, ...(measuredOn === undefined ? {} : { measuredOn }) } };
   }
-  return (checkpoints.at(-1)?.stage ?? 0) >= fidelity.epochs ? {} : undefined;
+  return (checkpoints.at(-1)?.stage ?? 0) >= (fidelity.epochs ?? 0) ? {} : undefined;
 }
 
 /** Runs of the trial that failed at the fidelity of this one. */
 function failedAttempts(state: State, trial: TrialState, { fidelity }: RunState): number {
   return trial.runIds.filter((id) => {
     const run = wholeRunWith(state, id);
-    return run?.state === 'failed' && run.fidelity?.epochs === fidelity?.epochs;
+    return run?.state === 'failed' && isSameFidelity(run.fidelity, fidelity);
   }).length;
 }
 
@@ -116,6 +117,10 @@ function failedAttempts(state: State, trial: TrialState, { fidelity }: RunState)
 function promote(draft: Draft, trial: TrialState, run: EndedRun): void {
   const { id: runId, attempt } = run;
   const { reason } = trial;
+  if (fidelityKindOf(sweepOf(draft.state, trial.sweepId).spec.strategy) !== 'epochs') {
+    createAttempt(draft, trial, reason, attempt);
+    return;
+  }
   const halted = leaseOf(draft.state, run);
   if (halted === undefined)
     createAttempt(
@@ -131,27 +136,29 @@ function promote(draft: Draft, trial: TrialState, run: EndedRun): void {
     });
 }
 
-/** Epochs are a stage at which the run of the full evaluation halts. */
-const haltOf = ({ fidelity }: TrialState): { readonly haltStage?: number } =>
-  fidelity === undefined ? {} : { haltStage: fidelity.epochs };
+/** Epochs are a stage at which the run of the full evaluation halts; a part of anything else is a run of its own. */
+function haltOf({ fidelity }: TrialState): { readonly haltStage?: number; readonly fidelity?: Fidelity } {
+  if (fidelity === undefined) return {};
+  return fidelity.epochs === undefined ? { fidelity } : { haltStage: fidelity.epochs };
+}
 
 /** Where the run of an attempt halts to be judged, or is judged on its way: there too it halts where a result is known. */
 function rungOf(draft: Draft, trial: TrialState, attempt: number) {
   const { facts, id: sweepId, job, spec } = sweepOf(draft.state, trial.sweepId);
   const halt = haltOf(trial);
   const evaluateStages = passedRungs(spec, trial.fidelity);
+  if (evaluateStages === undefined) return halt;
   const asking = { ...{ facts, job, sweepId, attempt, ...halt }, trialId: trial.id, studentRunIds: [] };
-  return evaluateStages === undefined || resultFor(draft, asking) !== undefined ? halt : { evaluateStages };
+  return resultFor(draft, asking) !== undefined ? halt : { evaluateStages };
 }
 
 /** `, 12.34 ms an image` where that was measured. */
 const latencyText = (latency: number | undefined): string =>
   latency === undefined ? '' : `, ${latency.toFixed(2)} ms an image`;
 
-/** ` after 3 of 9 epochs` where it is not the full evaluation. */
+/** ` after 3 of 9 epochs`, or what else it is less of the full evaluation. */
 function afterText({ state }: Draft, { fidelity, sweepId }: TrialState): string {
-  if (fidelity === undefined) return '';
-  return ` after ${fidelity.epochs} of ${sweepOf(state, sweepId).spec.evaluation.training.epochs} epochs`;
+  return fidelity === undefined ? '' : fidelityText(fidelity, sweepOf(state, sweepId).spec);
 }
 
 /** ` (reused run-7 of sweep-3)` of a run that was not computed. */

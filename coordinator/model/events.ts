@@ -14,6 +14,7 @@ import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { WorkerKind } from '../../core/worker-kinds.ts';
 import type { TimeEntry } from '../../core/worker-time.ts';
+import type { Fidelity } from '../strategies/fidelity.ts';
 import type { Candidate, ScoredCandidate, Screened } from '../strategies/screening.ts';
 import type { Cursor } from '../strategies/search.ts';
 import type { Caller } from './caller.ts';
@@ -22,7 +23,6 @@ import type {
   DataFacts,
   EndState,
   EvaluationState,
-  Fidelity,
   Latency,
   LossCause,
   Member,

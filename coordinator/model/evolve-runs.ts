@@ -1,6 +1,7 @@
 // What events do to a run: its beginning, its gangs, what it stores, its end.
 
 import type { Costs } from '../../core/nn/space.ts';
+import type { Fidelity } from '../strategies/fidelity.ts';
 import { closeAccount, forgive, openAccount, shareOf, unstoredAt } from './accounts.ts';
 import type { EventOf } from './events.ts';
 import { codeWith, resultNoted, twinClosed, twinOpened } from './evolve-results.ts';
@@ -26,7 +27,6 @@ import {
   type DataFacts,
   type EndedRun,
   type EndState,
-  type Fidelity,
   hasEnded,
   isWhole,
   type Job,
@@ -436,6 +436,7 @@ export function summarise(w: Working, id: string): void {
   if (failureCause !== undefined) summary.failureCause = failureCause;
   const newest = run.checkpoints.at(-1);
   if (run.haltStage !== undefined && newest !== undefined) summary.halted = newest;
+  if (run.fidelity !== undefined) summary.fidelity = run.fidelity;
   if (code !== undefined) summary.code = code;
   if (reused !== undefined) summary.reusedFrom = reused.runId;
   w.runs = withRow(w.runs, numberOf(id), summary, w.edit);

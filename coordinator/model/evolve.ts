@@ -70,7 +70,7 @@ import { bestTrialFirst } from './leaderboard.ts';
 import { countedOn } from './measured.ts';
 import { lookup, withEntry, withoutEntry } from './persistent-map.ts';
 import { appended, emptyRoll } from './roll.ts';
-import { candidateJob, childName } from './spec-of.ts';
+import { candidateJob, childName, costsAt } from './spec-of.ts';
 import {
   hasEnded,
   hasGang,
@@ -513,7 +513,7 @@ function trialAttempted(w: Working, event: EventOf<'trial.attempted'>): void {
     name: childName(sweep.name, String(trial.number)),
     job: sweep.job,
     facts: sweep.facts,
-    costs: trial.costs,
+    costs: costsAt(sweep, trial, event.fidelity),
     planId: sweep.planId,
     sweepId: sweep.id,
     trialId: trial.id,

@@ -13,11 +13,15 @@ import type { DataSpec } from '../../core/spec/data.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import { type Fidelity, spaceAt } from '../strategies/fidelity.ts';
+import { optional } from './folding.ts';
+import { jobAt } from './spec-of.ts';
 import {
   type DataFacts,
   type EndedRun,
   type RunState,
   type State,
+  type SweepState,
   sweepOf,
   trialOf,
   wholeRunWith,
@@ -39,27 +43,36 @@ export const identityText = ({ group, member }: Identity): string => `${group}/$
 
 /** What of a run its identity follows from. */
 export type Identified =
-  | Pick<RunState, 'job' | 'facts' | 'sweepId' | 'trialId' | 'attempt' | 'teacherRunId' | 'haltStage'>
+  | Pick<
+      RunState,
+      'job' | 'facts' | 'sweepId' | 'trialId' | 'attempt' | 'teacherRunId' | 'haltStage' | 'fidelity'
+    >
   | EndedRun;
 
 /** What a run computes; undefined where its data were never digested, as in journals of earlier releases. */
 export function identityOf(state: State, run: Identified): Identity | undefined {
-  if (!('job' in run)) return identityOfCandidate(state, run, run.halted?.stage);
+  if (!('job' in run)) return identityOfCandidate(state, run, run.halted?.stage ?? run.fidelity?.epochs);
   // It trains nothing.
   if (run.job.kind === 'embedding') return undefined;
-  const { job, facts, trialId, sweepId, attempt, teacherRunId, haltStage } = run;
+  const { job, facts, trialId, sweepId, attempt, teacherRunId, haltStage, fidelity } = run;
   if (trialId !== undefined && sweepId !== undefined)
-    return identityOfCandidate(state, { trialId, sweepId, attempt }, haltStage ?? job.training.epochs);
+    return identityOfCandidate(
+      state,
+      { trialId, sweepId, attempt, ...optional('fidelity', fidelity) },
+      haltStage ?? job.training.epochs,
+    );
   const teacher = teacherRunId === undefined ? undefined : wholeRunWith(state, teacherRunId);
   return identityOfSpec(job as RunSpec, facts, teacher && identityOf(state, teacher));
 }
 
 function identityOfCandidate(
   state: State,
-  { trialId, sweepId, attempt }: Pick<EndedRun, 'trialId' | 'sweepId' | 'attempt'>,
+  { trialId, sweepId, attempt, fidelity }: Pick<EndedRun, 'trialId' | 'sweepId' | 'attempt' | 'fidelity'>,
   epochs?: number,
 ): Identity | undefined {
-  const { protocol, job } = sweepOf(state, sweepId);
+  const sweep = sweepOf(state, sweepId);
+  const { job } = sweep;
+  const protocol = protocolAt(sweep, fidelity);
   if (protocol === '') return undefined;
   const { training } = job;
   // Another attempt has another seed (coordinator/model/spec-of.ts).
@@ -88,6 +101,27 @@ export function protocolOfSweep({ space, evaluation, data }: SweepSpec, facts: D
   const { channels, layers, embedding } = space;
   const network = { kind: 'pocketnet' as const, channels, layers, embedding, genotype: 'casia' as const };
   return protocolOf({ ...evaluation, network, data }, facts);
+}
+
+/** By sweep and fidelity. */
+const protocols = new WeakMap<SweepSpec, Map<string, string>>();
+
+/** The protocol of candidates that have a part of the images or of the channels. */
+function protocolAt({ spec, protocol, facts, job }: SweepState, fidelity: Fidelity = {}): string {
+  const { images, width } = fidelity;
+  if (protocol === '' || (images === undefined && width === undefined)) return protocol;
+  const known = protocols.get(spec) ?? new Map<string, string>();
+  protocols.set(spec, known);
+  const key = `${images} ${width}`;
+  const { training } = jobAt(job, fidelity);
+  const found =
+    known.get(key) ??
+    protocolOfSweep(
+      { ...spec, space: spaceAt(spec, fidelity), evaluation: { ...spec.evaluation, training } },
+      facts,
+    );
+  known.set(key, found);
+  return found;
 }
 
 function protocolOf(

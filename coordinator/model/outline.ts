@@ -2,7 +2,7 @@
 
 import { optional } from './folding.ts';
 import { latencyOfEnded } from './measured.ts';
-import { childName } from './spec-of.ts';
+import { childName, costsAt, jobAt } from './spec-of.ts';
 import {
   type EndedRun,
   type EvaluationState,
@@ -28,9 +28,9 @@ export function outlineOf(state: State, summary: EndedRun): RunState {
     ...evaluation,
     ...(reusedFrom === undefined ? {} : { reused: { runId: reusedFrom } }),
     name: childName(sweep.name, String(trial.number)),
-    job: sweep.job,
+    job: jobAt(sweep.job, known.fidelity),
     facts: sweep.facts,
-    costs: trial.costs,
+    costs: costsAt(sweep, trial, known.fidelity),
     ...(sweep.planId === undefined ? {} : { planId: sweep.planId }),
     studentRunIds: [],
     gang: [],

@@ -2,6 +2,7 @@
 // because a start makes all of them again, and a loop over the names of fields takes four times as long.
 
 import type { Costs } from '../../core/nn/space.ts';
+import type { Fidelity } from '../strategies/fidelity.ts';
 import type { Screened } from '../strategies/screening.ts';
 import type { CheckpointState, EndedRun, Objectives, Rung, TrialState } from './state.ts';
 
@@ -23,7 +24,8 @@ export type TrialRow = readonly [
   rungs: readonly Rung[] | null,
   move: number | null,
   priority: number | null,
-  epochs: number | null,
+  /** Epochs alone, or another fidelity. */
+  fidelity: number | Fidelity | null,
   isStopped: true | null,
   screened: Screened | null,
   measuredOn: string | null,
@@ -34,11 +36,11 @@ export function trialRow(number: number, trial: TrialState): TrialRow {
   const { sweepId, number: place, state, reason, createdAtMs, genotypeKey, costs, runIds } = trial;
   const { parameters, mflops, multiplyAdds } = costs;
   const { endedAtMs = null, objectives = null, rungs = null, move = null, priority = null } = trial;
-  const epochs = trial.fidelity?.epochs ?? null;
+  const fidelity = trial.fidelity?.epochs ?? trial.fidelity ?? null;
   const { isStopped = null } = trial;
   return [
     ...([number, sweepId, place, state, reason, createdAtMs, endedAtMs, genotypeKey] as const),
-    ...([parameters, mflops, multiplyAdds, runIds, objectives, rungs, move, priority, epochs] as const),
+    ...([parameters, mflops, multiplyAdds, runIds, objectives, rungs, move, priority, fidelity] as const),
     isStopped,
     trial.screened ?? null,
     trial.measuredOn ?? null,
@@ -52,7 +54,7 @@ export function trialFromRow(row: TrialRow): TrialState {
   const rungs = row[13];
   const move = row[14];
   const priority = row[15];
-  const epochs = row[16];
+  const fidelity = row[16];
   const costs: Costs = { parameters: row[8], mflops: row[9], multiplyAdds: row[10] };
   const trial: { -readonly [K in keyof TrialState]: TrialState[K] } = {
     id: `trial-${row[0]}`,
@@ -70,7 +72,7 @@ export function trialFromRow(row: TrialRow): TrialState {
   if (rungs !== null) trial.rungs = rungs;
   if (move !== null) trial.move = move;
   if (priority !== null) trial.priority = priority;
-  if (epochs !== null) trial.fidelity = { epochs };
+  if (fidelity !== null) trial.fidelity = typeof fidelity === 'number' ? { epochs: fidelity } : fidelity;
   if (row[17] !== null) trial.isStopped = row[17];
   const screened = row[18];
   if (screened !== null) trial.screened = screened;
@@ -99,6 +101,7 @@ export type EndedRunRow = readonly [
   halted: CheckpointState | null,
   code: string | null,
   reusedFrom: string | null,
+  fidelity: Fidelity | null,
 ];
 
 /** The row of an ended run. */
@@ -106,11 +109,11 @@ export function endedRunRow(number: number, run: EndedRun): EndedRunRow {
   const { state, reason, trialId, sweepId, attempt, generation, createdAtMs, stages } = run;
   const { deviceClass = null, startedAtMs = null, endedAtMs = null, finalStep = null } = run;
   const { weightsDigest = null, accuracy = null, failureCause = null, halted = null } = run;
-  const { code = null, reusedFrom = null } = run;
+  const { code = null, reusedFrom = null, fidelity = null } = run;
   return [
     ...([number, state, reason, trialId, sweepId, attempt, generation, deviceClass] as const),
     ...([createdAtMs, startedAtMs, endedAtMs, finalStep, weightsDigest, accuracy] as const),
-    ...([failureCause, stages, halted, code, reusedFrom] as const),
+    ...([failureCause, stages, halted, code, reusedFrom, fidelity] as const),
   ];
 }
 
@@ -137,5 +140,6 @@ export function endedRunFromRow(row: EndedRunRow, same: (text: string) => string
   if (row[16] !== null) run.halted = row[16];
   if (row[17] !== null) run.code = same(row[17]);
   if (row[18] !== null) run.reusedFrom = row[18];
+  if (row[19] !== null) run.fidelity = row[19];
   return run;
 }

@@ -1,15 +1,16 @@
 // The whole spec of a run. A run by itself or of a plan has it in the state; that of a candidate is made from
 // its sweep, its trial's genotype and the number of the attempt, so that it need not be stored for each.
 
-import { genotypeOfKey } from '../../core/nn/genotype-code.ts';
-import { candidateNetwork } from '../../core/nn/space.ts';
+import { cellCosts } from '../../core/nn/cell-costs.ts';
+import { codeOfKey, genotypeOfKey } from '../../core/nn/genotype-code.ts';
+import { type Costs, candidateNetwork } from '../../core/nn/space.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import { type Fidelity, spaceAt } from '../strategies/fidelity.ts';
 import { aimsOf } from '../strategies/standing.ts';
 
 import {
-  type Fidelity,
   type Job,
   type RunState,
   type State,
@@ -33,9 +34,9 @@ export function specOf(
   return {
     kind: 'candidate',
     name: run.name,
-    network: networkOf(sweepOf(state, trial.sweepId), trial),
+    network: networkOf(sweepOf(state, trial.sweepId), trial, run.fidelity),
     data: job.data,
-    training: { ...training, ...run.fidelity, seed },
+    training: { ...training, seed },
     verification: job.verification,
     workers: job.workers,
     priority: job.priority,
@@ -52,9 +53,19 @@ export function withSpec(state: State, run: RunState): SpecifiedRun {
   return { ...run, spec: specOf(state, run) };
 }
 
-/** The network of a candidate. */
-export function networkOf(sweep: SweepState, trial: TrialState): NetworkSpec {
-  return candidateNetwork(sweep.spec, genotypeOfKey(trial.genotypeKey));
+/** The network of a candidate, with some of its channels where it is evaluated so. */
+export function networkOf(
+  { spec }: SweepState,
+  { genotypeKey: key }: Pick<TrialState, 'genotypeKey'>,
+  fidelity?: Fidelity,
+): NetworkSpec {
+  return candidateNetwork({ space: spaceAt(spec, fidelity) }, genotypeOfKey(key));
+}
+
+/** What a candidate costs with the channels that it is evaluated with. */
+export function costsAt({ spec }: SweepState, trial: TrialState, fidelity?: Fidelity): Costs {
+  if (fidelity?.width === undefined) return trial.costs;
+  return cellCosts(spaceAt(spec, fidelity)).of(codeOfKey(trial.genotypeKey));
 }
 
 /** What all candidates of a sweep have in common. */
@@ -75,9 +86,18 @@ export function candidateJob(spec: SweepSpec): Job {
   };
 }
 
-/** The job of a candidate that is evaluated at this fidelity. */
-export function jobAt(job: Job, fidelity: Fidelity | undefined): Job {
-  return fidelity === undefined ? job : { ...job, training: { ...job.training, ...fidelity } };
+/** The job of a sweep's candidates where they are evaluated at this fidelity; their networks are `networkOf`. */
+export function jobAt(job: Job, { epochs, images }: Fidelity = {}): Job {
+  if (epochs === undefined && images === undefined) return job;
+  const { training } = job;
+  return {
+    ...job,
+    training: {
+      ...training,
+      ...(epochs === undefined ? {} : { epochs }),
+      ...(images === undefined ? {} : { fraction: images * (training.fraction ?? 1) }),
+    },
+  };
 }
 
 /**

@@ -13,6 +13,7 @@ import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { stateText } from '../../core/text/state-text.ts';
 import type { WorkerKind } from '../../core/worker-kinds.ts';
+import type { Fidelity } from '../strategies/fidelity.ts';
 import type { Screened, Screening } from '../strategies/screening.ts';
 import type { SearchState } from '../strategies/search.ts';
 import type { StrategyState } from '../strategies/strategies.ts';
@@ -145,11 +146,6 @@ export interface TrialState extends Ending {
 
 /** What was measured of a candidate, by the name of the objective. */
 export type Objectives = Readonly<Record<string, number>>;
-
-/** How much of the full evaluation an attempt makes. */
-export interface Fidelity {
-  readonly epochs: number;
-}
 
 /** A result at a lower fidelity. */
 export interface Rung {
@@ -370,6 +366,8 @@ export interface EndedRun extends Ending {
   readonly reusedFrom?: string;
   /** Checkpoints that it has stored. */
   readonly stages: number;
+  /** Where it had a part of the images or of the channels. */
+  readonly fidelity?: Fidelity;
   /** Of one that has halted: the checkpoint from which it can go on, while that is stored. */
   readonly halted?: CheckpointState;
 }

@@ -4,7 +4,6 @@
 
 import { type PhaseSeconds, totalSeconds } from '../../core/worker-time.ts';
 import { outlineOf } from '../model/outline.ts';
-import { jobAt } from '../model/spec-of.ts';
 import { type EndedRun, isWhole, type RunState, runWith, type State, wholeRunWith } from '../model/state.ts';
 import { rowAt } from '../model/table.ts';
 
@@ -86,7 +85,7 @@ function ofDone(state: State, known: RunState | EndedRun, seconds: PhaseSeconds 
   if (deviceClass === undefined || seconds === undefined || finalStep === 0 || inSteps <= 0) return [];
   const multiplyAdds = imageWork(state, run);
   const beside = totalSeconds(seconds) - inSteps - paused - lost;
-  const work = multiplyAdds * finalStep * jobAt(job, run.fidelity).training.batch;
+  const work = multiplyAdds * finalStep * job.training.batch;
   return [{ deviceClass, kind: job.kind, multiplyAdds, work, compute: inSteps, beside }];
 }
 

@@ -2,6 +2,7 @@
 // workers, none of the group does, so that a look at the queue costs as much as it has groups. A group belongs to
 // one share of the fleet, so that the groups are ordered by what was used, and not the runs.
 
+import { trainedImages } from '../../core/spec/schedule.ts';
 import type { Share } from '../model/accounts.ts';
 import { numberOf, priorityOf, type RunState } from '../model/state.ts';
 import { createLazyHeap, type LazyHeap } from './lazy-heap.ts';
@@ -52,7 +53,8 @@ function keyOf(run: RunState, { account }: Share, isBlamed: boolean): string {
  * does not.
  */
 function workOf({ job, facts, costs }: RunState): number {
-  return Math.round(Math.log2(1 + job.training.epochs * facts.trainingImages * costs.multiplyAdds));
+  const images = job.training.epochs * trainedImages(job.training, facts.trainingImages);
+  return Math.round(Math.log2(1 + images * costs.multiplyAdds));
 }
 
 /** An empty queue. */

@@ -12,7 +12,16 @@
 
 import { dominates, ranksWithLast, type Scores } from '../../core/search/pareto.ts';
 import type { AshaSpec } from '../../core/spec/strategy.ts';
-import { beginOrWait, fidelityOf, type Rungs, rungOf, rungsOf } from './rungs.ts';
+import {
+  atText,
+  beginOrWait,
+  fidelityOf,
+  goesOnText,
+  type Ladder,
+  type Rungs,
+  rungOf,
+  rungsFor,
+} from './rungs.ts';
 import type { SearchSpace } from './search-space.ts';
 import type { News, Proposal, Strategy, Turn } from './strategy.ts';
 
@@ -61,7 +70,7 @@ export interface AshaFrontState {
 
 /** The strategy of a sweep with several objectives whose full evaluation has so many epochs. */
 export function ashaFront(spec: AshaSpec, space: SearchSpace, epochs: number): Strategy<AshaFrontState> {
-  const rungs = rungsOf({ first: spec.epochsMin, eta: spec.eta, epochs });
+  const rungs = rungsFor(spec, epochs);
   return {
     learns: true,
     promotes: true,
@@ -85,13 +94,13 @@ function ask(
   const [verdict] = state.verdicts;
   if (verdict !== undefined) {
     const { kind, reason, trial, rung } = verdict;
-    return { kind, reason, trial, ...(kind === 'promote' ? fidelityOf(rungs, rung + 1) : {}) };
+    return { kind, reason, trial, ...(kind === 'promote' ? fidelityOf(search, rung + 1) : {}) };
   }
   for (let rung = rungs.length - 2; spec.mode === 'promote' && rung >= 0; rung--) {
     const found = promotable(spec, state.rungs[rung]!);
     if (found === undefined) continue;
-    const reason = `${found.text} at ${rungs[rung]} epochs, goes on to ${rungs[rung + 1]}`;
-    return { kind: 'promote', reason, trial: found.trial, ...fidelityOf(rungs, rung + 1) };
+    const reason = `${found.text} ${atText(search, rung)}, ${goesOnText(search, rung + 1)}`;
+    return { kind: 'promote', reason, trial: found.trial, ...fidelityOf(search, rung + 1) };
   }
   return beginOrWait(search, state.pending, turn);
 }
@@ -169,7 +178,7 @@ function tell(
   const grown = { ...rung, results: withResult(rung.results, trial, scores) };
   const after = { ...state, pending, rungs: rungs.with(at, grown) };
   if (search.spec.mode === 'promote') return after;
-  return { ...after, verdicts: [...state.verdicts, { trial, rung: at, ...judged(search.rungs, at, grown) }] };
+  return { ...after, verdicts: [...state.verdicts, { trial, rung: at, ...judged(search, at, grown) }] };
 }
 
 function moved(rungs: Rungs, state: AshaFrontState, news: Extract<News, { kind: 'moved' }>): AshaFrontState {
@@ -193,13 +202,13 @@ function moved(rungs: Rungs, state: AshaFrontState, news: Extract<News, { kind: 
 
 /** With `mode: stop`: whether the newest result of a rung lets its trial go on. */
 function judged(
-  rungs: Rungs,
+  ladder: Ladder,
   at: number,
   { results, paired }: Rung,
 ): { readonly kind: 'promote' | 'stop'; readonly reason: string } {
   const { scores } = results.at(-1)!;
-  const here = `${textOf(scores)} at ${rungs[at]} epochs`;
-  const goesOn = `goes on to ${rungs[at + 1]}`;
+  const here = `${textOf(scores)} ${atText(ladder, at)}`;
+  const goesOn = goesOnText(ladder, at + 1);
   const margins = marginsOf(paired);
   if (margins === undefined)
     return { kind: 'promote', reason: `${here}, nothing is known yet of the noise of its rung, ${goesOn}` };

@@ -9,7 +9,7 @@
 // about the root of the number of results.
 
 import type { AshaSpec } from '../../core/spec/strategy.ts';
-import { beginOrWait, fidelityOf, type Rungs, rungOf, rungsOf } from './rungs.ts';
+import { atText, beginOrWait, fidelityOf, goesOnText, type Rungs, rungOf, rungsFor } from './rungs.ts';
 import type { SearchSpace } from './search-space.ts';
 import {
   countBefore,
@@ -65,7 +65,7 @@ export function asha(
   epochs: number,
   keptMax = KEPT_MAX,
 ): Strategy<AshaState> {
-  const rungs = rungsOf({ first: spec.epochsMin, eta: spec.eta, epochs });
+  const rungs = rungsFor(spec, epochs);
   const setting = { spec, space, rungs, keptMax };
   return {
     learns: true,
@@ -88,15 +88,15 @@ function ask(setting: Setting, state: AshaState, turn: Turn): Proposal {
     const { kind, reason, trial, rung } = verdict;
     return kind === 'stop'
       ? { kind, reason, trial }
-      : { kind, reason, trial, ...fidelityOf(rungs, rung + 1) };
+      : { kind, reason, trial, ...fidelityOf(setting, rung + 1) };
   }
   if (spec.mode === 'promote')
     for (let rung = rungs.length - 2; rung >= 0; rung--) {
       const found = promotable(spec, state.rungs[rung]!);
       if (found === undefined) continue;
       const { entry, text } = found;
-      const reason = `${text} at ${rungs[rung]} epochs, goes on to ${rungs[rung + 1]}`;
-      return { kind: 'promote', reason, trial: entry[1], ...fidelityOf(rungs, rung + 1) };
+      const reason = `${text} ${atText(setting, rung)}, ${goesOnText(setting, rung + 1)}`;
+      return { kind: 'promote', reason, trial: entry[1], ...fidelityOf(setting, rung + 1) };
     }
   return beginOrWait(setting, state.pending, turn);
 }
@@ -146,23 +146,24 @@ function tell(setting: Setting, state: AshaState, news: News): AshaState {
 
 /** With `mode: stop`: whether a result lets its trial go on. */
 function judged(
-  { spec, rungs }: Setting,
+  setting: Setting,
   { trial, rung }: { readonly trial: number; readonly rung: number },
   all: Rung,
   scored: Scored,
 ): Verdict {
+  const { spec } = setting;
   const { waiting, promoted, better } = all;
   const size = sizeOfRung(all);
   // The first one goes on, or none ever would.
   const cut = Math.max(1, Math.floor(size / spec.eta));
   const rank = better + countBefore(waiting, scored) + countBefore(promoted, scored) + 1;
-  const place = `rank ${rank} of ${size} (${scored[0].toFixed(4)}) at ${rungs[rung]} epochs`;
+  const place = `rank ${rank} of ${size} (${scored[0].toFixed(4)}) ${atText(setting, rung)}`;
   return rank <= cut
     ? {
         trial,
         rung,
         kind: 'promote',
-        reason: `${place}, among the best ${cut}, goes on to ${rungs[rung + 1]}`,
+        reason: `${place}, among the best ${cut}, ${goesOnText(setting, rung + 1)}`,
       }
     : { trial, rung, kind: 'stop', reason: `${place}, not among the best ${cut}` };
 }

@@ -3,7 +3,9 @@
 
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { cellSpace } from './cell-space.ts';
+import { channelsAt, fidelityKindOf } from './fidelity.ts';
 import { axesFault, type Fault } from './grid.ts';
+import { type HalvingSpec, rungsFor } from './rungs.ts';
 import { baseOf } from './strategies.ts';
 
 type Searched = Pick<SweepSpec, 'space' | 'constraints' | 'strategy' | 'objectives' | 'evaluation'>;
@@ -19,11 +21,25 @@ export function searchFault(spec: Searched): Fault | undefined {
       reason: `${strategy.kind} looks for one objective; nsga2 looks for ${objectives.length}`,
     };
   const { epochs } = evaluation.training;
-  if ('epochsMin' in strategy && strategy.epochsMin > epochs)
+  const kind = fidelityKindOf(strategy);
+  if (kind === 'epochs' && 'epochsMin' in strategy && strategy.epochsMin > epochs)
     return {
       field: 'strategy.epochsMin',
       reason: `the lowest rung has ${strategy.epochsMin} epochs, above the ${epochs} of the full evaluation`,
     };
+  if (kind === 'width') {
+    const { channels } = spec.space;
+    const rungs = rungsFor(strategy as HalvingSpec, epochs).map((width) => [
+      width,
+      channelsAt(channels, width),
+    ]);
+    const same = rungs.findIndex(([, own], at) => own === rungs[at + 1]?.[1]);
+    if (same >= 0)
+      return {
+        field: 'strategy.fractionMin',
+        reason: `of ${channels} channels the rungs ${rungs[same]![0]} and ${rungs[same + 1]![0]} have ${rungs[same]![1]} both; a larger part, a larger eta or more channels tell them apart`,
+      };
+  }
   if (strategy.kind !== 'grid') return undefined;
   const space = cellSpace(spec);
   if (baseOf(strategy, space)?.includes(-1))

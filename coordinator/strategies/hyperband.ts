@@ -4,7 +4,7 @@
 // go on once all of the rung have a result; meanwhile the next bracket begins.
 
 import type { HyperbandSpec } from '../../core/spec/strategy.ts';
-import { fidelityOf, type Rungs, rungsOf, trialsText } from './rungs.ts';
+import { atText, beginsText, fidelityOf, goesOnText, type Rungs, rungsFor, trialsText } from './rungs.ts';
 import type { SearchSpace } from './search-space.ts';
 import type { Scored } from './sorted-list.ts';
 import type { News, Proposal, Strategy, Turn } from './strategy.ts';
@@ -45,7 +45,7 @@ interface Setting {
 
 /** The strategy of a sweep whose full evaluation has so many epochs. */
 export function hyperband(spec: HyperbandSpec, space: SearchSpace, epochs: number): Strategy<HyperbandState> {
-  const rungs = rungsOf({ first: spec.epochsMin, eta: spec.eta, epochs });
+  const rungs = rungsFor(spec, epochs);
   const setting = { spec, space, rungs };
   return {
     learns: true,
@@ -68,7 +68,7 @@ function trialsOf({ spec, rungs }: Setting, first: number): number {
 const firstRungOf = ({ rungs }: Setting, number: number): number => (number - 1) % rungs.length;
 
 function ask(setting: Setting, { begun, open }: HyperbandState, turn: Turn): Proposal {
-  const { spec, space, rungs } = setting;
+  const { spec, space } = setting;
   for (const bracket of open) {
     const found = promotable(setting, bracket, turn.mayBegin);
     if (found !== undefined) return found;
@@ -80,10 +80,10 @@ function ask(setting: Setting, { begun, open }: HyperbandState, turn: Turn): Pro
   if (turn.mayBegin)
     return {
       kind: 'evaluate',
-      reason: `drawn at random for bracket ${number}, begins with ${rungs[first]} of ${rungs.at(-1)} epochs`,
+      reason: `drawn at random for bracket ${number}, ${beginsText(setting, first)}`,
       genes: space.draw(spec.seed, turn.draw),
       parents: [],
-      ...fidelityOf(rungs, first),
+      ...fidelityOf(setting, first),
     };
   const wait = open.flatMap((bracket) => waitText(setting, bracket) ?? [])[0];
   if (wait !== undefined) return { kind: 'wait', reason: wait };
@@ -105,8 +105,8 @@ function promotable(setting: Setting, bracket: Bracket, mayBegin: boolean): Prop
       return {
         kind: 'promote',
         trial,
-        reason: `rank ${promoted + 1} of ${results.length} (${score.toFixed(4)}) of bracket ${number} at ${rungs[rung]} epochs, among the best ${cut}, goes on to ${rungs[rung + 1]}`,
-        ...fidelityOf(rungs, rung + 1),
+        reason: `rank ${promoted + 1} of ${results.length} (${score.toFixed(4)}) of bracket ${number} ${atText(setting, rung)}, among the best ${cut}, ${goesOnText(setting, rung + 1)}`,
+        ...fidelityOf(setting, rung + 1),
       };
     }
   }
@@ -114,7 +114,8 @@ function promotable(setting: Setting, bracket: Bracket, mayBegin: boolean): Prop
 }
 
 /** Which rung of a bracket lacks which results; undefined where none does. */
-function waitText({ spec, rungs }: Setting, { number, first, levels }: Bracket): string | undefined {
+function waitText(setting: Setting, { number, first, levels }: Bracket): string | undefined {
+  const { spec, rungs } = setting;
   const at = levels.findIndex(({ pending }) => pending.length > 0);
   const level = levels[at];
   if (level === undefined) return undefined;
@@ -122,7 +123,7 @@ function waitText({ spec, rungs }: Setting, { number, first, levels }: Bracket):
   const size = results.length + pending.length;
   const rung = first + at;
   const after = rung === rungs.length - 1 ? '' : `, of which the best ${cutOf(spec, size)} go on`;
-  return `bracket ${number} has ${results.length} of ${size} results at ${rungs[rung]} epochs${after}: ${trialsText(pending)} ${pending.length === 1 ? 'has' : 'have'} none yet`;
+  return `bracket ${number} has ${results.length} of ${size} results ${atText(setting, rung)}${after}: ${trialsText(pending)} ${pending.length === 1 ? 'has' : 'have'} none yet`;
 }
 
 /** How many of a rung go on: a share, and at least one where there is a result. */

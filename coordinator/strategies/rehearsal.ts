@@ -4,9 +4,12 @@
 // candidates and promotions depend on the results that were drawn.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { cellCosts } from '../../core/nn/cell-costs.ts';
+import { codeOfKey } from '../../core/nn/genotype-code.ts';
 import type { Costs } from '../../core/nn/space.ts';
 import { randomStream } from '../../core/rng.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import { amountOf, fidelityKindOf, spaceAt } from './fidelity.ts';
 import type { Answer, SearchState } from './search.ts';
 import { scoresOf } from './standing.ts';
 import { type StrategyState, searchOf } from './strategies.ts';
@@ -19,6 +22,9 @@ export interface Evaluation {
   readonly before: number;
   /** Epochs at its end. */
   readonly epochs: number;
+  /** Part of the images of the full evaluation. */
+  readonly images: number;
+  /** With the channels that it has. */
   readonly costs: Costs;
 }
 
@@ -42,8 +48,8 @@ export interface RehearsalOptions {
   readonly lag: number;
   /** Trials that are open at once, where results count as they finish. */
   readonly parallelism: number;
-  /** Accuracy of a trial after so many epochs; those of two seeds differ. */
-  readonly accuracyOf: (trial: number, epochs: number) => number;
+  /** Accuracy of a trial with so much of the evaluation; those of two seeds differ. */
+  readonly accuracyOf: (trial: number, amount: number) => number;
   /** Milliseconds of any clock. */
   readonly now: () => number;
 }
@@ -51,7 +57,7 @@ export interface RehearsalOptions {
 /** Accuracies that are drawn: a trial keeps most of its own through all fidelities. */
 export function drawnAccuracies(seed: number): RehearsalOptions['accuracyOf'] {
   const draw = (purpose: string) => randomStream({ seed, purpose }).uniform();
-  return (trial, epochs) => 0.5 + 0.4 * draw(`trial ${trial}`) + 0.04 * draw(`trial ${trial} ${epochs}`);
+  return (trial, amount) => 0.5 + 0.4 * draw(`trial ${trial}`) + 0.04 * draw(`trial ${trial} ${amount}`);
 }
 
 /** Whether a sweep makes the same moves whatever its results are. */
@@ -77,7 +83,7 @@ function createRehearsal(spec: SweepSpec, { lag, parallelism, accuracyOf }: Rehe
   const candidates: { readonly key: string; readonly costs: Costs; epochs: number }[] = [];
   const numbers = new Map<string, number>();
   const evaluations: Evaluation[] = [];
-  const open: { readonly move: number; readonly trial: number; readonly epochs: number }[] = [];
+  const open: { readonly move: number; readonly trial: number; readonly amount: number }[] = [];
   const most = Math.max(
     1,
     'order' in spec.strategy && spec.strategy.order === 'as-finished' ? parallelism : lag,
@@ -96,10 +102,15 @@ function createRehearsal(spec: SweepSpec, { lag, parallelism, accuracyOf }: Rehe
     state = search.made(state, { kind, trial, key, cursor: reached, ...(fidelity && { fidelity }) });
     if (kind === 'stop') return;
     const candidate = candidates[trial - 1]!;
-    const epochs = fidelity?.epochs ?? epochsFull;
-    evaluations.push({ trial, before: candidate.epochs, epochs, costs: candidate.costs });
-    candidate.epochs = epochs;
-    open.push({ move: state.moves, trial, epochs });
+    const { epochs = epochsFull, images = 1, width } = fidelity ?? {};
+    const costs =
+      width === undefined
+        ? candidate.costs
+        : cellCosts(spaceAt(spec, { width })).of(codeOfKey(candidate.key));
+    evaluations.push({ trial, before: candidate.epochs, epochs, images, costs });
+    // With a part of anything but epochs it begins anew.
+    if (fidelityKindOf(spec.strategy) === 'epochs') candidate.epochs = epochs;
+    open.push({ move: state.moves, trial, amount: fidelity === undefined ? epochs : amountOf(fidelity) });
   }
 
   /** The oldest evaluation ends; false where none is open. */
@@ -107,7 +118,7 @@ function createRehearsal(spec: SweepSpec, { lag, parallelism, accuracyOf }: Rehe
     const oldest = open.shift();
     if (oldest === undefined) return false;
     const { costs } = candidates[oldest.trial - 1]!;
-    const accuracy = accuracyOf(oldest.trial, oldest.epochs);
+    const accuracy = accuracyOf(oldest.trial, oldest.amount);
     const scores = scoresOf(spec, { objectives: { accuracy, latency: costs.multiplyAdds }, costs }) ?? [
       accuracy,
     ];

@@ -4,7 +4,7 @@
 
 import type { Costs } from '../../core/nn/space.ts';
 import { type ScoreName, type ScreeningSpec, scoresIn } from '../../core/spec/screening.ts';
-import type { Fidelity } from './strategy.ts';
+import type { Fidelity } from './fidelity.ts';
 
 /** A score of a candidate. Higher is better. */
 export interface Score {

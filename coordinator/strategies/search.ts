@@ -12,9 +12,10 @@
 
 import type { Costs } from '../../core/nn/space.ts';
 import { permutationAt } from '../../core/rng.ts';
+import type { Fidelity } from './fidelity.ts';
 import { type Prior, priorNumber } from './prior.ts';
 import type { Genes, ListedSpace, SearchSpace } from './search-space.ts';
-import type { Fidelity, News, Result, Strategy } from './strategy.ts';
+import type { News, Result, Strategy } from './strategy.ts';
 
 /** Proposals that were refused in a row after which a small space is walked. */
 const MISSES_MAX = 500;

@@ -10,8 +10,8 @@ export interface Standing {
   /** By name; empty where there is no result. */
   readonly objectives: Readonly<Record<string, number>>;
   readonly costs: Pick<Costs, 'parameters' | 'mflops'>;
-  /** Those that its result was measured after; infinite for the full evaluation. */
-  readonly epochs: number;
+  /** Epochs, or the part of the images or channels, that its result was measured with; infinite for the full evaluation. */
+  readonly amount: number;
   /** Its number in the sweep, from 1. */
   readonly number: number;
 }
@@ -32,7 +32,7 @@ export function aimsText(aims: Aims): string {
 }
 
 /** In the order of the sweep's objectives, each so that more is better; undefined where there is no result. */
-export function scoresOf(spec: Aims, trial: Omit<Standing, 'number' | 'epochs'>): number[] | undefined {
+export function scoresOf(spec: Aims, trial: Omit<Standing, 'number' | 'amount'>): number[] | undefined {
   const { accuracy, latency = Number.NaN } = trial.objectives;
   if (accuracy === undefined || !Number.isFinite(accuracy)) return undefined;
   const { parameters, mflops } = trial.costs;
@@ -50,6 +50,6 @@ export function compareStandings(spec: Aims): (a: Standing, b: Standing) => numb
     parameters: trial.costs.parameters,
     number: trial.number,
   });
-  // A result after more epochs stands before any after fewer: the search chose which trials get more.
-  return (a, b) => (a.epochs === b.epochs ? bestFirst(ranked(a), ranked(b)) : b.epochs > a.epochs ? 1 : -1);
+  // A result with more of the evaluation stands before any with less: the search chose which trials get more.
+  return (a, b) => (a.amount === b.amount ? bestFirst(ranked(a), ranked(b)) : b.amount > a.amount ? 1 : -1);
 }

@@ -3,6 +3,7 @@
 // chance follows from the seed and the number of the proposal. Whether a candidate is new and within the
 // constraints is none of its business.
 
+import type { Fidelity } from './fidelity.ts';
 import type { Genes } from './search-space.ts';
 
 /** One kind of strategy; S is its state: plain JSON of bounded size. */
@@ -40,11 +41,6 @@ export interface Turn {
   readonly misses: number;
   /** Whether another trial may begin; false for a strategy that promotes alone. */
   readonly mayBegin: boolean;
-}
-
-/** How much of the full evaluation a candidate gets. */
-export interface Fidelity {
-  readonly epochs: number;
 }
 
 /** What a strategy wants next; `reason` is a phrase for a person. */

@@ -7,6 +7,6 @@ import { orderOf } from './training.ts';
 
 /** Data, order, cut of the steps and flips as one text. */
 export function orderKeyOf({ training, data }: Pick<RunSpec, 'training' | 'data'>): string {
-  const { batch, shards, flip } = training;
-  return canonicalJson({ data, order: orderOf(training), batch, shards, flip });
+  const { batch, shards, flip, fraction } = training;
+  return canonicalJson({ data, order: orderOf(training), batch, shards, flip, fraction });
 }

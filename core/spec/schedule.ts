@@ -13,6 +13,8 @@ import type { TrainingSpec } from './training.ts';
 export interface Schedule {
   /** N: training images. */
   readonly images: number;
+  /** Images of the set that these are chosen from; absent: they are all. */
+  readonly setImages?: number;
   /** B: images a step. */
   readonly batch: number;
   /** V: shards a step; each takes B/V consecutive positions. */
@@ -26,10 +28,16 @@ export interface Schedule {
   readonly roundSteps: number;
 }
 
-/** The schedule of a training over a set of `images` training images. */
-export function scheduleOf(training: TrainingSpec, images: number): Schedule {
+/** How many of a set's training images a training is over; at least one. */
+export const trainedImages = ({ fraction = 1 }: Pick<TrainingSpec, 'fraction'>, setImages: number): number =>
+  Math.max(1, Math.round(fraction * setImages));
+
+/** The schedule of a training over a set of so many training images. */
+export function scheduleOf(training: TrainingSpec, setImages: number): Schedule {
+  const images = trainedImages(training, setImages);
   return {
     images,
+    ...(images === setImages ? {} : { setImages }),
     batch: training.batch,
     shards: training.shards,
     epochs: training.epochs,

@@ -134,9 +134,34 @@ const halving = {
     .min(2)
     .max(100)
     .default(3)
-    .describe('the best 1/eta of a rung go on to eta times its epochs'),
+    .describe('the best 1/eta of a rung go on to eta times its epochs, images or width'),
   epochsMin: z.int().min(1).max(10_000).default(1).describe('epochs of the lowest rung'),
+  fidelity: z
+    .enum(['epochs', 'images', 'width'])
+    .optional()
+    .describe(
+      'what grows from rung to rung: epochs (the default) of one run, which goes on; a part of the images, or of the channels, each of which is a run of its own',
+    ),
+  fractionMin: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .optional()
+    .describe('part of the images or of the channels at the lowest rung; default: 1/eta^2'),
 };
+
+const ofFractions = {
+  path: ['fractionMin'],
+  message: 'is for fidelity: images or width; the lowest rung of epochs is epochsMin',
+  ...over('fractionMin', 'fidelity'),
+};
+const hasOwnMinimum = ({
+  fidelity = 'epochs',
+  fractionMin,
+}: {
+  readonly fidelity?: string | undefined;
+  readonly fractionMin?: number | undefined;
+}) => fractionMin === undefined || fidelity !== 'epochs';
 
 const ashaSchema = z
   .strictObject({
@@ -157,9 +182,17 @@ const ashaSchema = z
     path: ['atRungs'],
     message: 'go-on is for mode: stop; with mode: promote a trial may wait at its rung for ever',
     ...over('atRungs', 'mode'),
-  });
+  })
+  .refine((spec) => spec.atRungs !== 'go-on' || (spec.fidelity ?? 'epochs') === 'epochs', {
+    path: ['atRungs'],
+    message: 'go-on is for epochs; another part of the images, or another width, is another run',
+    ...over('atRungs', 'fidelity'),
+  })
+  .refine(hasOwnMinimum, ofFractions);
 
-const hyperbandSchema = z.strictObject({ kind: z.literal('hyperband'), ...halving });
+const hyperbandSchema = z
+  .strictObject({ kind: z.literal('hyperband'), ...halving })
+  .refine(hasOwnMinimum, ofFractions);
 
 /** How candidates are chosen; docs/adding/strategy.md says what a strategy is. */
 export const strategySchema = z

@@ -79,6 +79,14 @@ export const trainingSchema = z
       .describe(
         'Names the permutations of the images and which of them are mirrored; default: the seed. Students with the same data, order, batch, shards and flip see the same batches and share the passes of their teacher; `seed` then only makes their first weights',
       ),
+    fraction: z
+      .number()
+      .gt(0, 'a fraction of the images is above 0 and at most 1')
+      .max(1, 'a fraction of the images is above 0 and at most 1')
+      .optional()
+      .describe(
+        'Part of the training images that it is trained on, (0, 1]: the same ones for the same order, and those of a smaller part are among those of a larger one. All people stay classes. Default: all images',
+      ),
     flip: z.boolean().default(true).describe('mirror each image with probability 1/2'),
     loss: z
       .strictObject({

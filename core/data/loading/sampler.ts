@@ -30,8 +30,23 @@ export function shardSamples(options: {
     const position = first + sample;
     const epoch = Math.floor(position / schedule.images);
     return {
-      index: permutationAt({ seed, epoch, size: schedule.images, index: position % schedule.images }),
+      index: imageAt(schedule, { seed, epoch, place: position % schedule.images }),
       flip: options.flip && flipBit({ seed, epoch, step, shard, sample }),
     };
   });
+}
+
+/** The number of the permutation that says which images are chosen; epochs are far below it. */
+const CHOICE = 0xffff_ffff;
+
+/**
+ * The image at a place of an epoch. Of a set of which a part is chosen it is the first places of one permutation, so
+ * that a smaller part lies within a larger one.
+ */
+function imageAt(
+  { images, setImages }: Schedule,
+  { seed, epoch, place }: { readonly seed: number; readonly epoch: number; readonly place: number },
+): number {
+  const index = permutationAt({ seed, epoch, size: images, index: place });
+  return setImages === undefined ? index : permutationAt({ seed, epoch: CHOICE, size: setImages, index });
 }

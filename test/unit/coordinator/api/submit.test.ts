@@ -348,6 +348,22 @@ test('a search that cannot be what its spec says is refused by the field, and no
     /strategy\.epochsMin: the lowest rung has 3 epochs, above the 2 of the full evaluation/,
   );
   assert.match(await refused('{ kind: asha, trials: 9, eta: 1.5 }'), /strategy\.eta: .*at least 2/);
+  assert.match(
+    await refused('{ kind: asha, trials: 9, fractionMin: 0.5 }'),
+    /strategy\.fractionMin: .*fidelity: images or width/,
+  );
+  assert.match(
+    await refused('{ kind: asha, trials: 9, atRungs: go-on }'),
+    /strategy\.atRungs: go-on is for mode: stop/,
+  );
+  assert.match(
+    await refused('{ kind: hyperband, trials: 9, fidelity: width, eta: 2 }'),
+    /strategy\.fractionMin: of 2 channels the rungs 0\.25 and 0\.5 have 2 both/,
+  );
+  assert.match(
+    await refused('{ kind: asha, trials: 9, fidelity: images, fractionMin: 0.01 }'),
+    /evaluation\.training\.batch: 16 images a step, but there are only 1 training images in 0\.0100 of them/,
+  );
   const two = 'objectives: [{ name: accuracy }, { name: mflops, direction: minimise }]\n';
   assert.match(
     await refused('{ kind: tpe, trials: 90 }', two),

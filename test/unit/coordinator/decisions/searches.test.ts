@@ -3,12 +3,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sentenceOf } from '../../../../coordinator/journal/why.ts';
+import { outlineOf } from '../../../../coordinator/model/outline.ts';
 import { allNumbers } from '../../../../coordinator/model/roll.ts';
 import { decodeState, encodeState } from '../../../../coordinator/model/snapshot.ts';
 import { specOf } from '../../../../coordinator/model/spec-of.ts';
-import { runOf, runWith, sweepOf, trialOf } from '../../../../coordinator/model/state.ts';
+import { runOf, runWith, type State, sweepOf, trialOf } from '../../../../coordinator/model/state.ts';
 import { heldOfRun } from '../../../../coordinator/store/held.ts';
+import { amountOf } from '../../../../coordinator/strategies/fidelity.ts';
 import { randomStream } from '../../../../core/rng.ts';
+import type { RunSpec } from '../../../../core/spec/run.ts';
 import { sweep, training } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
 import { folded, plainOf, wholeRuns } from '../../../support/state.ts';
@@ -25,7 +28,8 @@ function searched(
 ) {
   const fleet = core(workers);
   const evaluation = { training: { ...training, epochs: 4 } };
-  const spec = sweep({ strategy, evaluation, parallelism: workers });
+  const space = strategy.fidelity === 'width' ? { space: { channels: 8, layers: 4, embedding: 16 } } : {};
+  const spec = sweep({ strategy, evaluation, parallelism: workers, ...space });
   fleet.submit({ kind: 'sweep', spec, facts: FACTS });
   const seeds = new Map<string, Set<number>>();
   for (let left = 500; sweepOf(fleet.state, 'sweep-1').state === 'running'; left--) {
@@ -76,15 +80,16 @@ test('a sweep makes the same moves for other workers and in another order of fin
     HALVING,
     { ...HALVING, mode: 'stop' },
     PASSING,
+    { ...HALVING, fidelity: 'images' },
     { ...HALVING, kind: 'hyperband' },
     { kind: 'evolution', trials: 14, population: 6, sample: 3, lag: 4 },
     { kind: 'tpe', trials: 14, startup: 6, lag: 4 },
   ]) {
     const moves = ({ trials }: ReturnType<typeof searched>) =>
-      trials.map(({ genotypeKey, rungs, objectives, fidelity: { epochs } = { epochs: 4 } }) => ({
-        ...{ genotypeKey, objectives, epochs },
+      trials.map(({ genotypeKey, rungs, objectives, fidelity = { epochs: 4 } }) => ({
+        ...{ genotypeKey, objectives, fidelity },
         // How far one had come beyond its rung when it was judged depends on the time.
-        rungs: rungs?.map(({ fidelity }) => fidelity.epochs).filter((rung) => rung <= epochs),
+        rungs: rungs?.map((rung) => amountOf(rung.fidelity)).filter((rung) => rung <= amountOf(fidelity)),
       }));
     const alone = searched(strategy, 1);
     const random = randomStream({ seed: 5, purpose: 'order' });
@@ -92,6 +97,51 @@ test('a sweep makes the same moves for other workers and in another order of fin
     assert.deepEqual(moves(many), moves(alone), strategy.kind);
   }
 });
+
+test('a part of the images or of the channels is a run of its own, of the same seed, and why says that it begins anew', () => {
+  for (const kind of ['asha', 'hyperband'])
+    for (const fidelity of ['images', 'width'] as const) {
+      const { fleet, trials, seeds } = searched({ ...HALVING, kind, fidelity, fractionMin: 0.5 }, 2);
+      const all = { images: (run: RunSpec) => run.training.fraction ?? 1, width: widthOf }[fidelity];
+      const parts = trials.map(({ runIds }) =>
+        runIds.map((id) => all(specOf(fleet.state, shownRun(fleet.state, id)))),
+      );
+      const full = { images: 1, width: 8 }[fidelity];
+      const lower = full / 2;
+      assert.ok(
+        parts.every((own) => own.length <= 2 && own.every((part) => part === lower || part === full)),
+      );
+      assert.ok(
+        parts.some((own) => own.length === 2 && own[0] === lower && own[1] === full),
+        String(parts),
+      );
+      assert.ok(
+        parts.some((own) => own.length === 1 && own[0] === lower),
+        String(parts),
+      );
+      assert.ok([...seeds.values()].every((used) => used.size === 1));
+      const said = fleet.events.flatMap((event) => (event.kind === 'trial.attempted' ? [event.reason] : []));
+      const how = fidelity === 'images' ? 'on all of the images' : 'at all of the width';
+      assert.ok(
+        said.some((text) => text.includes(`begins anew ${how}, which is another training`)),
+        String(said),
+      );
+      const [first] = trials;
+      assert.match(first!.rungs![0]!.runId, /^run-/);
+      const run = fleet.events.find((event) => event.kind === 'trial.ended');
+      assert.match(
+        run?.reason ?? '',
+        fidelity === 'images' ? / on 0.5 of the images/ : / at 0.5 of the width/,
+      );
+    }
+});
+
+const widthOf = ({ network }: RunSpec): number => ('channels' in network ? network.channels : 0);
+/** A run with what is known of it after its end. */
+const shownRun = (state: State, id: string) => {
+  const run = runWith(state, id)!;
+  return 'job' in run ? run : outlineOf(state, run);
+};
 
 test('a run that is verified on its way goes on while its trial is judged, and a search that has it halt makes the same moves', () => {
   const halted = searched({ ...PASSING, atRungs: 'halt' }, 3);

@@ -7,6 +7,7 @@ import type { Decided, Event } from '../../../../coordinator/model/events.ts';
 import { evolve } from '../../../../coordinator/model/evolve.ts';
 import { identityOf, identityOfSpec, identityText } from '../../../../coordinator/model/identity.ts';
 import { initialState, runOf } from '../../../../coordinator/model/state.ts';
+import { channelsAt } from '../../../../coordinator/strategies/fidelity.ts';
 import { canonicalGenotype, genotypeKey } from '../../../../core/nn/genotype-code.ts';
 import { candidateNetwork } from '../../../../core/nn/space.ts';
 import type { DataSpec } from '../../../../core/spec/data.ts';
@@ -36,6 +37,7 @@ const FULL: RunSpec = runSchema.parse({
       head: 'sharded',
       negatives: 0.5,
       recompute: true,
+      fraction: 0.5,
       optimizer: { milestones: [1] },
     },
   },
@@ -129,7 +131,7 @@ test('isomorphic cells are one key, other ones are others', () => {
 });
 
 test('a candidate computes what a run of its network, its epochs and its seed computes', () => {
-  const spec = sweep();
+  const spec = sweep({ space: { channels: 8, layers: 4, embedding: 16 } });
   const { event, digest } = recorded(spec);
   const cell = canonicalGenotype(fc.sample(genotypes, { numRuns: 1, seed: 1 })[0]!);
   const costs = { parameters: 1, mflops: 1, multiplyAdds: 1 };
@@ -160,4 +162,16 @@ test('a candidate computes what a run of its network, its epochs and its seed co
     training: { ...training, epochs: 1, seed: 3 },
   });
   assert.deepEqual(candidate, identityOfSpec(alone, facts));
+  // With a part of the images, or of the channels, it computes what a run with that part does, and nothing else.
+  const identities = [{ images: 0.25 }, { width: 0.5 }].map((fidelity) => {
+    const run = { ...runOf(state, 'run-1'), fidelity, haltStage: training.epochs };
+    return identityOf(state, run);
+  });
+  const { epochs } = training;
+  const part = runSchema.parse({ ...alone, training: { ...alone.training, epochs, fraction: 0.25 } });
+  assert.deepEqual(identities[0], identityOfSpec(part, facts));
+  const channels = channelsAt(spec.space.channels, 0.5);
+  const network = candidateNetwork({ space: { ...spec.space, channels } }, cell);
+  const narrow = runSchema.parse({ ...alone, network, training: { ...alone.training, epochs } });
+  assert.deepEqual(identities[1], identityOfSpec(narrow, facts));
 });

@@ -134,7 +134,7 @@ test('the leaderboard has the better accuracy first, then the smaller network, t
   const compare = compareStandings(sweep());
   const trial = (number: number, parameters: number, accuracy?: number) => ({
     number,
-    epochs: Number.POSITIVE_INFINITY,
+    amount: Number.POSITIVE_INFINITY,
     costs: { parameters, mflops: 0 },
     objectives: accuracy === undefined ? {} : { accuracy },
   });

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { shardSamples } from '../../../../core/data/loading/sampler.ts';
-import type { Schedule } from '../../../../core/spec/schedule.ts';
+import { type Schedule, scheduleOf } from '../../../../core/spec/schedule.ts';
+import type { TrainingSpec } from '../../../../core/spec/training.ts';
 
 const schedule = (images: number, batch: number, shards: number, epochs: number): Schedule => ({
   images,
@@ -36,6 +37,37 @@ test('every image of every epoch is taken exactly once, also where steps straddl
       },
     ),
     { numRuns: 60 },
+  );
+});
+
+test('a part of the images is the same one in each epoch, and a smaller part lies within a larger one', () => {
+  const training = { batch: 4, shards: 2, epochs: 3, sync: { kind: 'every-step' } } as TrainingSpec;
+  const chosen = (fraction: number | undefined) => {
+    const plan = scheduleOf({ ...training, ...(fraction === undefined ? {} : { fraction }) }, 64);
+    const taken = Array.from({ length: plan.stepsTotal }, (_, step) =>
+      [0, 1].flatMap((shard) => shardSamples({ schedule: plan, seed: 5, step, shard, flip: false })),
+    );
+    const all = taken.flat().map(({ index }) => index);
+    const epochs = [0, 1, 2].map((epoch) => all.slice(epoch * plan.images, (epoch + 1) * plan.images));
+    const sets = epochs.map((epoch) => [...epoch].sort((a, b) => a - b));
+    assert.deepEqual([sets[1], sets[2]], [sets[0], sets[0]]);
+    assert.notDeepEqual(epochs[0], epochs[1], 'each epoch has an order of its own');
+    const set = new Set(sets[0]);
+    assert.equal(set.size, plan.images, 'each once');
+    return set;
+  };
+  const [eighth, quarter, half, whole] = [0.125, 0.25, 0.5, undefined].map(chosen);
+  assert.deepEqual([eighth!.size, quarter!.size, half!.size, whole!.size], [8, 16, 32, 64]);
+  for (const [small, large] of [
+    [eighth, quarter],
+    [quarter, half],
+    [half, whole],
+  ] as const)
+    assert.ok([...small!].every((image) => large!.has(image)));
+  assert.notDeepEqual(
+    [...half!].sort((a, b) => a - b),
+    Array.from({ length: 32 }, (_, i) => i),
+    'not the first ones',
   );
 });
 
