@@ -225,7 +225,7 @@ export const coordinatorConfigSchema = z.strictObject({
   quotas: quotasSchema
     .prefault({})
     .describe(
-      'limits by the name of the token that submits, `*` for all others, as a YAML mapping: workers at once, workerHours within windowHours (24), openTrials; empty: none',
+      'limits by the name of the token that submits, `*` for all others, as a YAML mapping: workers at once; workerHours, wallHours and attempts within windowHours (24); openTrials; empty: none',
     ),
   workerKinds: workerKindsSchema
     .prefault([])

@@ -8,6 +8,10 @@ const quota = z.strictObject({
   workers: z.int().min(1).optional(),
   /** Worker-hours within the last `windowHours`. */
   workerHours: z.number().positive().optional(),
+  /** Hours within them in which it had workers, however many. */
+  wallHours: z.number().positive().optional(),
+  /** Runs that got workers for the first time within them: each is an attempt. */
+  attempts: z.int().min(1).optional(),
   windowHours: z.int().min(1).max(168).default(24),
   /** Trials that have not ended, of all sweeps together. */
   openTrials: z.int().min(1).optional(),

@@ -7,6 +7,7 @@ import type { Quota, Quotas } from '../../core/quotas.ts';
 import { lookup, type PersistentMap, withEntry, withoutEntry } from './persistent-map.ts';
 import {
   type Account,
+  type ByHour,
   type PlanState,
   planWith,
   type RunState,
@@ -117,6 +118,11 @@ export function unstoredAt(run: RunState, nowMs: number): number {
   return before + gang.length * Math.max(0, nowMs - Math.max(changedAtMs, storedAtMs));
 }
 
+/** A run of this owner has got workers for the first time. */
+export function countAttempt(books: Books, { owner }: Share): void {
+  change(books, ownerKey(owner), { attempts: 1 });
+}
+
 /** What the gang of a run had computed is lost with it: its owner's worker-hours are without that. */
 export function forgive(books: Books, { owner }: Share, lostMs: number): void {
   if (lostMs > 0) change(books, ownerKey(owner), { lostMs });
@@ -156,11 +162,7 @@ export function countTrial(books: Books, owner: string, by: 1 | -1): void {
 const HOUR_MS = 3_600_000;
 
 /** Worker-milliseconds of an account by hour, up to now, within a window of which the running hour is the last. */
-export function hoursAt(
-  { hours = [], atMs, workers }: Account,
-  nowMs: number,
-  windowHours: number,
-): readonly (readonly [hour: number, usedMs: number])[] {
+export function hoursAt({ hours = [], atMs, workers }: Account, nowMs: number, windowHours: number): ByHour {
   const newest = Math.floor(nowMs / HOUR_MS);
   const oldest = newest - windowHours + 1;
   const used = new Map(hours.filter(([hour]) => hour >= oldest));
@@ -180,6 +182,7 @@ function change(
     readonly open?: number;
     readonly trials?: number;
     readonly lostMs?: number;
+    readonly attempts?: number;
   },
 ): void {
   const { lastMs: nowMs, usageHalfLifeMs } = books;
@@ -198,14 +201,44 @@ function change(
       workers,
       open,
       ...(openTrials === 0 ? {} : { openTrials }),
-      ...(quota?.workerHours === undefined
-        ? {}
-        : { hours: without(hoursAt(before, nowMs, quota.windowHours), by.lostMs ?? 0) }),
+      ...(quota === undefined ? {} : countedFor(quota, before, { nowMs, ...by })),
     });
 }
 
+/** What of an account's history its limits look at. */
+function countedFor(
+  { workerHours, wallHours, attempts, windowHours }: Quota,
+  before: Account,
+  by: { readonly nowMs: number; readonly lostMs?: number; readonly attempts?: number },
+): Pick<Account, 'hours' | 'wallHours' | 'begun'> {
+  const { nowMs, lostMs = 0, attempts: begun = 0 } = by;
+  return {
+    ...(workerHours === undefined ? {} : { hours: without(hoursAt(before, nowMs, windowHours), lostMs) }),
+    ...(wallHours === undefined ? {} : { wallHours: wallHoursAt(before, nowMs, windowHours) }),
+    ...(attempts === undefined ? {} : { begun: begunAt(before, nowMs, windowHours, begun) }),
+  };
+}
+
+/** As `hoursAt`, of the time with any worker. */
+export function wallHoursAt(
+  { wallHours = [], atMs, workers }: Account,
+  nowMs: number,
+  windowHours: number,
+): ByHour {
+  const busy = { usedMs: 0, open: 0, atMs, workers: Math.min(1, workers), hours: wallHours };
+  return hoursAt(busy, nowMs, windowHours);
+}
+
+/** Runs that an account has begun by hour, within a window, with so many more now. */
+export function begunAt({ begun = [] }: Account, nowMs: number, windowHours: number, more = 0): ByHour {
+  const newest = Math.floor(nowMs / HOUR_MS);
+  const counts = new Map(begun.filter(([hour]) => hour > newest - windowHours));
+  if (more > 0) counts.set(newest, (counts.get(newest) ?? 0) + more);
+  return [...counts].sort(([a], [b]) => a - b);
+}
+
 /** Less so much, of the newest hours first: what is lost was used last. */
-function without(hours: ReturnType<typeof hoursAt>, lostMs: number): ReturnType<typeof hoursAt> {
+function without(hours: ByHour, lostMs: number): ByHour {
   if (lostMs === 0) return hours;
   let left = lostMs;
   return [...hours]

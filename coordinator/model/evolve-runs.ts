@@ -2,7 +2,7 @@
 
 import type { Costs } from '../../core/nn/space.ts';
 import type { Fidelity } from '../strategies/fidelity.ts';
-import { closeAccount, forgive, openAccount, shareOf, unstoredAt } from './accounts.ts';
+import { closeAccount, countAttempt, forgive, openAccount, shareOf, unstoredAt } from './accounts.ts';
 import type { EventOf } from './events.ts';
 import { codeWith, resultNoted, twinClosed, twinOpened } from './evolve-results.ts';
 import {
@@ -134,6 +134,7 @@ export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
     );
   }
   const unstoredMs = unstoredAt(run, event.atMs);
+  if (run.generation === 0) countAttempt(w, shareOf(w, run));
   changeRun(w, run.id, {
     // Who is lost or leaves while it pauses changes nothing of that.
     state: run.state === 'pausing' ? 'pausing' : 'running',

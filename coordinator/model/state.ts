@@ -451,8 +451,15 @@ export interface Account {
    * Worker-milliseconds of an owner whose worker-hours are limited, by the number of the hour since the epoch, up to
    * `atMs`; the hours of its window, oldest first.
    */
-  readonly hours?: readonly (readonly [hour: number, usedMs: number])[];
+  readonly hours?: ByHour;
+  /** The same of an owner whose wall time is limited: milliseconds with any worker. */
+  readonly wallHours?: ByHour;
+  /** The same of an owner whose attempts are limited: runs that got workers for the first time. */
+  readonly begun?: ByHour;
 }
+
+/** Amounts by the number of the hour since the epoch, oldest first. */
+export type ByHour = readonly (readonly [hour: number, amount: number])[];
 
 /** Nouns whose ids are `noun-number`. */
 export type Noun = 'plan' | 'sweep' | 'trial' | 'run';

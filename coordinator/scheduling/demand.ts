@@ -55,7 +55,7 @@ function wantedBy(
     case 'queued':
       return FOR_OTHERS.has(waiting.of(run.id)?.kind) ? 0 : max;
     case 'running':
-      return quotaWait(board, shareOf(board.state, run), 1) === undefined ? max : run.gang.length;
+      return quotaWait(board, run, 1) === undefined ? max : run.gang.length;
     case 'pausing':
       return run.gang.length;
     default:

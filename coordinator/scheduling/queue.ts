@@ -45,6 +45,8 @@ function keyOf(run: RunState, { account }: Share, isBlamed: boolean): string {
     workOf(run),
     run.job.require ?? '',
     run.memory ?? '',
+    // One that has begun is no further attempt of its owner.
+    run.generation > 0,
   ]);
 }
 

@@ -106,9 +106,14 @@ function isTeacherQueued(board: Board): boolean {
 
 /** The owner of the run may not have so many workers more, with what it has got in this plan. */
 function isOverQuota(plan: Plan, run: RunState, wanted: number): boolean {
-  const share = shareOf(plan.board.state, run);
-  return quotaWait(plan.board, share, wanted, plan.givenTo(share.owner)) !== undefined;
+  const { board } = plan;
+  const { owner } = shareOf(board.state, run);
+  const begun = () =>
+    plan.begun().filter((one) => one.generation === 0 && ownerOf(board, one) === owner).length;
+  return quotaWait(board, run, wanted, { workers: plan.givenTo(owner), begun }) !== undefined;
 }
+
+const ownerOf = ({ state }: Board, run: RunState): string => shareOf(state, run).owner;
 
 /**
  * Has gangs pause where a run finds too few workers, and will be whole with theirs: those that have some of it on

@@ -32,8 +32,7 @@ export function waitsOf(board: Board): Waits {
     const known = byGroup.get(key);
     if (known !== undefined) return known;
     const run = board.run(number);
-    const obstacle =
-      notStartable(board.state, run) ?? quotaWait(board, shareOf(board.state, run), run.job.workers.min);
+    const obstacle = notStartable(board.state, run) ?? quotaWait(board, run, run.job.workers.min);
     reservations ??= reservationsOn(board);
     const wait: Wait = obstacle ?? shortage(board, run, reservations);
     byGroup.set(key, wait);

@@ -24,6 +24,8 @@ interface Held {
   readonly spec: RunSpec;
   /** Committed steps that this member has. */
   step: number;
+  /** Up to which it has reported stages; absent: to none. */
+  reportedStage?: number;
 }
 
 /** One worker: its processes come and go, its name stays. */
@@ -285,6 +287,13 @@ export function startWorker(
     return true;
   }
 
+  function reportStored({ assign, spec }: Held, at: { readonly stage: number; readonly step: number }): void {
+    const { runId, generation, evaluateStages } = assign;
+    const evaluation = evaluateStages.includes(at.stage) ? evaluationOf(spec, at.stage) : undefined;
+    const value = { runId, generation, ...at, bytes: 1, digest: `${runId}-${at.stage}`, evaluation };
+    report({ $case: 'checkpointStored', value });
+  }
+
   /** One more step of a run; true when it was the last. */
   function advance(runId: string, mine: Held, gang: readonly Held[]): boolean {
     const { haltStage } = mine.assign;
@@ -297,13 +306,10 @@ export function startWorker(
     for (let stage = 1; stage <= (haltStage ?? mine.spec.training.epochs); stage++) {
       if (stepsAtStage(schedule, stage) !== step) continue;
       stored.set(runId, step);
-      const digest = `${runId}-${stage}`;
-      const isJudged = mine.assign.evaluateStages.includes(stage);
-      const evaluation = isJudged ? evaluationOf(mine.spec, stage) : undefined;
-      report({
-        $case: 'checkpointStored',
-        value: { runId, generation, stage, step, bytes: 1, digest, evaluation },
-      });
+      // What an earlier rank 0 has stored and perhaps not reported comes first.
+      for (let at = (mine.reportedStage ?? 0) + 1; at <= stage; at++)
+        reportStored(mine, { stage: at, step: stepsAtStage(schedule, at) });
+      mine.reportedStage = stage;
     }
     if (step < schedule.stepsTotal) return false;
     const evaluation = evaluationOf(mine.spec, haltStage);

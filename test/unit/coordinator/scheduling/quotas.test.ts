@@ -3,6 +3,7 @@ import test from 'node:test';
 import { searchWait } from '../../../../coordinator/api/search-progress.ts';
 import { hoursAt } from '../../../../coordinator/model/accounts.ts';
 import { lookup } from '../../../../coordinator/model/persistent-map.ts';
+import { decodeState, encodeState } from '../../../../coordinator/model/snapshot.ts';
 import { sweepOf } from '../../../../coordinator/model/state.ts';
 import { CHANGE_INTERVAL_MS } from '../../../../coordinator/scheduling/board.ts';
 import { coordinatorConfigSchema, loadConfig } from '../../../../core/config.ts';
@@ -68,6 +69,51 @@ test('worker-hours within the window hold back what is not running, until enough
   assert.equal(gang(waits).length, 1, 'two hours have gone out of the window');
 });
 
+test('wall time and attempts within the window hold back what has not begun, each with its numbers', () => {
+  const wall = limited({ alice: { wallHours: 2, windowHours: 24 } });
+  const both = [1, 2].map(() => wall.submit(teacher({ workers: one }), 'alice'));
+  wall.wait(2 * HOUR);
+  const late = wall.submit(teacher({ workers: one }), 'alice');
+  assert.ok(
+    both.every((id) => wall.gang(id).length === 1),
+    'they go on',
+  );
+  assert.match(
+    wall.reason(late),
+    /^queued: alice has had workers for 2\.0 h in 24 h and its quota is 2; the next run starts at 1970-01-02T0[01]:00Z/,
+  );
+  for (const id of both) wall.give({ kind: 'cancel', id, reason: '' });
+  wall.pass(23 * HOUR);
+  assert.equal(wall.gang(late).length, 1);
+
+  const fleet = limited({ alice: { attempts: 2, windowHours: 2 } });
+  const ids = [1, 2, 3].map(() => fleet.submit(teacher({ workers: one }), 'alice'));
+  assert.deepEqual(
+    ids.map((id) => fleet.gang(id).length),
+    [1, 1, 0],
+  );
+  assert.match(
+    fleet.reason(ids[2]!),
+    /^queued: alice has begun 2 runs in 2 h and its quota is 2; the next run starts at 1970-01-01T02:00Z/,
+  );
+  fleet.crash('w1');
+  assert.equal(fleet.gang(ids[0]!).length, 1, 'one that goes on elsewhere is no further attempt');
+  fleet.pass(2 * HOUR);
+  assert.equal(fleet.gang(ids[2]!).length, 1);
+  const state = decodeState(JSON.parse(JSON.stringify([...encodeState(fleet.state())])));
+  assert.deepEqual(lookup(state.accounts, 'owner alice'), lookup(fleet.state().accounts, 'owner alice'));
+
+  const idle = limited({ alice: { attempts: 2, windowHours: 1 } });
+  const wide = idle.submit(teacher({ workers: { min: 4, max: 4 } }), 'bob');
+  const many = [1, 2, 3].map(() => idle.submit(teacher({ workers: one }), 'alice'));
+  idle.give({ kind: 'cancel', id: wide, reason: '' });
+  assert.deepEqual(
+    many.map((id) => idle.gang(id).length),
+    [1, 1, 0],
+    'also of those that begin together',
+  );
+});
+
 test('what is lost with a gang is not counted among worker-hours, and what is stored is', () => {
   const fleet = limited({ alice: { workerHours: 100, windowHours: 24 } });
   const { submit, gang, wait, pass, attach, crash } = fleet;
@@ -104,7 +150,7 @@ test('sweeps of one owner have no more open trials together than the quota says,
   const spec = (parallelism: number) => sweep({ strategy: { trials: 4 }, parallelism });
   const [first, second] = [submit(spec(2), 'alice'), submit(spec(2), 'alice')];
   const open = () => (state().counts['trial queued'] ?? 0) + (state().counts['trial running'] ?? 0);
-  const wait = (id: string) => searchWait(state(), sweepOf(state(), id));
+  const wait = (id: string) => searchWait(state(), sweepOf(state(), id))?.text;
   assert.equal(open(), 3);
   assert.deepEqual([first, second].map(wait), [
     undefined,
