@@ -2,10 +2,10 @@
 // documents, the fleet and the data can refuse; what the spec alone refuses is in core/spec/distillation.ts.
 
 import type { DataSpec } from '../../core/spec/data.ts';
-import { distillationProblems } from '../../core/spec/distillation.ts';
+import { type DistillationSpec, distillationProblems } from '../../core/spec/distillation.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
-import { usableTeacher } from '../decisions/decide.ts';
 import { endedShort } from '../decisions/retaining.ts';
+import { learnsFromOwn, usableTeacher } from '../decisions/teachers.ts';
 import { specOf } from '../model/spec-of.ts';
 import type { DataFacts, RunState, State } from '../model/state.ts';
 import { type Located, refusal, refusedField } from './submission.ts';
@@ -26,27 +26,58 @@ interface Teacher {
   readonly run: RunState | undefined;
 }
 
+/** A student, or the candidates of a search, as a check of their teacher sees them. */
+interface Pupil {
+  readonly distillation: DistillationSpec;
+  /** Where the distillation stands, and the embedding size, as dotted paths of the document. */
+  readonly field: string;
+  readonly sizeField: string;
+  readonly embedding: number;
+  readonly epochs: number;
+  readonly data: DataSpec;
+}
+
+/** Who learns from a teacher in a document; what a plan says of its own teacher is checked with its fields. */
+function pupilOf({ spec }: Located): Pupil | undefined {
+  if (spec.kind === 'plan' || spec.kind === 'sweep') {
+    const search = spec.kind === 'plan' ? spec.search : spec;
+    const distillation = search?.evaluation.distillation;
+    if (search === undefined || distillation === undefined) return undefined;
+    if (spec.kind === 'plan' && learnsFromOwn(spec)) return undefined;
+    const place = spec.kind === 'plan' ? 'search.' : '';
+    return {
+      distillation,
+      ...{ field: `${place}evaluation.distillation`, sizeField: `${place}space.embedding` },
+      ...{ embedding: search.space.embedding, epochs: search.evaluation.training.epochs, data: spec.data },
+    };
+  }
+  const { distillation, network, training, data } = spec;
+  if (distillation === undefined) return undefined;
+  const { embedding } = network;
+  const fields = { field: 'distillation', sizeField: 'network.embedding' };
+  return { distillation, ...fields, embedding, epochs: training.epochs, data };
+}
+
 /**
- * A run's teacher is a teacher of the same text by name, or a run of the fleet by id, embeds into the same
- * space and has the stages that are named.
+ * A teacher is one of the same text by name, or a run of the fleet by id, embeds into the same space and has the
+ * stages that are named.
  */
 export function checkTeacher(document: Located, context: Context): void {
-  const { spec } = document;
-  if (spec.kind === 'plan' || spec.kind === 'sweep' || spec.distillation === undefined) return;
-  const { teacher: named } = spec.distillation;
-  const { spec: teacher, run } = teacherOf(document, spec, context)!;
-  if (teacher.network.embedding !== spec.network.embedding && spec.distillation.adapter === undefined)
+  const pupil = pupilOf(document);
+  if (pupil === undefined) return;
+  const { distillation, field, embedding, epochs } = pupil;
+  const { spec: teacher, run } = teacherOf(document, pupil, context);
+  if (teacher.network.embedding !== embedding && distillation.adapter === undefined)
     throw refusal(
       document,
-      'network.embedding',
-      `${spec.network.embedding} differs from the ${teacher.network.embedding} of teacher ${named}; distillation compares them directly, or through distillation.adapter: linear`,
+      pupil.sizeField,
+      `${embedding} differs from the ${teacher.network.embedding} of teacher ${distillation.teacher}; distillation compares them directly, or through ${field}.adapter: linear`,
     );
-  const { epochs } = spec.training;
   const teacherStages = teacher.training.epochs;
-  for (const { path, message } of distillationProblems(spec.distillation, { epochs, teacherStages }))
-    throw refusal(document, ['distillation', ...path].join('.'), message);
-  const short = run && endedShort(run, { schedule: spec.distillation.schedule, epochs, newest: 0 });
-  if (short !== undefined) throw refusal(document, 'distillation.teacher', short);
+  for (const { path, message } of distillationProblems(distillation, { epochs, teacherStages }))
+    throw refusal(document, [field, ...path].join('.'), message);
+  const short = run && endedShort(run, { schedule: distillation.schedule, epochs, newest: 0 });
+  if (short !== undefined) throw refusal(document, `${field}.teacher`, short);
 }
 
 /**
@@ -58,20 +89,20 @@ export function checkPeople(
   context: Context,
   found: ReadonlyMap<Located, DataFacts>,
 ): void {
-  const { spec } = document;
+  const pupil = pupilOf(document);
   const own = found.get(document);
-  if (spec.kind === 'plan' || spec.kind === 'sweep' || own === undefined) return;
-  const teacher = teacherOf(document, spec, context);
-  const facts = teacher?.facts ?? (teacher?.document && found.get(teacher.document));
-  if (teacher === undefined || facts === undefined) return;
-  if (!isSamePeople({ data: spec.data, facts: own }, { data: teacher.spec.data, facts })) return;
+  if (pupil === undefined || own === undefined) return;
+  const teacher = teacherOf(document, pupil, context);
+  const facts = teacher.facts ?? (teacher.document && found.get(teacher.document));
+  if (facts === undefined) return;
+  if (!isSamePeople({ data: pupil.data, facts: own }, { data: teacher.spec.data, facts })) return;
   // The last people of a set are held out.
   const seen = Math.min(facts.classes, own.classes + own.heldOutIdentities) - own.classes;
   if (seen <= 0) return;
   throw refusal(
     document,
     'data.holdout',
-    `teacher ${spec.distillation!.teacher} was trained on ${seen} of the ${own.heldOutIdentities} people that are held out here, so a verification with them would prove nothing; a teacher of these students holds out as many`,
+    `teacher ${pupil.distillation.teacher} was trained on ${seen} of the ${own.heldOutIdentities} people that are held out here, so a verification with them would prove nothing; a teacher of these students holds out as many`,
   );
 }
 
@@ -86,17 +117,16 @@ function isSamePeople(a: People, b: People): boolean {
   return a.facts.digest !== undefined && a.facts.digest === b.facts.digest;
 }
 
-/** The teacher that a run names; undefined for a run without one. */
-function teacherOf(document: Located, spec: RunSpec, { all, state }: Context): Teacher | undefined {
-  if (spec.distillation === undefined) return undefined;
-  const { teacher: named } = spec.distillation;
+/** The teacher that is named. */
+function teacherOf(document: Located, { distillation, field }: Pupil, { all, state }: Context): Teacher {
+  const { teacher: named } = distillation;
   const local = all.find(
     (other): other is Located & { spec: RunSpec } =>
       other.spec.kind === 'teacher' && other.spec.name === named,
   );
   if (local !== undefined) return { spec: local.spec, facts: undefined, document: local, run: undefined };
   try {
-    const run = usableTeacher(state(), named);
+    const run = usableTeacher(state(), named, `${field}.teacher`);
     return { spec: specOf(state(), run), facts: run.facts, document: undefined, run };
   } catch (caught) {
     throw refusedField(document, '', caught);

@@ -50,6 +50,10 @@ const GROUPS: readonly Group[] = [
     add: async (program) => (await import('./commands/pareto-command.ts')).addParetoCommand(program),
   },
   {
+    words: ['tau'],
+    add: async (program) => (await import('./commands/tau-command.ts')).addTauCommand(program),
+  },
+  {
     words: ['compare'],
     add: async (program) => (await import('./commands/compare-command.ts')).addCompareCommand(program),
   },

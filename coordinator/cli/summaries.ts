@@ -114,6 +114,11 @@ export const SUMMARIES: readonly Summary[] = [
     hasOptions: true,
   },
   {
+    usage: 'tau <sweeps...>',
+    description: 'how alike sweeps rank the candidates that they have in common',
+    hasOptions: true,
+  },
+  {
     usage: 'compare <id-a> <id-b>',
     description: 'two runs, trials or sweeps: what was asked differently, what came out, what it cost',
     hasOptions: true,

@@ -65,12 +65,14 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
       return;
     case 'sweep.submitted':
     case 'sweep.exhausted':
+    case 'sweep.ended': {
       noteSweep(agenda, state, event.sweepId);
-      return;
-    case 'sweep.ended':
-      noteSweep(agenda, state, event.sweepId);
+      const { teacherRunId } = sweepOf(state, event.sweepId);
       for (const id of runsBeingJudged(state, event.sweepId)) agenda.runs.add(numberOf(id));
+      // Its candidates need no further stage.
+      if (teacherRunId !== undefined) agenda.stages.add(numberOf(teacherRunId));
       return;
+    }
     case 'candidates.scored':
       agenda.sweeps.add(numberOf(event.sweepId));
       return;
@@ -127,6 +129,8 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
     case 'stage.lost':
       agenda.runs.add(numberOf(event.runId));
       for (const id of wholeRunWith(state, event.runId)?.studentRunIds ?? []) agenda.runs.add(numberOf(id));
+      for (const id of wholeRunWith(state, event.runId)?.taughtSweepIds ?? [])
+        agenda.sweeps.add(numberOf(id));
       return;
     case 'trial.attempted':
       // The attempt before it keeps nothing.
@@ -229,7 +233,9 @@ function noteEndedRun(agenda: Agenda, state: State, runId: string): void {
   if (run.trialId !== undefined && trialWith(state, run.trialId) !== undefined)
     agenda.trials.add(numberOf(run.trialId));
   else if (run.planId !== undefined) agenda.plans.add(numberOf(run.planId));
-  if (run.state !== 'done') for (const id of run.studentRunIds) agenda.runs.add(numberOf(id));
+  if (run.state === 'done') return;
+  for (const id of run.studentRunIds) agenda.runs.add(numberOf(id));
+  for (const id of run.taughtSweepIds ?? []) agenda.sweeps.add(numberOf(id));
 }
 
 /** Takes one number out of a set; undefined when it is empty. */

@@ -8,12 +8,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { FleetError } from '../../core/errors.ts';
 import { costsOf } from '../../core/nn/space.ts';
-import { withTeacherSize } from '../../core/spec/distillation.ts';
 import type { Event } from '../model/events.ts';
-import { find, workWithId } from '../model/find.ts';
+import { workWithId } from '../model/find.ts';
 import type { Observed } from '../model/observed.ts';
 import { lookup } from '../model/persistent-map.ts';
-import { originOf } from '../model/results.ts';
 import {
   hasEnded,
   hasGang,
@@ -41,12 +39,12 @@ import { beginPausing, pause, prioritise, takePause } from './pauses.ts';
 import { assertWithinQuota } from './quotas.ts';
 import { remove } from './removal.ts';
 import { resume } from './resume.ts';
-import { missingStage } from './retaining.ts';
 import { compareResults, hasResult, type Needs, reuse, standsFor } from './reuse.ts';
 import { balance, endPauses, place, settle } from './settle.ts';
 import { recordSpec } from './specs.ts';
 import { dropStages, judgeDamage, keepStage } from './stages.ts';
 import { cancelSweep, lagAtSubmit } from './sweeps.ts';
+import { namedTeacher, planWithTeacher, searchWithTeacher } from './teachers.ts';
 import { noteTokens } from './tokens.ts';
 import { planWithStartById, startAtSubmit, withStartById } from './warm-start.ts';
 import { countSlice } from './worker-time.ts';
@@ -220,25 +218,29 @@ function submit(draft: Draft, input: Extract<Input, { kind: 'submit' }>): () => 
   const planIds: string[] = [];
   const sweepIds: string[] = [];
   const runIds: string[] = [];
-  // Teachers first, so that a student may stand before its teacher in the text.
+  // Teachers first, so that whoever learns from one may stand before it in the text.
   const rank = (document: CheckedDocument) =>
-    document.kind === 'run' && document.spec.kind === 'student' ? 1 : 0;
+    document.kind === 'run' && document.spec.kind === 'teacher' ? 0 : 1;
   const teachers = new Map<string, string>();
   for (const document of [...documents].sort((a, b) => rank(a) - rank(b))) {
     if (document.kind === 'plan') {
       const planId = nextId(draft.state, 'plan');
       const { yaml, facts } = document;
-      const spec = recordSpec(draft, planWithStartById(draft.state, document.spec));
+      const taught = planWithTeacher(draft.state, document.spec, teachers);
+      const spec = recordSpec(draft, planWithStartById(draft.state, taught));
       emit(draft, { kind: 'plan.submitted', planId, spec, yaml, facts });
       planIds.push(planId);
     } else if (document.kind === 'sweep') {
       const sweepId = nextId(draft.state, 'sweep');
-      const spec = withStartById(draft.state, document.spec);
+      const taught = searchWithTeacher(draft.state, document.spec, teachers);
+      const spec = withStartById(draft.state, taught);
+      const teacherRunId = spec.evaluation.distillation?.teacher;
       emit(draft, {
         kind: 'sweep.submitted',
         sweepId,
         spec: recordSpec(draft, spec),
         facts: document.facts,
+        ...(teacherRunId === undefined ? {} : { teacherRunId }),
         ...lagAtSubmit(draft, spec),
         ...startAtSubmit(draft.state, spec),
       });
@@ -265,30 +267,11 @@ function createRun(
 ): string {
   const { spec, facts } = document;
   const runId = nextId(draft.state, 'run');
-  const named = spec.distillation?.teacher;
-  const teacherRunId =
-    named === undefined
-      ? undefined
-      : originOf(draft.state, usableTeacher(draft.state, teachers.get(named) ?? named).id);
-  const teacher = teacherRunId === undefined ? undefined : wholeRunWith(draft.state, teacherRunId);
-  if (spec.distillation && teacher) {
-    const missing = missingStage(teacher, {
-      schedule: spec.distillation.schedule,
-      epochs: spec.training.epochs,
-      newest: 0,
-    });
-    if (missing !== undefined) throw new FleetError('invalidArgument', `distillation.teacher: ${missing}`);
-  }
-  const whole =
-    spec.distillation && teacherRunId !== undefined
-      ? {
-          ...spec,
-          distillation: {
-            ...withTeacherSize(spec.distillation, teacher?.job.network?.embedding ?? spec.network.embedding),
-            teacher: teacherRunId,
-          },
-        }
-      : spec;
+  const { distillation, training } = spec;
+  const learns =
+    distillation && namedTeacher(draft.state, { distillation, epochs: training.epochs, teachers });
+  const teacherRunId = learns?.teacher;
+  const whole = learns === undefined ? spec : { ...spec, distillation: learns };
   emit(draft, {
     kind: 'run.created',
     runId,
@@ -310,36 +293,16 @@ function studentNeeds(
 ): Needs[] {
   if (teacher.spec.kind !== 'teacher') return [];
   return documents.flatMap((document): Needs[] => {
+    if (document.kind === 'sweep') {
+      const { distillation, training } = document.spec.evaluation;
+      if (distillation?.teacher !== teacher.spec.name) return [];
+      return [{ schedule: distillation.schedule, epochs: training.epochs, newest: 0 }];
+    }
     if (document.kind !== 'run' || document.spec.distillation?.teacher !== teacher.spec.name) return [];
     if (hasResult(draft, document, teacher)) return [];
     const { distillation, training } = document.spec;
     return [{ schedule: distillation.schedule, epochs: training.epochs, newest: 0 }];
   });
-}
-
-/**
- * The run that a student names as its teacher, by id or by a name that only one run has. Throws why it cannot
- * be one.
- */
-export function usableTeacher(state: State, named: string): RunState {
-  const field = 'distillation.teacher';
-  const refuse = (why: string) =>
-    new FleetError('invalidArgument', `${field}: ${why}`, { details: { field } });
-  const { found, total } = find(state, named, ['run']);
-  const [only] = found;
-  if (only === undefined)
-    throw refuse(
-      `${JSON.stringify(named)} is neither a teacher run of this text nor a run of this fleet; see \`pocketfleet runs\``,
-    );
-  if (total > 1)
-    throw refuse(
-      `${total} runs are named ${named}; give the id of one, e.g. ${found.map(({ id }) => id).join(', ')}`,
-    );
-  const { id } = only;
-  const teacher = wholeRunWith(state, id);
-  if (teacher?.job.kind !== 'teacher')
-    throw refuse(`${id} is a ${teacher?.job.kind ?? 'candidate'}, not a teacher`);
-  return teacher;
 }
 
 function cancel(draft: Draft, input: { id: string; reason: string }): () => Answer {

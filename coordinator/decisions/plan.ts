@@ -21,6 +21,7 @@ import {
   sweepOf,
   trialOf,
 } from '../model/state.ts';
+import { learnsFromOwn } from './teachers.ts';
 
 /** What a plan does next: wait, start its search, start a run, or end. */
 export type PlanStep =
@@ -41,8 +42,10 @@ export function nextOfPlan(state: State, plan: PlanState): PlanStep {
   const failure = failureOf(state, plan);
   if (failure !== undefined) return { kind: 'fail', reason: failure };
   if (plan.state === 'paused') return { kind: 'wait' };
-  if (spec.search && plan.sweepId === undefined) return { kind: 'search', spec: searchSpec(spec) };
-  const searched = plan.sweepId === undefined || hasEnded(sweepOf(state, plan.sweepId));
+  const isTaught = learnsFromOwn(spec);
+  if (spec.search && plan.sweepId === undefined && (!isTaught || plan.teacherRunId !== undefined))
+    return { kind: 'search', spec: searchSpec(state, plan) };
+  const searched = plan.sweepId === undefined ? !isTaught : hasEnded(sweepOf(state, plan.sweepId));
   if (spec.teacher && plan.teacherRunId === undefined && (searched || spec.teacher.start === 'at-once'))
     return {
       kind: 'train',
@@ -107,10 +110,20 @@ function ending(state: State, plan: PlanState): PlanStep {
   };
 }
 
-function searchSpec(spec: PlanSpec): SweepSpec {
+function searchSpec(state: State, { spec, teacherRunId }: PlanState): SweepSpec {
   const reuse = spec.search!.reuse ?? spec.reuse;
+  const { evaluation } = spec.search!;
+  const { distillation } = evaluation;
+  const taught =
+    learnsFromOwn(spec) && distillation !== undefined
+      ? {
+          ...withTeacherSize(distillation, spec.teacher!.network.embedding),
+          teacher: originOf(state, teacherRunId!),
+        }
+      : undefined;
   return {
     ...{ ...spec.search!, kind: 'sweep' as const, name: childName(spec.name, 'search'), data: spec.data },
+    ...(taught === undefined ? {} : { evaluation: { ...evaluation, distillation: taught } }),
     ...(reuse === undefined ? {} : { reuse }),
   };
 }

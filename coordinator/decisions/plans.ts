@@ -3,6 +3,7 @@
 // is skipped.
 
 import { costsOf } from '../../core/nn/space.ts';
+import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { originOf } from '../model/results.ts';
 import { type PlanState, planOf, runOf } from '../model/state.ts';
 import { type Draft, emit, nextId } from './draft.ts';
@@ -28,6 +29,7 @@ export function settlePlan(draft: Draft, planId: string): void {
           spec: recordSpec(draft, next.spec),
           facts: plan.facts,
           planId,
+          ...taughtBy(next.spec),
           ...lagAtSubmit(draft, next.spec),
           ...startAtSubmit(draft.state, next.spec),
         });
@@ -52,6 +54,9 @@ export function settlePlan(draft: Draft, planId: string): void {
     }
   }
 }
+
+const taughtBy = ({ evaluation }: SweepSpec) =>
+  evaluation.distillation === undefined ? {} : { teacherRunId: evaluation.distillation.teacher };
 
 type Training = Extract<PlanStep, { kind: 'train' }>;
 

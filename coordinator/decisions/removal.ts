@@ -42,6 +42,10 @@ export function assertRemovable(state: State, id: string): void {
       if (found !== undefined && isEmbedding(found) && hasEnded(found)) return false;
       return found !== undefined && (found.planId ?? found.id) !== (run.planId ?? run.id);
     });
+    const sweeps = (run.taughtSweepIds ?? []).filter(
+      (id) => sweepWith(state, id)?.planId !== (run.planId ?? ''),
+    );
+    others.push(...sweeps);
     if (others.length > 0)
       throw refuse(
         `${others.join(', ')} learned from ${run.id}; remove ${others.length === 1 ? 'it' : 'them'} first`,

@@ -13,6 +13,7 @@ import {
   type RunState,
   runWith,
   type State,
+  type SweepState,
   sweepWith,
   trialWith,
   wholeRunWith,
@@ -84,17 +85,38 @@ export function studentOf(run: RunState): StudentOf {
   };
 }
 
+/** Who learns from a teacher: students, and sweeps, whose candidates do. What an embedding run reads, a student needs. */
+export function studentsOf(
+  state: State,
+  { studentRunIds, taughtSweepIds = [] }: Pick<RunState, 'studentRunIds' | 'taughtSweepIds'>,
+): StudentOf[] {
+  return [
+    ...studentRunIds.flatMap((id) => {
+      const student = wholeRunWith(state, id);
+      return student === undefined || isEmbedding(student) ? [] : [studentOf(student)];
+    }),
+    ...taughtSweepIds.flatMap((id) => sweepWith(state, id) ?? []).map(sweepAsStudent),
+  ];
+}
+
+/** A further candidate begins with the first stage. */
+function sweepAsStudent({ id, state, job }: SweepState): StudentOf {
+  const schedule = job.distillation?.schedule ?? 'multi-step';
+  return {
+    id,
+    isDone: state !== 'running' && state !== 'paused',
+    newest: 0,
+    schedule,
+    epochs: job.training.epochs,
+  };
+}
+
 /** What the retention of a run follows from. */
 export function factsOf(state: State, run: RunState): RetentionFacts {
-  const { job, trialId, planId, studentRunIds } = run;
+  const { job, trialId, planId } = run;
   const trial = trialId === undefined ? undefined : trialWith(state, trialId);
   const sweep = trial === undefined ? undefined : sweepWith(state, trial.sweepId);
   const plan = planId === undefined ? undefined : planWith(state, planId);
-  // What an embedding run reads, a student needs.
-  const students = studentRunIds.flatMap((id) => {
-    const student = wholeRunWith(state, id);
-    return student === undefined || isEmbedding(student) ? [] : [student];
-  });
   return {
     kind: job.kind === 'embedding' ? 'student' : job.kind,
     policy: job.checkpoints?.keep,
@@ -103,7 +125,7 @@ export function factsOf(state: State, run: RunState): RetentionFacts {
     stages: run.checkpoints.flatMap(({ stage, held, kept }): HeldStage[] =>
       held === 'nothing' ? [] : [{ stage, held: held ?? 'all', kept }],
     ),
-    students: students.map(studentOf),
+    students: studentsOf(state, run),
     moreStudents:
       hasWaitingStudents(state, run) ||
       (plan !== undefined &&

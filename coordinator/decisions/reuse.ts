@@ -37,13 +37,13 @@ import {
 import { rowAt } from '../model/table.ts';
 import { meets } from '../scheduling/board.ts';
 import { boardOf, type Draft, emit } from './draft.ts';
-import { missingStage, studentOf } from './retaining.ts';
+import { missingStage, studentsOf } from './retaining.ts';
 
 /** What a student will need of a teacher. */
 export type Needs = Parameters<typeof missingStage>[1];
 
 /** A run, or one that may be made, as far as it decides whether it can take a result. */
-export type Asking = Identified & Pick<RunState, 'job' | 'trialId' | 'studentRunIds'>;
+export type Asking = Identified & Pick<RunState, 'job' | 'trialId' | 'studentRunIds' | 'taughtSweepIds'>;
 
 /** What decides whether a result is taken. */
 interface Taking {
@@ -169,8 +169,7 @@ function hasWhatIsNeeded(state: State, run: Asking, origin: RunState, needs: rea
   const last = origin.checkpoints.at(-1);
   if (last?.stage !== origin.job.training.epochs || last.held === 'nothing' || last.damage !== undefined)
     return false;
-  const students = run.studentRunIds.flatMap((id) => wholeRunWith(state, id) ?? []).map(studentOf);
-  return [...needs, ...students].every((need) => missingStage(origin, need) === undefined);
+  return [...needs, ...studentsOf(state, run)].every((need) => missingStage(origin, need) === undefined);
 }
 
 /** Whether a student of a submitted text will take a result, its teacher being this one of the same text. */

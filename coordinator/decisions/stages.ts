@@ -4,7 +4,6 @@
 import { FleetError } from '../../core/errors.ts';
 import { stateClaim } from '../../core/text/state-text.ts';
 import { leaseOf } from '../model/halted.ts';
-import { isEmbedding } from '../model/orders.ts';
 import {
   type CheckpointState,
   hasEnded,
@@ -15,7 +14,7 @@ import {
 } from '../model/state.ts';
 import { type Draft, emit } from './draft.ts';
 import type { Input } from './inputs.ts';
-import { stagesText, studentOf } from './retaining.ts';
+import { stagesText, studentsOf } from './retaining.ts';
 import { firstNeeded } from './retention.ts';
 
 const refuse = (why: string) => new FleetError('failedPrecondition', why);
@@ -87,13 +86,11 @@ function assertNotHalted(state: State, runId: string): void {
   );
 }
 
-/** Students that may still need a stage. */
+/** Students that may still need a stage, and sweeps whose candidates may. */
 export function readersOf(state: State, teacher: RunState, stage: number): string[] {
-  return teacher.studentRunIds.filter((id) => {
-    const student = wholeRunWith(state, id);
-    if (student !== undefined && isEmbedding(student)) return false;
-    const first = student && firstNeeded(studentOf(student), teacher.job.training.epochs);
-    return first !== undefined && stage >= first;
+  return studentsOf(state, teacher).flatMap((student) => {
+    const first = firstNeeded(student, teacher.job.training.epochs);
+    return first !== undefined && stage >= first ? [student.id] : [];
   });
 }
 

@@ -18,6 +18,7 @@ import {
   type SweepState,
   sweepOf,
   trialOf,
+  wholeRunWith,
 } from '../model/state.ts';
 import { rowsOf } from '../model/table.ts';
 import { goesOnAtRungs } from '../strategies/rungs.ts';
@@ -28,6 +29,7 @@ import { attemptsSpent } from './budgets.ts';
 import { type Draft, emit } from './draft.ts';
 import { candidateOf, drawCandidates, makeMove, moveScreened, questionOf } from './moves.ts';
 import { trialsLeft } from './quotas.ts';
+import { missingStage } from './retaining.ts';
 
 /** Settles a sweep: whether failures stop it, then new proposals, then its end; one that has ended, its trials. */
 export function settleSweep(draft: Draft, sweepId: string): void {
@@ -36,7 +38,7 @@ export function settleSweep(draft: Draft, sweepId: string): void {
     cancelOpenTrials(draft, before, before.state === 'cancelled' ? before.reason : endingOf(before));
     return;
   }
-  if (stopsFailing(draft, before)) return;
+  if (endsWithTeacher(draft, before) || stopsFailing(draft, before)) return;
   const hasAll = propose(draft, sweepId);
   const sweep = sweepOf(draft.state, sweepId);
   if (sweep.openTrials.size > 0 || !hasAll) return;
@@ -70,6 +72,19 @@ export function cancelSweep(draft: Draft, sweepId: string, reason: string): void
 function cancelOpenTrials(draft: Draft, sweep: SweepState, reason: string): void {
   for (const [number] of [...rowsOf(sweep.openTrials)])
     emit(draft, { kind: 'trial.ended', trialId: `trial-${number}`, state: 'cancelled', reason });
+}
+
+/** Ends a sweep whose candidates cannot learn from their teacher any more. Returns whether it did. */
+function endsWithTeacher(draft: Draft, { id: sweepId, teacherRunId, job }: SweepState): boolean {
+  const teacher = teacherRunId === undefined ? undefined : wholeRunWith(draft.state, teacherRunId);
+  if (teacher === undefined || job.distillation === undefined) return false;
+  const { schedule } = job.distillation;
+  const taught = { schedule, epochs: job.training.epochs, newest: 0 };
+  const missing = missingStage(teacher, taught);
+  if (missing === undefined) return false;
+  const reason = `its candidates learn from ${teacher.id}, and ${missing}`;
+  emit(draft, { kind: 'sweep.ended', sweepId, state: 'failed', reason });
+  return true;
 }
 
 /** Ends a sweep whose trials fail one after the other for one cause. Returns whether it did. */

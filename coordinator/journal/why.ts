@@ -144,7 +144,7 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `${event.planId} ${stateText(event.state, event.reason)}`;
     case 'sweep.submitted': {
       const { name, strategy } = lookup(specs, event.spec) as SweepSpec;
-      return `${event.sweepId} (${name}) was submitted: ${strategy.trials} trials by ${strategy.kind} search${event.lag === undefined ? '' : `, each of which sees the results of those ${event.lag} and more before it`}${event.planId === undefined ? '' : `, for ${event.planId}`}${startText(event.start)}`;
+      return `${event.sweepId} (${name}) was submitted: ${strategy.trials} trials by ${strategy.kind} search${event.lag === undefined ? '' : `, each of which sees the results of those ${event.lag} and more before it`}${event.planId === undefined ? '' : `, for ${event.planId}`}${event.teacherRunId === undefined ? '' : `; its candidates learn from ${event.teacherRunId}`}${startText(event.start)}`;
     }
     case 'sweep.exhausted':
       return `${event.sweepId} will have ${event.trialsTotal} trials: ${event.reason}`;

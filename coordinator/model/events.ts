@@ -104,6 +104,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly lag?: number;
       /** Results of another sweep that the search is told before its first move. */
       readonly start?: WarmStart;
+      /** The teacher that all candidates learn from. */
+      readonly teacherRunId?: string;
     }
   | {
       /** No further candidate was found: the sweep has fewer trials than asked for. */

@@ -3,6 +3,7 @@
 
 import type { EventOf } from './events.ts';
 import { resultForgotten } from './evolve-results.ts';
+import { studentLeft } from './evolve-runs.ts';
 import { forgetAccount } from './evolve-time.ts';
 import { unnamed } from './find.ts';
 import { changeRun, recount, type Working } from './folding.ts';
@@ -47,6 +48,11 @@ function removeSweep(w: Working, sweep: SweepState): void {
     if (trial !== undefined) recount(w, `trial ${trial.state}`, undefined);
     w.trials = withoutRow(w.trials, number, w.edit);
   }
+  const teacher = sweep.teacherRunId === undefined ? undefined : wholeRunWith(w, sweep.teacherRunId);
+  if (teacher !== undefined)
+    changeRun(w, teacher.id, {
+      taughtSweepIds: (teacher.taughtSweepIds ?? []).filter((taught) => taught !== sweep.id),
+    });
   recount(w, `sweep ${sweep.state}`, undefined);
   w.names = unnamed(w.names, { noun: 'sweep', ...sweep }, w.edit);
   forgetAccount(w, 'sweeps', numberOf(sweep.id));
@@ -60,9 +66,7 @@ function removeRun(w: Working, id: string): void {
   if (isWhole(run)) {
     // Candidates are found by the name of their sweep.
     if (run.trialId === undefined) w.names = unnamed(w.names, { noun: 'run', ...run }, w.edit);
-    const teacher = run.teacherRunId === undefined ? undefined : wholeRunWith(w, run.teacherRunId);
-    if (teacher !== undefined)
-      changeRun(w, teacher.id, { studentRunIds: teacher.studentRunIds.filter((student) => student !== id) });
+    studentLeft(w, run);
   }
   const origin = isWhole(run) && run.reused !== undefined ? wholeRunWith(w, run.reused.runId) : undefined;
   if (origin !== undefined)

@@ -8,6 +8,7 @@ import { codeWith, resultNoted, twinClosed, twinOpened } from './evolve-results.
 import {
   changePlan,
   changeRun,
+  changeSweep,
   changeTrial,
   optional,
   recount,
@@ -39,6 +40,7 @@ import {
   storedStep,
   sweepOf,
   trialOf,
+  wholeRunWith,
 } from './state.ts';
 import { withRow } from './table.ts';
 
@@ -107,9 +109,23 @@ export function runBegun(
   recount(w, undefined, runCount(job.kind, 'queued'));
   w.runs = withRow(w.runs, numberOf(id), run, w.edit);
   w.openRuns = withNumber(w.openRuns, id, w.edit);
+  studentTaken(w, run);
   twinOpened(w, run);
   if (planId === undefined) return;
   changePlan(w, planId, { allRunIds: appended(planOf(w, planId).allRunIds, numberOf(id), w.edit) });
+}
+
+/** Its teacher has one more student. */
+function studentTaken(w: Working, { id, teacherRunId }: RunState): void {
+  const teacher = teacherRunId === undefined ? undefined : wholeRunWith(w, teacherRunId);
+  if (teacher !== undefined) changeRun(w, teacher.id, { studentRunIds: [...teacher.studentRunIds, id] });
+}
+
+/** Its teacher has one student fewer. */
+export function studentLeft(w: Working, { id, teacherRunId }: RunState): void {
+  const teacher = teacherRunId === undefined ? undefined : wholeRunWith(w, teacherRunId);
+  if (teacher !== undefined)
+    changeRun(w, teacher.id, { studentRunIds: teacher.studentRunIds.filter((student) => student !== id) });
 }
 
 /** It belongs to no plan and no sweep. */
@@ -302,7 +318,10 @@ export function runReused(w: Working, event: EventOf<'run.reused'>): void {
     studentRunIds: [...origin.studentRunIds, ...run.studentRunIds],
     takerRunIds: [...(origin.takerRunIds ?? []), runId],
   });
-  changeRun(w, runId, { studentRunIds: NONE });
+  for (const id of run.taughtSweepIds ?? []) changeSweep(w, id, { teacherRunId: fromRunId });
+  if (run.taughtSweepIds !== undefined)
+    changeRun(w, fromRunId, { taughtSweepIds: [...(origin.taughtSweepIds ?? []), ...run.taughtSweepIds] });
+  changeRun(w, runId, { studentRunIds: NONE, ...(run.taughtSweepIds && { taughtSweepIds: NONE }) });
 }
 
 /** The run waits for one that computes the same, or no longer. */
@@ -331,6 +350,7 @@ export function runContinued(w: Working, event: EventOf<'run.continued'>): void 
   const known = runWith(w, runId);
   if (known === undefined) return;
   const before = isWhole(known) ? known : rebuilt(w, known);
+  if (!isWhole(known)) studentTaken(w, before);
   const {
     endedAtMs: _ended,
     evaluation: _result,
@@ -415,6 +435,7 @@ export function runResumed(w: Working, id: string, event: { reason: string; atMs
 export function summarise(w: Working, id: string): void {
   const run = runWith(w, id);
   if (run === undefined || !isWhole(run) || !hasEnded(run)) return;
+  studentLeft(w, run);
   const { deviceClass, startedAtMs, endedAtMs, finalStep, weightsDigest, failureCause, code, reused } = run;
   const accuracy = accuracyOf(run);
   const summary: { -readonly [K in keyof EndedRun]: EndedRun[K] } = {

@@ -65,7 +65,7 @@ import {
   workingOn,
 } from './folding.ts';
 import { isBeingJudged } from './halted.ts';
-import { protocolOfSweep } from './identity.ts';
+import { identityOfTeacher, protocolOfSweep } from './identity.ts';
 import { bestTrialFirst } from './leaderboard.ts';
 import { countedOn } from './measured.ts';
 import { lookup, withEntry, withoutEntry } from './persistent-map.ts';
@@ -394,10 +394,14 @@ function sweepSubmitted(w: Working, event: EventOf<'sweep.submitted'>): void {
     search: searchOf(spec).begin(event.lag ?? 1, priorsOf(w, spec, event.start)),
     candidates: noCandidates(),
     ...(spec.screening === undefined ? {} : { screening: NO_SCREENING }),
+    ...optional('teacherRunId', event.teacherRunId),
     job: candidateJob(spec),
-    protocol: protocolOfSweep(spec, event.facts),
+    protocol: protocolOfSweep(spec, event.facts, identityOfTeacher(w, event.teacherRunId)),
     failuresInRow: NO_FAILURES,
   };
+  const teacher = event.teacherRunId === undefined ? undefined : wholeRunWith(w, event.teacherRunId);
+  if (teacher !== undefined)
+    changeRun(w, teacher.id, { taughtSweepIds: [...(teacher.taughtSweepIds ?? []), sweep.id] });
   if (sweep.planId === undefined) openAccount(w, shareOfWork(sweep));
   took(w, 'sweep', sweep.id);
   recount(w, undefined, 'sweep running');
@@ -520,6 +524,7 @@ function trialAttempted(w: Working, event: EventOf<'trial.attempted'>): void {
     fidelity: event.fidelity,
     haltStage: event.haltStage,
     evaluateStages: event.evaluateStages,
+    teacherRunId: sweep.teacherRunId,
     priority: trial.priority ?? sweep.priority,
   });
   changeSweep(w, sweep.id, { allRunIds: appended(sweep.allRunIds, numberOf(event.runId), w.edit) });
@@ -645,11 +650,6 @@ function runCreated(w: Working, event: EventOf<'run.created'>): void {
     deviceClass: event.deviceClass,
   });
   w.names = named(w.names, { noun: 'run', name: job.name, id: runId }, w.edit);
-  if (teacherRunId !== undefined) {
-    const teacher = runWith(w, teacherRunId);
-    if (teacher !== undefined && 'studentRunIds' in teacher)
-      changeRun(w, teacherRunId, { studentRunIds: [...teacher.studentRunIds, runId] });
-  }
   if (planId === undefined) return;
   if (role === 'teacher') changePlan(w, planId, { teacherRunId: runId, reason: `training: ${runId}` });
   if (role === 'student') {

@@ -13,6 +13,7 @@ import type { DataSpec } from '../../core/spec/data.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import { orderOf } from '../../core/spec/training.ts';
 import { type Fidelity, spaceAt } from '../strategies/fidelity.ts';
 import { optional } from './folding.ts';
 import { jobAt } from './spec-of.ts';
@@ -61,8 +62,7 @@ export function identityOf(state: State, run: Identified): Identity | undefined 
       { trialId, sweepId, attempt, ...optional('fidelity', fidelity) },
       haltStage ?? job.training.epochs,
     );
-  const teacher = teacherRunId === undefined ? undefined : wholeRunWith(state, teacherRunId);
-  return identityOfSpec(job as RunSpec, facts, teacher && identityOf(state, teacher));
+  return identityOfSpec(job as RunSpec, facts, identityOfTeacher(state, teacherRunId));
 }
 
 function identityOfCandidate(
@@ -72,7 +72,7 @@ function identityOfCandidate(
 ): Identity | undefined {
   const sweep = sweepOf(state, sweepId);
   const { job } = sweep;
-  const protocol = protocolAt(sweep, fidelity);
+  const protocol = protocolAt(state, sweep, fidelity);
   if (protocol === '') return undefined;
   const { training } = job;
   // Another attempt has another seed (coordinator/model/spec-of.ts).
@@ -88,26 +88,52 @@ export function identityOfSpec(spec: RunSpec, facts: DataFacts, teacher?: Identi
   const { network, training, verification, distillation, data, imported } = spec;
   if (imported !== undefined) return { group: `files.${imported.digest}`, member: '-' };
   if (distillation !== undefined && teacher === undefined) return undefined;
-  // With whom it shares embeddings changes no bit, and the size of the teacher's follows from the teacher.
-  const { share: _share, teacherEmbedding: _size, ...how } = distillation ?? {};
-  const learns = teacher && { ...how, teacher: identityText(teacher) };
+  const learns = learnsOf(distillation, teacher);
   const protocol = protocolOf({ network, training, verification, data, learns }, facts);
   if (protocol === '') return undefined;
   return { group: groupOf(protocol, training.epochs, training.seed), member: memberOf(network) };
 }
 
-/** What all candidates of a sweep have in common; empty where its data were never digested. */
-export function protocolOfSweep({ space, evaluation, data }: SweepSpec, facts: DataFacts): string {
+/**
+ * What all candidates of a sweep have in common, with this teacher where they have one; empty where its data or its
+ * teacher's were never digested.
+ */
+export function protocolOfSweep(
+  { space, evaluation, data }: SweepSpec,
+  facts: DataFacts,
+  teacher?: Identity,
+): string {
+  const { training, verification, distillation } = evaluation;
+  if (distillation !== undefined && teacher === undefined) return '';
   const { channels, layers, embedding } = space;
   const network = { kind: 'pocketnet' as const, channels, layers, embedding, genotype: 'casia' as const };
-  return protocolOf({ ...evaluation, network, data }, facts);
+  // As specOf has it: every attempt of every candidate sees the images in one order.
+  const ordered = distillation === undefined ? training : { ...training, order: orderOf(training) };
+  const learns = learnsOf(distillation, teacher);
+  return protocolOf({ network, training: ordered, verification, data, learns }, facts);
+}
+
+/** What a teacher computes; undefined for none, or where that is not known. */
+export function identityOfTeacher(state: State, teacherRunId: string | undefined): Identity | undefined {
+  const teacher = teacherRunId === undefined ? undefined : wholeRunWith(state, teacherRunId);
+  return teacher && identityOf(state, teacher);
+}
+
+/** With whom it shares embeddings changes no bit, and the size of the teacher's follows from the teacher. */
+function learnsOf(distillation: RunSpec['distillation'], teacher: Identity | undefined) {
+  const { share: _share, teacherEmbedding: _size, ...how } = distillation ?? {};
+  return teacher && { ...how, teacher: identityText(teacher) };
 }
 
 /** By sweep and fidelity. */
 const protocols = new WeakMap<SweepSpec, Map<string, string>>();
 
 /** The protocol of candidates that have a part of the images or of the channels. */
-function protocolAt({ spec, protocol, facts, job }: SweepState, fidelity: Fidelity = {}): string {
+function protocolAt(
+  state: State,
+  { spec, protocol, facts, job, teacherRunId }: SweepState,
+  fidelity: Fidelity = {},
+): string {
   const { images, width } = fidelity;
   if (protocol === '' || (images === undefined && width === undefined)) return protocol;
   const known = protocols.get(spec) ?? new Map<string, string>();
@@ -119,6 +145,7 @@ function protocolAt({ spec, protocol, facts, job }: SweepState, fidelity: Fideli
     protocolOfSweep(
       { ...spec, space: spaceAt(spec, fidelity), evaluation: { ...spec.evaluation, training } },
       facts,
+      identityOfTeacher(state, teacherRunId),
     );
   known.set(key, found);
   return found;

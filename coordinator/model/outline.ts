@@ -32,6 +32,7 @@ export function outlineOf(state: State, summary: EndedRun): RunState {
     facts: sweep.facts,
     costs: costsAt(sweep, trial, known.fidelity),
     ...(sweep.planId === undefined ? {} : { planId: sweep.planId }),
+    ...optional('teacherRunId', sweep.teacherRunId),
     studentRunIds: [],
     gang: [],
     changedAtMs: summary.endedAtMs ?? summary.createdAtMs,

@@ -8,7 +8,7 @@ import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { Caller } from './caller.ts';
 import { addCandidate, candidatesIn, cutCandidates, noCandidates } from './candidates.ts';
-import { identityOf, identityText, protocolOfSweep } from './identity.ts';
+import { identityOf, identityText } from './identity.ts';
 import { emptyMap, entriesOf, lookup, type PersistentMap, withEntry } from './persistent-map.ts';
 import { NONE, VOID } from './results.ts';
 import { appended, emptyRoll } from './roll.ts';
@@ -46,13 +46,13 @@ import type { RunAccount, TimeAccount, TimeAccounts, WorkerAccount } from './tim
  * Changes whenever the fold gives another state for the same events, or this file another form: a snapshot of
  * another number is not read, and the journal is folded instead.
  */
-export const FOLD = 20;
+export const FOLD = 21;
 
 type Spec = PlanSpec | SweepSpec | RunSpec;
 type PlainPlan = Omit<PlanState, 'spec' | 'allRunIds'> & { spec: string };
 type PlainSweep = Omit<
   SweepState,
-  'spec' | 'job' | 'protocol' | 'trialIds' | 'allRunIds' | 'openTrials' | 'endedBadly' | 'candidates'
+  'spec' | 'job' | 'trialIds' | 'allRunIds' | 'openTrials' | 'endedBadly' | 'candidates'
 > & {
   spec: string;
   /** Genotypes that screening has cut, each with its group. */
@@ -206,15 +206,7 @@ function* parts<K extends keyof Rows, T>(
 }
 
 function plainSweep(sweep: SweepState, spec: string): PlainSweep {
-  const {
-    job: _j,
-    protocol: _p,
-    trialIds: _t,
-    allRunIds: _r,
-    openTrials: _o,
-    endedBadly: _e,
-    ...rest
-  } = sweep;
+  const { job: _j, trialIds: _t, allRunIds: _r, openTrials: _o, endedBadly: _e, ...rest } = sweep;
   const { candidates, ...plain } = rest;
   return {
     ...plain,
@@ -393,7 +385,6 @@ function emptySweep({ cut = [], ...plain }: PlainSweep, spec: SweepSpec): SweepS
     ...plain,
     spec,
     job: candidateJob(spec),
-    protocol: protocolOfSweep(spec, plain.facts),
     trialIds: emptyRoll,
     allRunIds: emptyRoll,
     openTrials: emptyTable(),

@@ -7,6 +7,7 @@ import { type Costs, candidateNetwork } from '../../core/nn/space.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import { orderOf } from '../../core/spec/training.ts';
 import { type Fidelity, spaceAt } from '../strategies/fidelity.ts';
 import { aimsOf } from '../strategies/standing.ts';
 
@@ -36,8 +37,13 @@ export function specOf(
     name: run.name,
     network: networkOf(sweepOf(state, trial.sweepId), trial, run.fidelity),
     data: job.data,
-    training: { ...training, seed },
+    training: {
+      ...{ ...training, seed },
+      // All candidates of a teacher see the same images in the same order, so that they share its passes.
+      ...(job.distillation === undefined ? {} : { order: orderOf(training) }),
+    },
     verification: job.verification,
+    ...(job.distillation === undefined ? {} : { distillation: job.distillation }),
     workers: job.workers,
     priority: job.priority,
     ...(job.require === undefined ? {} : { require: job.require }),
@@ -71,7 +77,7 @@ export function costsAt({ spec }: SweepState, trial: TrialState, fidelity?: Fide
 /** What all candidates of a sweep have in common. */
 export function candidateJob(spec: SweepSpec): Job {
   const { evaluation, data, priority, require, reuse, budget } = spec;
-  const { training } = evaluation;
+  const { training, distillation } = evaluation;
   const isTimed = aimsOf(spec).some((aim) => aim.name === 'latency');
   const verification = isTimed ? { ...evaluation.verification, latency: true } : evaluation.verification;
   const job: Job = {
@@ -79,6 +85,7 @@ export function candidateJob(spec: SweepSpec): Job {
   };
   return {
     ...job,
+    ...(distillation === undefined ? {} : { distillation }),
     ...(require === undefined ? {} : { require }),
     ...(reuse === undefined ? {} : { reuse }),
     // Also without one of each trial: what they use is counted for the sweep.

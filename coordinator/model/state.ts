@@ -100,6 +100,8 @@ export interface SweepState extends Ending {
   readonly candidates: Candidates;
   /** How far its screening is; absent where its spec has none. */
   readonly screening?: Screening;
+  /** The teacher that all its candidates learn from. */
+  readonly teacherRunId?: string;
   /** What every candidate's run has of a spec; one object for all of them. */
   readonly job: Job;
   /** Digest of what its candidates have in common of what they compute (coordinator/model/identity.ts); or empty. */
@@ -297,8 +299,10 @@ export interface RunState extends Ending {
   readonly evaluateStages?: readonly number[];
   /** A student's teacher. */
   readonly teacherRunId?: string;
-  /** A teacher's students. */
+  /** A teacher's students; of the candidates of a sweep those that have no result yet. */
   readonly studentRunIds: readonly string[];
+  /** Sweeps whose candidates learn from this teacher; absent where there are none. */
+  readonly taughtSweepIds?: readonly string[];
   /** 0 before the first gang; grows with each change of membership and never falls. */
   readonly generation: number;
   /** In rank order; empty while queued and after the end. */

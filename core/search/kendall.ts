@@ -23,6 +23,20 @@ export function kendallTau(a: readonly number[], b: readonly number[]): number {
   return (concordant - discordant) / Math.sqrt((all - tiedInA) * (all - tiedInB));
 }
 
+/** Standard normal quantile of 0.975. */
+const NORMAL_975 = 1.959964;
+
+/**
+ * 95 % interval of a tau of `n` pairs: atanh(tau) is about normal with variance 0.437 / (n - 4) (Fieller, Hartley and
+ * Pearson, "Tests for rank correlation coefficients. I", 1957), which they found good up to |tau| of 0.8. NaN where
+ * n < 5 or tau is NaN.
+ */
+export function tauInterval(tau: number, n: number): { readonly low: number; readonly high: number } {
+  if (n < 5) return { low: Number.NaN, high: Number.NaN };
+  const reach = NORMAL_975 * Math.sqrt(0.437 / (n - 4));
+  return { low: Math.tanh(Math.atanh(tau) - reach), high: Math.tanh(Math.atanh(tau) + reach) };
+}
+
 /** Infinities are values like others. */
 function compare(x: number, y: number): number {
   return x < y ? -1 : Number(x > y);

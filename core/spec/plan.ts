@@ -25,7 +25,8 @@ const planRun = z.strictObject({
 
 /** What the parts of a plan know of each other. */
 const OF_PARTS = [
-  ...['search.space.embedding', 'teacher.name', 'teacher.network', 'export'],
+  ...['search.space.embedding', 'search.evaluation', 'teacher.name', 'teacher.network', 'export'],
+  ...['teacher.start'],
   ...['students.*.name', 'students.*.network', 'students.*.distillation'],
   ...['students.*.training.epochs', 'teacher.training.epochs'],
 ];
@@ -115,6 +116,27 @@ export const planSchema = z
             message: `embedding ${size} differs from the teacher's ${plan.teacher.network.embedding}; distillation compares them directly, or through distillation.adapter: linear`,
           });
       });
+      const taught = plan.search?.evaluation.distillation;
+      if (taught !== undefined && plan.teacher !== undefined && taught.teacher === plan.teacher.name) {
+        const path = ['search', 'evaluation', 'distillation'];
+        if (plan.teacher.start !== 'at-once')
+          context.addIssue({
+            code: 'custom',
+            path: ['teacher', 'start'],
+            message: `the candidates of the search learn from ${plan.teacher.name}, which starts when the search has ended; give start: at-once`,
+          });
+        const { embedding } = plan.search!.space;
+        if (taught.adapter === undefined && embedding !== plan.teacher.network.embedding)
+          context.addIssue({
+            code: 'custom',
+            path,
+            message: `candidates have embeddings of ${embedding} and teacher ${plan.teacher.name} of ${plan.teacher.network.embedding}; distillation compares them directly`,
+          });
+        const { epochs } = plan.search!.evaluation.training;
+        const teacherStages = plan.teacher.training.epochs;
+        for (const problem of distillationProblems(taught, { epochs, teacherStages }))
+          context.addIssue({ code: 'custom', path: [...path, ...problem.path], message: problem.message });
+      }
       if (!plan.search && !plan.teacher && plan.students.length === 0)
         context.addIssue({
           code: 'custom',

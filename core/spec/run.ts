@@ -81,11 +81,11 @@ const runOfKind = <K extends string>(kinds: readonly [K, ...K[]]) =>
     })
     .superRefine(
       (run, context) => {
-        if (run.kind !== 'student' && run.kind !== 'embedding' && run.distillation !== undefined)
+        if (run.kind === 'teacher' && run.distillation !== undefined)
           context.addIssue({
             code: 'custom',
             path: ['distillation'],
-            message: `a ${run.kind} does not distil; make it kind: student`,
+            message: 'a teacher does not distil; make it kind: student',
           });
       },
       over('kind', 'distillation'),

@@ -4,7 +4,9 @@ import { z } from 'zod';
 import { sweepBudget } from './budget.ts';
 import { name, requirement, reuse, weight } from './common.ts';
 import { dataSchema } from './data.ts';
+import { distillationProblems, distillationSchema } from './distillation.ts';
 import { embedding, evenChannels, OPS, type Op } from './network.ts';
+import { over } from './rules.ts';
 import { screeningSchema } from './screening.ts';
 import { strategySchema } from './strategy.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
@@ -68,7 +70,24 @@ export const sweepSchema = z.strictObject({
   screening: screeningSchema.optional(),
   constraints: constraintsSchema.prefault({}).describe('what a candidate may cost; others are not trained'),
   evaluation: z
-    .strictObject({ training: trainingSchema, verification: verificationSchema.prefault({}) })
+    .strictObject({
+      training: trainingSchema,
+      verification: verificationSchema.prefault({}),
+      distillation: distillationSchema
+        .optional()
+        .describe(
+          'a teacher that every candidate learns from, so that they are ranked as the students that they are to become',
+        ),
+    })
+    .superRefine(
+      ({ distillation, training }, context) => {
+        if (distillation === undefined) return;
+        const taught = { epochs: training.epochs, teacherStages: undefined };
+        for (const { path, message } of distillationProblems(distillation, taught))
+          context.addIssue({ code: 'custom', path: ['distillation', ...path], message });
+      },
+      over('distillation', 'training.epochs'),
+    )
     .describe('short schedule that every candidate gets'),
   data: dataSchema,
   parallelism: z.int().min(0).default(0).describe('trials at once; 0: one for each worker'),

@@ -1,7 +1,7 @@
 import { equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { kendallTau } from '../../../core/search/kendall.ts';
+import { kendallTau, tauInterval } from '../../../core/search/kendall.ts';
 
 /** By the definition, pair by pair. */
 function tauOfAllPairs(a: readonly number[], b: readonly number[]): number {
@@ -48,4 +48,12 @@ test('there is no tau of a constant, of a single pair, or with a value that is m
     ],
   ] as const)
     ok(Number.isNaN(kendallTau(a, b)));
+});
+
+test('the interval of a tau has the length of the published variance, is around it and within -1 and 1', () => {
+  // tau 0.5 of 24 candidates: atanh 0.5493, reach 1.96 sqrt(0.437 / 20) = 0.2897.
+  const { low, high } = tauInterval(0.5, 24);
+  ok(Math.abs(low - 0.2539) < 1e-3 && Math.abs(high - 0.6851) < 1e-3, `${low} ${high}`);
+  equal(tauInterval(1, 10).high, 1);
+  ok(Number.isNaN(tauInterval(0.5, 4).low) && Number.isNaN(tauInterval(Number.NaN, 50).low));
 });

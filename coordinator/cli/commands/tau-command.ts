@@ -1,0 +1,33 @@
+// `tau`: how alike sweeps rank the candidates that they have in common.
+
+import type { Command } from 'commander';
+import { FleetError } from '../../../core/errors.ts';
+import { type FleetOptions, fleetCommand, withFleet } from '../context.ts';
+import { listAll } from '../pages.ts';
+import { print, printJson } from '../screen/output.ts';
+import { agreementsOf, type Ranking, tauText } from '../screen/tau-view.ts';
+
+export function addTauCommand(program: Command): void {
+  fleetCommand(
+    program,
+    'tau <sweeps...>',
+    'how alike sweeps rank the candidates that they have in common',
+  ).action((sweeps: readonly string[], flags: FleetOptions) =>
+    withFleet(flags, async (client) => {
+      const rankings: Ranking[] = [];
+      for (const id of sweeps) {
+        const sweep = await client.ask((service) => service.getSweep, { id });
+        const { items: trials } = await listAll(
+          (page) => client.ask((service) => service.listTrials, { sweepId: sweep.id, ...page }),
+          (answer) => answer.trials,
+        );
+        rankings.push({ sweep, trials });
+      }
+      if (new Set(rankings.map(({ sweep }) => sweep.id)).size < Math.max(2, sweeps.length))
+        throw new FleetError('invalidArgument', 'tau compares two sweeps or more, each named once');
+      const agreements = agreementsOf(rankings);
+      if (flags.json) printJson({ agreements });
+      else print(tauText(rankings, agreements, process.stdout.isTTY ? process.stdout.columns : undefined));
+    }),
+  );
+}
