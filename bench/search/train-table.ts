@@ -9,8 +9,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { cellSpace } from '../../coordinator/strategies/cell-space.ts';
-import { systemClock } from '../../core/clock.ts';
-import { createLoader, type Loader } from '../../core/data/loading/loader.ts';
+import { createLoader } from '../../core/data/loading/loader.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { genotypeOfKey } from '../../core/nn/genotype-code.ts';
 import { initialWeights } from '../../core/nn/init.ts';
@@ -22,22 +21,13 @@ import { naswot } from '../../core/screening/naswot.ts';
 import { synflow } from '../../core/screening/synflow.ts';
 import { zen, zenImages } from '../../core/screening/zen.ts';
 import { zico } from '../../core/screening/zico.ts';
-import { sharedFloats } from '../../core/shared-memory.ts';
 import { type RunSpec, runSchema } from '../../core/spec/run.ts';
 import { scheduleOf } from '../../core/spec/schedule.ts';
 import { sweepSchema } from '../../core/spec/sweep.ts';
-import { verificationPairs } from '../../core/verify/pairs.ts';
-import { evaluatePairs } from '../../core/verify/roc.ts';
 import { prepare } from '../../test/golden/execute.ts';
-import { firstPlace, initialReplica } from '../../test/support/replicas.ts';
 import { createCompute } from '../../worker/compute/client.ts';
-import { createBatchSource } from '../../worker/training/batch-source.ts';
-import { createEveryStep } from '../../worker/training/every-step.ts';
-import { type SgdVectors, sgdVectors } from '../../worker/training/replica.ts';
-import { createLedger } from '../../worker/training/step-ledger.ts';
-import { train } from '../../worker/training/train.ts';
-import { mirrored } from '../../worker/verification/images.ts';
 import { optionsOf, say } from '../goals.ts';
+import { heldOutOf, trainHere, verifyHere } from '../train-here.ts';
 import { OWN_TABLE, type OwnCandidate, readOwnTable, SETTING } from './own-table.ts';
 
 /** Images of a batch for NASWOT, zen and ZiCo. */
@@ -100,48 +90,11 @@ async function candidateOf(key: string): Promise<OwnCandidate> {
 
 /** The accuracy after each epoch. */
 async function accuraciesOf(spec: RunSpec): Promise<number[]> {
-  const network = buildNetwork(spec.network);
-  const { classes, trainingImages } = loader.facts;
-  const schedule = scheduleOf(spec.training, trainingImages);
-  const layout = layoutOf(network, { classes });
-  const procedure = createEveryStep({ runId: 'table', spec, network, classes, schedule, compute });
-  const replica = initialReplica(layout, spec.training.seed);
-  const vector = sharedFloats(layout.vectorCount);
-  const { signal } = new AbortController();
   const found: number[] = [];
-  await train({
-    ...{ spec, schedule, replica, membership: await procedure.join(firstPlace(signal)), shards: [0], loader },
-    batches: createBatchSource({ loader, schedule, training: spec.training }),
-    // The mean over one shard.
-    exchange: { vector: () => vector, reduce: async () => vector },
-    ...{ teacher: undefined, ledger: createLedger({ schedule, seed: spec.training.seed }) },
-    ...{ clock: systemClock, begin: () => () => undefined, signal },
-    onBoundary: async () => {
-      found.push(await accuracyOf(spec, layout, sgdVectors(replica)));
-    },
-    ...{ onUnit: () => undefined, onProgress: () => undefined },
+  await trainHere({ loader, compute }, spec, async (_stage, network) => {
+    found.push((await verifyHere(compute, spec, network, heldOut)).accuracy);
   });
   return found.map((value) => Number(value.toFixed(4)));
-}
-
-async function heldOutOf(from: Loader) {
-  const labels = await from.heldOutLabels();
-  const images = await from.heldOutImages(0, labels.length);
-  return { labels, images, flipped: mirrored(images, labels.length) };
-}
-
-async function accuracyOf(spec: RunSpec, layout: Layout, vectors: SgdVectors): Promise<number> {
-  const { labels, images, flipped } = heldOut;
-  const weights = vectors.weights.subarray(0, layout.backboneCount);
-  const graph = { kind: 'embed', network: spec.network, batch: labels.length } as const;
-  const [plain, mirror] = await Promise.all(
-    [images, flipped].map((pixels) => compute.runGraph(graph, [weights, vectors.running, pixels])),
-  );
-  return evaluatePairs({
-    ...{ embeddings: plain![0]!, flippedEmbeddings: mirror![0]! },
-    ...{ pairs: verificationPairs(labels, spec.verification), folds: spec.verification.folds },
-    embeddingSize: spec.network.embedding,
-  }).accuracy;
 }
 
 /** The scores at the weights with which the seed begins. */

@@ -19,8 +19,11 @@ export interface JudgedPairs {
    */
   readonly personA: ArrayLike<number>;
   readonly personB: ArrayLike<number>;
-  /** Whether the pair was judged rightly, by the threshold of its fold. */
-  readonly right: ArrayLike<boolean>;
+  /**
+   * Whether the pair was judged rightly, by the threshold of its fold; of several networks that were trained alike the
+   * share of them that did, 0..1.
+   */
+  readonly right: ArrayLike<boolean | number>;
 }
 
 /** The difference and its interval. */

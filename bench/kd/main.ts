@@ -1,0 +1,120 @@
+// `npm run bench:kd`: what a student gains by a teacher, and by a teacher's earlier stages. Three arms that differ in
+// nothing else, a gate first (the teacher has to be better than the student alone), and differences with their 95 %
+// intervals, over seeds and over people. Decides what is trained: drawn faces in a schedule and one twice as long, and
+// with `--data FOLDER` real photographs (one folder a person) in four folds of people. The pull was chosen on other
+// people: w = 25 was worse than 100 in both seeds that were tried.
+
+import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '../../core/clock.ts';
+import { createCompute } from '../../worker/compute/client.ts';
+import { argumentsOf, atLeast, refuse, say, tell } from '../goals.ts';
+import { type KdResult, type KdSetting, secondsOf, trainArms } from './arms.ts';
+import { GATE_POINTS } from './statistics.ts';
+import { type KdTable, tableOf, tableText } from './table.ts';
+
+const known =
+  '--json, --seeds N, --epochs N,N (schedules), --people N (to train on), --holdout N, --images N, --pairs N, --weight N, --data FOLDER';
+const text = (value: string) => ({ type: 'string' as const, default: value });
+const { values } = argumentsOf(
+  {
+    options: {
+      json: { type: 'boolean', default: false },
+      data: text(''),
+      seeds: text('10'),
+      epochs: text('10,20'),
+      people: text('80'),
+      holdout: text('60'),
+      images: text('10'),
+      pairs: text('4000'),
+      weight: text('100'),
+    },
+  },
+  known,
+);
+const whole = (name: string, given: string): number => {
+  if (!/^[1-9]\d{0,6}$/.test(given)) refuse(`--${name} is "${given}" and no whole number`, known);
+  return Number(given);
+};
+const schedules = values.epochs.split(',').map((epochs) => whole('epochs', epochs));
+const common = {
+  ...{ seeds: whole('seeds', values.seeds), batch: 32, weight: whole('weight', values.weight) },
+  pairs: whole('pairs', values.pairs),
+};
+const [people, holdout, images] = [
+  whole('people', values.people),
+  whole('holdout', values.holdout),
+  whole('images', values.images),
+];
+/** Folds of people, of real photographs. */
+const FOLDS = 4;
+/** Ten people with ten photographs each have 450 genuine pairs. */
+const PHOTO_PAIRS = 800;
+
+const compute = createCompute({ cacheDir: '' });
+const tables: KdTable[] = [];
+try {
+  const data = {
+    kind: 'synthetic',
+    identities: people + holdout,
+    images,
+    holdout,
+    seed: 1,
+    difficulty: 1,
+  } as const;
+  for (const epochs of schedules)
+    await measure(`drawn faces, ${people} people to train on, ${holdout} held out, ${epochs} epochs`, [
+      { ...common, data, epochs },
+    ]);
+  if (values.data !== '') await measurePhotographs(values.data);
+} finally {
+  await compute.close();
+}
+tell(
+  tables.map(({ name, gate }) =>
+    atLeast(`teacher above the student alone (${name})`, gate, GATE_POINTS, 'points'),
+  ),
+  tables,
+  values.json,
+);
+
+async function measure(name: string, settings: readonly KdSetting[]): Promise<void> {
+  const begun = systemClock.monotonic();
+  const results: KdResult[] = [];
+  for (const setting of settings)
+    results.push(await trainArms(compute, setting, (text) => say(`${secondsOf(begun)}: ${text}`)));
+  const table = tableOf(name, results);
+  tables.push(table);
+  for (const line of tableText(table)) say(line);
+}
+
+/** Each person is held out in one fold. Held-out people are the last by name, so a fold is a copy with other names. */
+async function measurePhotographs(folder: string): Promise<void> {
+  const names = readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+    .sort();
+  const each = Math.floor(names.length / FOLDS);
+  if (each < 2) refuse(`${folder} has ${names.length} people, ${2 * FOLDS} are needed`, known);
+  const copies = mkdtempSync(join(tmpdir(), 'pocketfleet-kd-'));
+  try {
+    const settings = Array.from({ length: FOLDS }, (_, fold): KdSetting => {
+      const path = join(copies, String(fold));
+      for (const [i, name] of names.entries()) {
+        const isHeldOut = i % FOLDS === fold && Math.floor(i / FOLDS) < each;
+        cpSync(join(folder, name), join(path, `${isHeldOut ? 'held-out' : 'a'}-${name}`), {
+          recursive: true,
+        });
+      }
+      const data = { kind: 'folder', path, holdout: each } as const;
+      return { ...common, data, epochs: schedules[0]!, pairs: Math.min(common.pairs, PHOTO_PAIRS) };
+    });
+    await measure(
+      `photographs of ${folder}, ${FOLDS} folds of ${each} people, ${schedules[0]} epochs`,
+      settings,
+    );
+  } finally {
+    rmSync(copies, { recursive: true, force: true });
+  }
+}
