@@ -33,15 +33,22 @@ export const systemClock: Clock = {
 
 /**
  * A time, whole milliseconds since the epoch, that passes as monotonic time does and never goes back: a wall
- * clock that is set back is followed again once it has caught up. `fromMs`: the least value.
+ * clock that is set back is followed again once it has caught up. `fromMs`: the least value; `onJump`: the wall clock
+ * is ahead of what has passed by so much at once, up to that time.
  */
-export function forwardTime(clock: Pick<Clock, 'now' | 'monotonic'>, fromMs: number): () => number {
+export function forwardTime(
+  clock: Pick<Clock, 'now' | 'monotonic'>,
+  fromMs: number,
+  onJump: (ms: number, toMs: number) => void = () => undefined,
+): () => number {
   let time = Math.max(fromMs, clock.now());
   let atMs = clock.monotonic();
   return () => {
     const nowMs = clock.monotonic();
-    time = Math.max(time + nowMs - atMs, clock.now());
+    const passed = time + nowMs - atMs;
+    time = Math.max(passed, clock.now());
     atMs = nowMs;
+    if (time > passed) onJump(time - passed, Math.floor(time));
     return Math.floor(time);
   };
 }

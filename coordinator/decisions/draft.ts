@@ -31,8 +31,20 @@ export interface Draft {
   readonly agenda: Agenda;
 }
 
-/** A draft upon this state. Time never runs backwards: an event is not earlier than the one before it. */
+/**
+ * A draft upon this state. Time never runs backwards: an event is not earlier than the one before it. Time that passed
+ * on the clock alone is told before anything else, once.
+ */
 export function beginDraft(state: State, context: Observed, desk: Desk): Draft {
+  const draft = emptyDraft(state, context, desk);
+  const { jump } = context;
+  const fromMs = Math.max(jump?.fromMs ?? 0, state.lastMs);
+  if (jump !== undefined && fromMs < jump.toMs)
+    emit(draft, { kind: 'clock.jumped', ms: draft.context.now - fromMs, reason: jump.reason });
+  return draft;
+}
+
+function emptyDraft(state: State, context: Observed, desk: Desk): Draft {
   const now = Math.max(context.now, state.lastMs);
   return {
     state,

@@ -73,6 +73,7 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
     refusals: z.array(z.object({ method: text, reason: text, count: number })),
     others: number,
   },
+  'clock.jumped': { ms: number, ...reason },
   'scheduling.configured': { usageHalfLifeMs: number, quotas: z.record(text, z.object({})) },
   'store.collected': { manifests: number, chunks: number, bytes: number },
   'run.finished': { runId: text, generation: number, workerId: text, step: number, weightsDigest: text },

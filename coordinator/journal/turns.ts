@@ -11,8 +11,8 @@ import { type Desk, dropUndecided } from '../decisions/desk.ts';
 import { decideGroup } from '../decisions/group.ts';
 import type { Effect } from '../decisions/inputs.ts';
 import type { Event } from '../model/events.ts';
-import type { Observed } from '../model/observed.ts';
-import type { State } from '../model/state.ts';
+import type { Jump, Observed } from '../model/observed.ts';
+import { openRuns, type State } from '../model/state.ts';
 import { afterFailedAppend, isCall } from './admission.ts';
 import type { Inbox, Waiting } from './inbox.ts';
 import type { Journal } from './journal.ts';
@@ -64,6 +64,11 @@ export interface Turns {
  */
 const INPUTS_AT_ONCE = 256;
 
+/** A clock that is so much ahead of the time that has passed has jumped, milliseconds; workers miss reports for as long. */
+const JUMP_MS = 5_000;
+/** Without an event for so long nobody led, milliseconds: `worker.spent` comes every two minutes at least. */
+const AWAY_MS = 180_000;
+
 /** No turn was taken yet. */
 export function createTurns(parts: TurnParts): Turns {
   const { journal, lease, seat, inbox, clock, signal } = parts;
@@ -75,12 +80,17 @@ export function createTurns(parts: TurnParts): Turns {
   let failedBefore = '';
   /** The time of decisions: a wall clock that was set back would keep them waiting until it has caught up. */
   let now = clock.now;
+  /** Time that passed on the clock alone, the last of it. */
+  let jump: Jump | undefined;
 
   /** Decides everything that waits, appends or confirms once, then performs the effects and answers. */
   async function take(): Promise<void> {
     const before = knownTo(seat);
     const { desk } = parts;
-    const observe = () => ({ ...parts.observe(), now: now() });
+    const observe = () => {
+      const at = now();
+      return { ...parts.observe(), now: at, jump };
+    };
     const inputs = inbox.take(INPUTS_AT_ONCE);
     const group = decideGroup(before, inputs, observe, desk, journal.refusalOf);
     const { state: after, decided, refused, events, effects } = group;
@@ -148,7 +158,17 @@ export function createTurns(parts: TurnParts): Turns {
     },
     begin() {
       foldedTo = journal.sequence;
-      now = forwardTime(clock, knownTo(seat).lastMs);
+      const { lastMs } = knownTo(seat);
+      jump = undefined;
+      const jumped = (ms: number, toMs: number, reason: string) => {
+        // Without a run nobody would be charged.
+        if (openRuns(knownTo(seat)).length > 0) jump = { fromMs: toMs - ms, toMs, reason };
+      };
+      const away = clock.now() - lastMs;
+      if (away > AWAY_MS) jumped(away, clock.now(), 'no coordinator was there');
+      now = forwardTime(clock, lastMs, (ms, toMs) => {
+        if (ms > JUMP_MS) jumped(ms, toMs, 'the clock of the machine was set ahead, or the machine slept');
+      });
       left = 'nothing';
       dropUndecided(parts.desk);
     },

@@ -85,6 +85,7 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
       return [event.runId, event.workerId];
     case 'work.removed':
       return [event.id];
+    case 'clock.jumped':
     case 'scheduling.configured':
     case 'store.collected':
     case 'token.created':
@@ -199,6 +200,8 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `stage ${event.stage} of ${event.runId} is lost: ${event.reason}`;
     case 'work.removed':
       return `${event.id} was removed: ${event.reason}`;
+    case 'clock.jumped':
+      return `${(event.ms / 1000).toFixed(0)} s are charged to nobody: ${event.reason}`;
     case 'scheduling.configured':
       return `what was used counts half after ${event.usageHalfLifeMs / 3_600_000} h; quotas: ${JSON.stringify(event.quotas)}${kindsText(event.workerKinds)}`;
     case 'store.collected':

@@ -4,7 +4,7 @@
 // used, which are exact in the same way on every machine.
 
 import type { Quota, Quotas } from '../../core/quotas.ts';
-import { lookup, type PersistentMap, withEntry, withoutEntry } from './persistent-map.ts';
+import { entriesOf, lookup, type PersistentMap, withEntry, withoutEntry } from './persistent-map.ts';
 import {
   type Account,
   type ByHour,
@@ -120,12 +120,27 @@ export function unstoredAt(run: RunState, nowMs: number): number {
 
 /** A run of this owner has got workers for the first time. */
 export function countAttempt(books: Books, { owner }: Share): void {
+  if (quotaOf(books, owner)?.attempts === undefined) return;
   change(books, ownerKey(owner), { attempts: 1 });
 }
 
 /** What the gang of a run had computed is lost with it: its owner's worker-hours are without that. */
 export function forgive(books: Books, { owner }: Share, lostMs: number): void {
   if (lostMs > 0) change(books, ownerKey(owner), { lostMs });
+}
+
+/** Time from then on has passed for nobody: gangs that were there are not charged for it. */
+export function skipTime(books: Books, fromMs: number): void {
+  const { lastMs: nowMs, usageHalfLifeMs } = books;
+  for (const [key, account] of [...entriesOf(books.accounts)]) {
+    if (account.workers <= 0) continue;
+    const then = { ...books, lastMs: Math.max(account.atMs, fromMs) };
+    change(then, key, {});
+    const charged = lookup(then.accounts, key) ?? account;
+    // What was used counts less by now.
+    const usedMs = usedAt({ ...charged, workers: 0 }, nowMs, usageHalfLifeMs);
+    set(books, key, { ...charged, usedMs, atMs: nowMs });
+  }
 }
 
 /** Something of this share begins, or goes on after its end. */

@@ -408,6 +408,12 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly others: number;
     }
   | {
+      /** So much time before it passed on the clock and for nobody: no usage and no budget is charged for it. */
+      readonly kind: 'clock.jumped';
+      readonly ms: number;
+      readonly reason: string;
+    }
+  | {
       /** How workers are shared from now on, by the configuration of who leads. */
       readonly kind: 'scheduling.configured';
       readonly usageHalfLifeMs: number;

@@ -13,6 +13,7 @@ import type { Result } from '../strategies/strategy.ts';
 import { closeAccount, countTrial, openAccount, shareOfWork } from './accounts.ts';
 import { addCandidate, type Candidates, noCandidates, withCandidate } from './candidates.ts';
 import type { Event, EventOf } from './events.ts';
+import { clockJumped } from './evolve-clock.ts';
 import { runPaused, runPausing, stepDropped, workPaused, workPrioritised } from './evolve-pauses.ts';
 import { workRemoved } from './evolve-removal.ts';
 import { resultVoided } from './evolve-results.ts';
@@ -186,6 +187,9 @@ function apply(w: Working, event: Event, beforeMs: number): void {
     case 'store.collected':
     case 'run.exported':
     case 'calls.refused':
+      return;
+    case 'clock.jumped':
+      clockJumped(w, event);
       return;
     case 'scheduling.configured':
       w.usageHalfLifeMs = event.usageHalfLifeMs;

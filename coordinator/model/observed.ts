@@ -9,6 +9,8 @@ import type { PersistentMap } from './persistent-map.ts';
 export interface Observed {
   /** Milliseconds since the epoch. */
   readonly now: number;
+  /** Time up to then that only the clock has seen, of which no event knows yet. */
+  readonly jump?: Jump | undefined;
   /**
    * Workers that are on a stream now; others get no new work. Persistent, so that placing sees what has
    * changed since its last look.
@@ -26,4 +28,11 @@ export interface Observed {
   readonly speedOf?: (runId: string, workerId: string) => number | undefined;
   /** What a process has reported of its time since the last slice that was journalled. */
   readonly openTimeOf?: (workerId: string, incarnation: string) => TimeSlice | undefined;
+}
+
+/** Time that passed on the clock and for nobody: the clock was set ahead, the machine slept, or no coordinator was there. */
+export interface Jump {
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly reason: string;
 }

@@ -19,6 +19,20 @@ export function withWorkers(spent: Spent | undefined, nowMs: number, by: number)
   return { ...spent, workerMs: workerMsAt(spent, nowMs), atMs: nowMs, workers: spent.workers + by };
 }
 
+/** After time that passed for nobody. */
+export function skipped(
+  spent: Spent,
+  { fromMs, nowMs }: { readonly fromMs: number; readonly nowMs: number },
+): Spent {
+  const workerMs = workerMsAt(spent, fromMs);
+  return {
+    ...spent,
+    workerMs,
+    atMs: nowMs,
+    fromMs: spent.fromMs + Math.max(0, nowMs - Math.max(fromMs, spent.fromMs)),
+  };
+}
+
 function workerMsAt({ workerMs, atMs, workers }: Spent, nowMs: number): number {
   return workerMs + workers * Math.max(0, nowMs - atMs);
 }

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { CheckedDocument } from '../../coordinator/decisions/inputs.ts';
-import { lookup } from '../../coordinator/model/persistent-map.ts';
+import { lookup, valuesOf } from '../../coordinator/model/persistent-map.ts';
 import { runOf } from '../../coordinator/model/state.ts';
 import { plainOf } from '../support/state.ts';
 import { type FaultCounts, startFaults } from './faults.ts';
@@ -111,6 +111,23 @@ test('a leader that stood still drops no run of the one that took over, though t
   assert.equal(worker.held.size, 1, 'the run was released by a coordinator that does not lead');
   await world.runUntil(() => isConnected(world, 'w1'), 60_000);
   assert.equal(worker.held.size, 1);
+});
+
+test('an hour that only the clock has seen is charged to nobody', async () => {
+  const world = createWorld({ seed: 6 });
+  world.addWorker('w1');
+  const spec = teacher({ training: { epochs: 400, batch: 16, shards: 8 } });
+  await world.call({ kind: 'submit', documents: [run(spec)] });
+  const isCharged = () => [...valuesOf(world.witness.state.accounts)].some(({ workers }) => workers > 0);
+  await world.runUntil(isCharged, 10_000);
+  world.jumpClock(0, 3_600_000);
+  const jumps = () => world.events.filter(({ kind }) => kind === 'clock.jumped');
+  await world.runUntil(() => jumps().length > 0, 5_000);
+  const accounts = [...valuesOf(world.witness.state.accounts)];
+  assert.ok(accounts.length > 0);
+  for (const { usedMs } of accounts) assert.ok(usedMs < 20_000, `${usedMs} ms are charged`);
+  await world.runUntil(() => false, 3_000).catch(() => undefined);
+  assert.equal(jumps().length, 1, 'it is told once');
 });
 
 test('a clock that goes back by an hour makes no decision wait', async () => {

@@ -69,7 +69,7 @@ export async function liveThroughDay(options: {
   await submit('bob', 'other', 1);
   const endMs = world.now() + 3_600_000 * hours;
   const done = () => world.now() >= endMs;
-  startFaults(world, { everyMs: runMs, done, appendsADeath: 200, jumps: false });
+  startFaults(world, { everyMs: runMs, done, appendsADeath: 200 });
   const waitedMs: number[] = [];
   for (let i = 1; i <= gangs; i++) {
     await world.runUntil(

@@ -33,12 +33,10 @@ export function startFaults(
     readonly workersAtOnce?: number;
     /** One message in as many dies on its way. */
     readonly appendsADeath: number;
-    /** false: clocks do not jump. An hour ahead is charged to whoever trains at that moment. */
-    readonly jumps?: boolean;
     readonly done: () => boolean;
   },
 ): FaultCounts {
-  const { everyMs, workersAtOnce = 1, appendsADeath, jumps = true, done } = options;
+  const { everyMs, workersAtOnce = 1, appendsADeath, done } = options;
   const { chance } = world;
   const counts: FaultCounts = {
     ...{ 'kill worker': 0, 'drain worker': 0, 'kill coordinator': 0, 'kill all coordinators': 0 },
@@ -90,7 +88,7 @@ export function startFaults(
     } else if (dice < 0.92) {
       count('cut coordinator');
       world.cutCoordinator(place, 500 + 12_000 * chance());
-    } else if (jumps) {
+    } else {
       count('jump of a clock');
       world.jumpClock(place, pickOf(JUMPS_MS, chance));
     }

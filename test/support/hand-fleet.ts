@@ -3,8 +3,9 @@
 import { step } from '../../coordinator/decisions/decide.ts';
 import { createDesk, renewSlice } from '../../coordinator/decisions/desk.ts';
 import type { CheckedDocument, Input, WorkerHello } from '../../coordinator/decisions/inputs.ts';
+import { sentenceOf } from '../../coordinator/journal/why.ts';
 import type { Event } from '../../coordinator/model/events.ts';
-import type { Observed } from '../../coordinator/model/observed.ts';
+import type { Jump, Observed } from '../../coordinator/model/observed.ts';
 import { specOf } from '../../coordinator/model/spec-of.ts';
 import { initialState, runOf, type State } from '../../coordinator/model/state.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
@@ -19,6 +20,7 @@ import { whyTexts } from './why.ts';
 export function handFleet(...workers: Partial<WorkerHello>[]) {
   let state: State = initialState;
   let now = 0;
+  let jump: Jump | undefined;
   const connected = new Set<string>();
   /** As each worker came last: it comes back the same. */
   const hellos = new Map<string, WorkerHello>();
@@ -28,7 +30,7 @@ export function handFleet(...workers: Partial<WorkerHello>[]) {
   const desk = createDesk();
   const events: Event[] = [];
   const observed = (): Observed => ({
-    ...{ now, connected: connections(connected), stepOf: (id: string) => steps.get(id) },
+    ...{ now, jump, connected: connections(connected), stepOf: (id: string) => steps.get(id) },
     speedOf: (id, workerId) => speeds.get(`${id} ${workerId}`),
   });
   const give = (input: Input) => {
@@ -103,6 +105,14 @@ export function handFleet(...workers: Partial<WorkerHello>[]) {
     wait(ms: number) {
       now += ms;
     },
+    /** The clock is set ahead, which the coordinator sees. */
+    jump(ms: number) {
+      jump = { fromMs: now, toMs: now + ms, reason: 'test' };
+      now += ms;
+      give({ kind: 'tick' });
+    },
+    /** What the journal says of jumps. */
+    jumps: () => events.flatMap((event) => (event.kind === 'clock.jumped' ? [sentenceOf(event, state)] : [])),
     now: () => now,
     state: () => state,
     /** All that was decided so far. */

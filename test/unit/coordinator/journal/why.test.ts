@@ -96,6 +96,7 @@ const EVENTS: { readonly [K in Event['kind']]: Omit<EventOf<K>, 'kind' | 'atMs'>
     ],
     others: 3,
   },
+  'clock.jumped': { ms: 3_600_000, reason },
   'scheduling.configured': { usageHalfLifeMs: 1, quotas: {} },
   'store.collected': { manifests: 1, chunks: 2, bytes: 3 },
   'run.finished': { runId: 'run-1', generation: 1, workerId: 'w1', step: 1, weightsDigest: 'd' },

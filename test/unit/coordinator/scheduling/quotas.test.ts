@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { searchWait } from '../../../../coordinator/api/search-progress.ts';
-import { hoursAt } from '../../../../coordinator/model/accounts.ts';
+import { hoursAt, wallHoursAt } from '../../../../coordinator/model/accounts.ts';
 import { lookup } from '../../../../coordinator/model/persistent-map.ts';
 import { decodeState, encodeState } from '../../../../coordinator/model/snapshot.ts';
 import { sweepOf } from '../../../../coordinator/model/state.ts';
@@ -112,6 +112,30 @@ test('wall time and attempts within the window hold back what has not begun, eac
     [1, 1, 0],
     'also of those that begin together',
   );
+});
+
+test('time that only the clock has seen is charged to nobody: shares, quotas, budgets', () => {
+  const fleet = limited({ alice: { workerHours: 100, wallHours: 100, windowHours: 24 } });
+  const budget = { workerSeconds: 7_200, wallSeconds: 7_200 };
+  const id = fleet.submit(teacher({ workers: one, budget }), 'alice');
+  const hours = (of: typeof hoursAt) =>
+    of(lookup(fleet.state().accounts, 'owner alice')!, fleet.now(), 24).reduce((sum, [, ms]) => sum + ms, 0) /
+    HOUR;
+  fleet.wait(HOUR / 2);
+  fleet.jump(5 * HOUR);
+  fleet.pass(HOUR / 2);
+  const { usedMs, atMs, workers } = lookup(fleet.state().accounts, 'owner alice')!;
+  const used = usedMs + workers * (fleet.now() - atMs);
+  assert.ok(used > 0.85 * HOUR && used < 1.01 * HOUR, `${used / HOUR} h count for the share`);
+  for (const kind of [hoursAt, wallHoursAt]) assert.ok(Math.abs(hours(kind) - 1) < 0.001, `${hours(kind)} h`);
+  assert.equal(fleet.run(id).state, 'running', 'neither budget is spent');
+  assert.deepEqual(fleet.jumps(), ['18000 s are charged to nobody: test'], 'once');
+  // What is lost with the gang is what it has computed: an hour, and not six.
+  fleet.wait(HOUR);
+  fleet.crash('w1', 0);
+  assert.ok(Math.abs(hours(hoursAt)) < 0.01, `${hours(hoursAt)} h are left`);
+  fleet.pass(HOUR);
+  assert.equal(fleet.run(id).failureCause, 'budget');
 });
 
 test('what is lost with a gang is not counted among worker-hours, and what is stored is', () => {
