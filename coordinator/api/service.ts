@@ -378,7 +378,11 @@ async function submit(
   const notes = [...found, ...documents.flatMap((one) => requirementNotes(parts.driver.state, one.spec))];
   if (request.dryRun) {
     const { driver, progress, clock } = parts;
-    const about = { state: driver.state, speedOf: progress.speedOf, now: () => clock.monotonic() };
+    const { pools } = parts.desk.board;
+    const about = {
+      ...{ state: driver.state, speedOf: progress.speedOf, now: () => clock.monotonic() },
+      pools: () => pools.all(),
+    };
     const forecast = await forecastOf(documents, about);
     return { planIds: [], sweepIds: [], runIds: [], notes, forecast };
   }

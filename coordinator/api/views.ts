@@ -30,6 +30,7 @@ import {
   numberOf,
   type PlanState,
   type RunState,
+  runWith,
   type State,
   type SweepState,
   storedStep,
@@ -172,7 +173,15 @@ export function trialView(state: State, trial: TrialState): Trial {
     attempts: trial.runIds.length,
     measured: { ...trial.objectives },
     measuredOn: clipped(trial.measuredOn ?? ''),
+    reusedFrom: reusedFrom(state, trial.runIds.at(-1)),
   };
+}
+
+/** The run whose result a trial's newest run has taken; empty where it took none. */
+function reusedFrom(state: State, runId: string | undefined): string {
+  const run = runId === undefined ? undefined : runWith(state, runId);
+  if (run === undefined) return '';
+  return (isWhole(run) ? run.reused?.runId : run.reusedFrom) ?? '';
 }
 
 /**

@@ -35,7 +35,7 @@ import {
   wholeRunWith,
 } from '../model/state.ts';
 import { rowAt } from '../model/table.ts';
-import { meets } from '../scheduling/board.ts';
+import { type Board, meets } from '../scheduling/board.ts';
 import { boardOf, type Draft, emit } from './draft.ts';
 import { missingStage, studentsOf } from './retaining.ts';
 
@@ -51,7 +51,20 @@ interface Taking {
   readonly needs?: readonly Needs[];
   /** The class of the workers that the run would get now; undefined: any that it may have. */
   readonly deviceClass?: string | undefined;
+  /** It belongs to a trial, which may not have begun. */
+  readonly isCandidate?: boolean;
 }
+
+/** What is known, and which workers there are. */
+export interface Fleet {
+  readonly state: State;
+  readonly pools: () => ReturnType<Board['pools']['all']>;
+}
+
+const fleetOf = (draft: Draft): Fleet => ({
+  state: draft.state,
+  pools: () => boardOf(draft).pools.all(),
+});
 
 /**
  * Has a queued run take a result or wait for one, where there is one; returns whether it needs no workers now.
@@ -113,7 +126,7 @@ function take(draft: Draft, run: RunState, { from, accuracy, latency, isRung }: 
 }
 
 /** `run-7 of sweep-3`. */
-function originText(state: State, id: string): string {
+export function originText(state: State, id: string): string {
   const run = runWith(state, id);
   if (run === undefined) return `${id}, which was removed`;
   const whole = run.sweepId ?? (isWhole(run) ? run.planId : undefined);
@@ -131,18 +144,29 @@ interface Result {
 
 /** The result that a run can take; undefined: none. */
 export function resultFor(draft: Draft, run: Asking, how: Taking = {}): Result | undefined {
-  const { state } = draft;
-  const mode = modeOf(run);
+  const identity = identityOf(draft.state, run);
+  return identity && resultOfIdentity(fleetOf(draft), run, identity, how);
+}
+
+/** The result that a run which computes this can take. */
+export function resultOfIdentity(
+  fleet: Fleet,
+  run: Asking,
+  identity: Identity,
+  how: Taking = {},
+): Result | undefined {
+  const { state } = fleet;
+  const { isCandidate = run.trialId !== undefined } = how;
+  const mode = run.job.reuse ?? (isCandidate ? 'any' : 'exact');
   if (mode === 'none' || state.code === NO_CODE) return undefined;
-  const identity = identityOf(state, run);
-  const number = identity && resultOf(state, identity, state.code);
+  const number = resultOf(state, identity, state.code);
   const from = number === undefined || number === VOID ? undefined : rowAt(state.runs, number);
-  if (identity === undefined || from === undefined) return undefined;
-  if (mode === 'exact' && !isSameThere(draft, run, from, how.deviceClass)) return undefined;
+  if (from === undefined) return undefined;
+  if (mode === 'exact' && !isSameThere(fleet, run, from, how.deviceClass)) return undefined;
   const result = resultIn(state, from, identity);
-  if (run.job.verification.latency && !isTimedThere(draft, run, result?.latency, how.deviceClass))
+  if (run.job.verification.latency && !isTimedThere(fleet, run, result?.latency, how.deviceClass))
     return undefined;
-  if (run.trialId !== undefined) return Number.isFinite(result?.accuracy) ? result : undefined;
+  if (isCandidate) return Number.isFinite(result?.accuracy) ? result : undefined;
   const origin = result?.isRung === false ? wholeRunWith(state, originOf(state, from.id)) : undefined;
   return origin !== undefined && hasWhatIsNeeded(state, run, origin, how.needs ?? []) ? result : undefined;
 }
@@ -198,7 +222,7 @@ function mayFollow(draft: Draft, run: RunState, twin: RunState): boolean {
   if (run.job.verification.latency && !twin.job.verification.latency) return false;
   // The checkpoints of a candidate go with its result.
   if (run.trialId === undefined && twin.trialId !== undefined) return false;
-  return mode === 'any' || isSameThere(draft, run, twin);
+  return mode === 'any' || isSameThere(fleetOf(draft), run, twin);
 }
 
 /** Which results a run takes. */
@@ -208,30 +232,29 @@ function modeOf({ job, trialId }: Pick<RunState, 'job' | 'trialId'>): 'none' | '
 
 /** Whether the run would get the very bits of another one: of a network written the same, on a device class that is there. */
 function isSameThere(
-  draft: Draft,
+  fleet: Fleet,
   run: Asking,
   { deviceClass, ...other }: RunState | EndedRun,
   wanted?: string,
 ): boolean {
   if (deviceClass === undefined || !hasFixedBits(run.job.training, deviceClass)) return false;
   if (wanted !== undefined && wanted !== deviceClass) return false;
-  if (writtenNetwork(draft.state, run) !== writtenNetwork(draft.state, other)) return false;
-  return wanted !== undefined || isClassThere(draft, run, deviceClass);
+  if (writtenNetwork(fleet.state, run) !== writtenNetwork(fleet.state, other)) return false;
+  return wanted !== undefined || isClassThere(fleet, run, deviceClass);
 }
 
 /** Whether a worker that the run may have is of this class. */
-function isClassThere(draft: Draft, run: Asking, deviceClass: string): boolean {
-  const pools = boardOf(draft).pools.all();
-  return pools.some(
-    (pool) => pool.live > 0 && pool.deviceClass === deviceClass && meets(run.job.require, pool.traits),
-  );
+function isClassThere(fleet: Fleet, run: Asking, deviceClass: string): boolean {
+  return fleet
+    .pools()
+    .some((pool) => pool.live > 0 && pool.deviceClass === deviceClass && meets(run.job.require, pool.traits));
 }
 
 /** Whether a latency is one that the run could have measured itself: on a device class that it would get. */
-function isTimedThere(draft: Draft, run: Asking, latency: Latency | undefined, wanted?: string): boolean {
+function isTimedThere(fleet: Fleet, run: Asking, latency: Latency | undefined, wanted?: string): boolean {
   if (latency === undefined) return false;
   return wanted === undefined
-    ? isClassThere(draft, run, latency.deviceClass)
+    ? isClassThere(fleet, run, latency.deviceClass)
     : wanted === latency.deviceClass;
 }
 

@@ -72,15 +72,24 @@ function identityOfCandidate(
 ): Identity | undefined {
   const sweep = sweepOf(state, sweepId);
   const { job } = sweep;
-  const protocol = protocolAt(state, sweep, fidelity);
+  const protocol = protocolAt(sweep, fidelity, () => identityOfTeacher(state, sweep.teacherRunId));
   if (protocol === '') return undefined;
-  const { training } = job;
+  return identityOfGenotype(protocol, job, { attempt, epochs, key: trialOf(state, trialId).genotypeKey });
+}
+
+/** What an attempt at a candidate computes, by the key of its genotype; `epochs`: all where there are none. */
+export function identityOfGenotype(
+  protocol: string,
+  { training }: Pick<SweepSpec['evaluation'], 'training'>,
+  {
+    attempt = 1,
+    epochs = training.epochs,
+    key,
+  }: { attempt?: number; epochs?: number | undefined; key: string },
+): Identity {
   // Another attempt has another seed (coordinator/model/spec-of.ts).
   const seed = (training.seed + attempt - 1) >>> 0;
-  return {
-    group: groupOf(protocol, epochs ?? training.epochs, seed),
-    member: trialOf(state, trialId).genotypeKey,
-  };
+  return { group: groupOf(protocol, epochs, seed), member: key };
 }
 
 /** What a run of this spec computes, a student with this teacher; undefined where that is not known. */
@@ -129,10 +138,10 @@ function learnsOf(distillation: RunSpec['distillation'], teacher: Identity | und
 const protocols = new WeakMap<SweepSpec, Map<string, string>>();
 
 /** The protocol of candidates that have a part of the images or of the channels. */
-function protocolAt(
-  state: State,
-  { spec, protocol, facts, job, teacherRunId }: SweepState,
+export function protocolAt(
+  { spec, protocol, facts, job }: Pick<SweepState, 'spec' | 'protocol' | 'facts' | 'job'>,
   fidelity: Fidelity = {},
+  teacher: () => Identity | undefined,
 ): string {
   const { images, width } = fidelity;
   if (protocol === '' || (images === undefined && width === undefined)) return protocol;
@@ -145,7 +154,7 @@ function protocolAt(
     protocolOfSweep(
       { ...spec, space: spaceAt(spec, fidelity), evaluation: { ...spec.evaluation, training } },
       facts,
-      identityOfTeacher(state, teacherRunId),
+      teacher(),
     );
   known.set(key, found);
   return found;

@@ -121,6 +121,8 @@ function candidates({ sweep, trials }: ReportData): string {
     },
   );
   const ranked = [...trials].sort(bestTrialFirst(sweep));
+  const reused = trials.filter(({ reusedFrom }) => reusedFrom !== '');
+  const origin = (trial: Trial) => (trial.reusedFrom === '' ? '' : `reused ${trial.reusedFrom}`);
   const rows = ranked.slice(0, ROWS_MAX).map((trial) => ({
     chosen: trial.id === sweep.bestTrialId,
     cells: [
@@ -128,13 +130,14 @@ function candidates({ sweep, trials }: ReportData): string {
       trial.state === 'done' ? formatPercent(trial.objective) : trial.state,
       formatCount(trial.parameters),
       formatNumber(trial.mflops),
+      ...(reused.length > 0 ? [origin(trial)] : []),
       raw(`<code>${escapeText(cellText(trial.genotypeJson))}</code>`),
     ],
   }));
   return `<h2>Candidates</h2>
-<p class="soft">Each architecture was trained by the same short schedule and verified on identities it had never seen. The best one goes on.${leftOut(ranked.length, 'candidates, the best of them')}</p>
+<p class="soft">Each architecture was trained by the same short schedule and verified on identities it had never seen. The best one goes on.${reused.length > 0 ? ` The results of ${formatCount(reused.length)} of ${formatCount(trials.length)} were there already and were taken.` : ''}${leftOut(ranked.length, 'candidates, the best of them')}</p>
 <div class="two"><div class="card"${scrollable('Chart of the candidates')}>${done.length > 0 ? chart : 'No candidate finished.'}</div>
-<div class="card"${scrollable('Candidates')}>${htmlTable(['candidate', 'accuracy', 'parameters', 'MFLOPs', 'normal cell'], [1, 2, 3], rows)}</div></div>`;
+<div class="card"${scrollable('Candidates')}>${htmlTable(['candidate', 'accuracy', 'parameters', 'MFLOPs', ...(reused.length > 0 ? ['result'] : []), 'normal cell'], [1, 2, 3], rows)}</div></div>`;
 }
 
 function training({ runs }: ReportData): string {
@@ -199,7 +202,7 @@ function verification({ runs, plan }: ReportData): string {
         formatNumber(e.auc, 3),
         formatPercent(e.eer),
         formatPercent(e.tarAtFar),
-        formatSeconds(secondsOf(run)),
+        run.reusedFrom ? `reused ${run.reusedFrom}` : formatSeconds(secondsOf(run)),
       ],
     };
   });

@@ -8,7 +8,7 @@ import type {
   ForecastRange,
   ForecastTime,
 } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
-import { table } from './table.ts';
+import { type Column, table } from './table.ts';
 
 /** The whole forecast; `columns` is the width of a terminal. */
 export function forecastText({ parts, times, untimed }: Forecast, columns?: number): string {
@@ -19,6 +19,7 @@ export function forecastText({ parts, times, untimed }: Forecast, columns?: numb
       { head: 'NAME', cell: ({ name }) => name },
       { head: 'BEGINS', cell: ({ begins }) => begins },
       { head: 'RUNS', align: 'right', cell: ({ runs }) => rangeText(runs, formatCount) },
+      ...(parts.some(({ reused }) => (reused?.high ?? 0) > 0) ? [REUSED] : []),
       { head: 'STEPS', align: 'right', cell: ({ steps }) => rangeText(steps, formatCount) },
       { head: 'IMAGES', align: 'right', cell: ({ images }) => rangeText(images, formatCount) },
       { head: 'MULTIPLY-ADDS', align: 'right', cell: ({ multiplyAdds }) => rangeText(multiplyAdds, adds) },
@@ -32,6 +33,13 @@ export function forecastText({ parts, times, untimed }: Forecast, columns?: numb
     untimed === '' ? timesText(parts, times, columns) : [`no time of workers is known: ${untimed}`];
   return [amounts, ...(notes.length === 0 ? [] : ['', ...notes]), '', ...timed].join('\n');
 }
+
+/** Shown where something is. */
+const REUSED: Column<ForecastPart> = {
+  head: 'REUSED',
+  align: 'right',
+  cell: ({ reused }) => rangeText(reused, formatCount),
+};
 
 function timesText(
   parts: readonly ForecastPart[],

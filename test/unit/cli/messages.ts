@@ -108,6 +108,7 @@ export const trial = (some: Partial<Trial> = {}): Trial => ({
   attempts: 1,
   measured: {},
   measuredOn: '',
+  reusedFrom: '',
   ...some,
 });
 

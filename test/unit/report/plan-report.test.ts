@@ -43,6 +43,18 @@ test('no coordinate is NaN, also where a curve has gaps or a single point', () =
   for (const text of [reportHtml(data), page]) assert.doesNotMatch(text, /NaN|Infinity|undefined/);
 });
 
+test('runs and candidates whose results were taken are named with where they come from', () => {
+  const data = reportData();
+  assert.doesNotMatch(reportHtml(data), /reused|were there already/);
+  const page = reportHtml({
+    ...data,
+    trials: data.trials.map((trial, i) => ({ ...trial, reusedFrom: i === 0 ? 'run-7' : '' })),
+    runs: data.runs.map((one, i) => ({ ...one, run: { ...one.run, reusedFrom: i === 0 ? 'run-8' : '' } })),
+  });
+  assert.match(page, /The results of 1 of \d+ were there already and were taken/);
+  for (const origin of ['run-7', 'run-8']) assert.match(page, new RegExp(`<td[^>]*>reused ${origin}</td>`));
+});
+
 test('names from a file cannot bring markup with them', () => {
   const data = reportData();
   const name = '<img src=x onerror=alert(1)>';

@@ -133,7 +133,7 @@ export interface ForecastPart {
   kind: string;
   /** When it begins, for a person. */
   begins: string;
-  /** Training runs, without attempts after failures. */
+  /** Runs, without attempts after failures; `reused` of them, or of their evaluations at rungs, take a result that is there. */
   runs: ForecastRange | undefined;
   steps:
     | ForecastRange
@@ -147,6 +147,8 @@ export interface ForecastPart {
   times: ForecastTime[];
   /** What the numbers depend on, for a person; empty where they follow from the text. */
   note: string;
+  /** Steps, images, multiply-adds and times are without them. */
+  reused: ForecastRange | undefined;
 }
 
 /** The likely value, and what is hardly gone below or beyond; all three are equal where it is known. */
@@ -248,6 +250,8 @@ export interface Trial {
     | undefined;
   /** Device class on which its latency was measured; empty where none was. */
   measuredOn: string;
+  /** The run whose result its newest run has taken; empty where that was computed for it. */
+  reusedFrom: string;
 }
 
 export interface Trial_MeasuredEntry {
@@ -2344,6 +2348,7 @@ function createBaseForecastPart(): ForecastPart {
     multiplyAdds: undefined,
     times: [],
     note: "",
+    reused: undefined,
   };
 }
 
@@ -2381,6 +2386,9 @@ export const ForecastPart: MessageFns<ForecastPart> = {
     }
     if (message.note !== "") {
       writer.uint32(90).string(message.note);
+    }
+    if (message.reused !== undefined) {
+      ForecastRange.encode(message.reused, writer.uint32(98).fork()).join();
     }
     return writer;
   },
@@ -2486,6 +2494,14 @@ export const ForecastPart: MessageFns<ForecastPart> = {
             message.note = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.reused = ForecastRange.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2515,6 +2531,7 @@ export const ForecastPart: MessageFns<ForecastPart> = {
         : undefined,
       times: globalThis.Array.isArray(object?.times) ? object.times.map((e: any) => ForecastTime.fromJSON(e)) : [],
       note: isSet(object.note) ? globalThis.String(object.note) : "",
+      reused: isSet(object.reused) ? ForecastRange.fromJSON(object.reused) : undefined,
     };
   },
 
@@ -2553,6 +2570,9 @@ export const ForecastPart: MessageFns<ForecastPart> = {
     if (message.note !== "") {
       obj.note = message.note;
     }
+    if (message.reused !== undefined) {
+      obj.reused = ForecastRange.toJSON(message.reused);
+    }
     return obj;
   },
 
@@ -2580,6 +2600,9 @@ export const ForecastPart: MessageFns<ForecastPart> = {
       : undefined;
     message.times = object.times?.map((e) => ForecastTime.fromPartial(e)) || [];
     message.note = object.note ?? "";
+    message.reused = (object.reused !== undefined && object.reused !== null)
+      ? ForecastRange.fromPartial(object.reused)
+      : undefined;
     return message;
   },
 };
@@ -3663,6 +3686,7 @@ function createBaseTrial(): Trial {
     measured: {},
     screening: undefined,
     measuredOn: "",
+    reusedFrom: "",
   };
 }
 
@@ -3712,6 +3736,9 @@ export const Trial: MessageFns<Trial> = {
     }
     if (message.measuredOn !== "") {
       writer.uint32(122).string(message.measuredOn);
+    }
+    if (message.reusedFrom !== "") {
+      writer.uint32(130).string(message.reusedFrom);
     }
     return writer;
   },
@@ -3852,6 +3879,14 @@ export const Trial: MessageFns<Trial> = {
             message.measuredOn = reader.string();
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.reusedFrom = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3914,6 +3949,11 @@ export const Trial: MessageFns<Trial> = {
         : isSet(object.measured_on)
         ? globalThis.String(object.measured_on)
         : "",
+      reusedFrom: isSet(object.reusedFrom)
+        ? globalThis.String(object.reusedFrom)
+        : isSet(object.reused_from)
+        ? globalThis.String(object.reused_from)
+        : "",
     };
   },
 
@@ -3970,6 +4010,9 @@ export const Trial: MessageFns<Trial> = {
     if (message.measuredOn !== "") {
       obj.measuredOn = message.measuredOn;
     }
+    if (message.reusedFrom !== "") {
+      obj.reusedFrom = message.reusedFrom;
+    }
     return obj;
   },
 
@@ -4003,6 +4046,7 @@ export const Trial: MessageFns<Trial> = {
       ? Screening.fromPartial(object.screening)
       : undefined;
     message.measuredOn = object.measuredOn ?? "";
+    message.reusedFrom = object.reusedFrom ?? "";
     return message;
   },
 };

@@ -6,23 +6,26 @@ import { forecastOf } from '../../../../coordinator/api/forecast.ts';
 import { forecastText } from '../../../../coordinator/cli/screen/forecast-view.ts';
 import type { CheckedDocument } from '../../../../coordinator/decisions/inputs.ts';
 import { initialState, type State } from '../../../../coordinator/model/state.ts';
+import { createBoard } from '../../../../coordinator/scheduling/board.ts';
 import { rehearse } from '../../../../coordinator/strategies/rehearsal.ts';
 import { scheduleOf, stepsAtStage } from '../../../../core/spec/schedule.ts';
 import type { SweepSpec } from '../../../../core/spec/sweep.ts';
 import type { ForecastRange } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { plan, sweep, training } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
-import { wholeRuns } from '../../../support/state.ts';
+import { connections, wholeRuns } from '../../../support/state.ts';
 import { core } from '../decisions/core.ts';
 
 const accuracyOf = (number: number, epochs: number) => 0.3 + ((number * 37) % 101) / 200 + epochs / 100;
 const noSpeed = () => undefined;
-const forecast = (document: CheckedDocument, state: State = initialState, speedOf = noSpeed as never) =>
-  forecastOf([document], { state, speedOf, now: () => 0 });
+const forecast = (document: CheckedDocument, state: State = initialState, speedOf = noSpeed as never) => {
+  const board = createBoard();
+  board.follow(state, { now: 0, connected: connections(['w1', 'w2']) });
+  return forecastOf([document], { state, speedOf, now: () => 0, pools: () => board.pools.all() });
+};
 
 /** Runs a text to its end on two workers, and counts what its runs were given to do. */
-function trained(document: CheckedDocument) {
-  const fleet = core(2);
+function trained(document: CheckedDocument, fleet = core(2)) {
   fleet.submit(document);
   const done = new Map<string, { steps: number; images: number; multiplyAdds: number }>();
   for (let left = 500; fleet.running().length > 0; left--) {
@@ -154,4 +157,89 @@ test('a plan has its parts in the order in which they begin, and times from runs
     /^PART +NAME +BEGINS +RUNS +STEPS +IMAGES +MULTIPLY-ADDS\n1 search +search +at once +6 /,
   );
   assert.match(text, /\nin all on cpu: .* of workers$/);
+});
+
+const digested = { ...FACTS, digest: 'd' };
+/** Two workers that say which code they are, without which nothing is taken. */
+const coded = () => core(2, { code: 'c0de0001' });
+
+test('results that are there are taken in the forecast as in the sweep, whose moves it then makes', async () => {
+  const evaluation = { training: { ...training, epochs: 4 } };
+  for (const strategy of [
+    { kind: 'evolution', trials: 12, population: 4, sample: 2, lag: 4 },
+    { kind: 'asha', trials: 9, eta: 2, lag: 4 },
+  ]) {
+    const fleet = coded();
+    const document = (change: object) => ({
+      ...({ kind: 'sweep', facts: digested } as const),
+      spec: sweep({ evaluation, parallelism: 2, strategy: { ...strategy, ...change } }),
+    });
+    trained(document({}), fleet);
+    const [again] = (await forecast(document({}), fleet.state)).parts;
+    assert.match(again!.note, /^the results of (\d+) of \1 evaluations are there, and taken$/);
+    assert.equal(exact(again!.steps), 0);
+    assert.equal(trained(document({}), fleet).runs, 0, 'and so they are');
+    const longer = document({ trials: strategy.trials + 3 });
+    const { reused, runs } = (await forecast(longer, fleet.state)).parts[0]!;
+    assert.ok(reused!.low >= strategy.trials && runs!.low === strategy.trials + 3, JSON.stringify(reused));
+    const fresh = { ...longer, spec: { ...longer.spec, reuse: 'none' as const } };
+    assert.equal(exact((await forecast(fresh, fleet.state)).parts[0]!.reused), 0);
+  }
+});
+
+test('parts of a plan that is submitted again are taken, its winner known, and a new student is not', async () => {
+  const fleet = coded();
+  const document = { kind: 'plan', facts: digested, spec: plan(), yaml: '' } as const;
+  fleet.submit(document);
+  for (let left = 50; fleet.running().length > 0; left--) {
+    assert.ok(left > 0, 'it goes on for ever');
+    for (const id of fleet.running()) {
+      for (const stage of [1, 2]) fleet.checkpoint(id, stage);
+      fleet.finish(id, accuracyOf(Number(id.slice(4)), 2));
+    }
+  }
+  const reusedIn = async (spec: typeof document.spec) =>
+    (await forecast({ ...document, spec }, fleet.state)).parts.map(({ reused }) => exact(reused));
+  assert.deepEqual(await reusedIn(plan()), [6, 1, 1, 1]);
+  const more = plan({
+    students: [
+      ...plan().students,
+      { ...plan().students[0]!, name: 'wide', training: { ...training, epochs: 3 } },
+    ],
+  });
+  assert.deepEqual(await reusedIn(more), [6, 1, 1, 1, 0]);
+  assert.deepEqual(await reusedIn(plan({ reuse: 'none' })), [0, 0, 0, 0]);
+  const { parts } = await forecast(document, fleet.state);
+  assert.match(parts[1]!.note, /^its result is there, and taken: run-\d+ of plan-1$/);
+  assert.match(forecastText({ parts, times: [], untimed: 'x' }), /RUNS +REUSED +STEPS/);
+});
+
+test('a rehearsal screens groups, and begins with the results of another sweep', async () => {
+  const options = { lag: 3, parallelism: 2, accuracyOf, now: () => 0 };
+  const strategy = { kind: 'random', trials: 4 };
+  const all = await rehearse(sweep({ strategy: { ...strategy, trials: 8 } }), options);
+  const screened = sweep({ strategy, screening: { score: 'zen', keep: 0.5, of: 4 } });
+  const { keys, scored, trials } = await rehearse(screened, options);
+  assert.deepEqual([trials, scored], [4, 8]);
+  for (const from of [0, 4]) {
+    const group = all.keys.slice(from, from + 4);
+    const begun = keys.slice(from / 2, from / 2 + 2);
+    assert.deepEqual(
+      group.filter((key) => begun.includes(key)),
+      begun,
+      'two of each group, in its order',
+    );
+  }
+  for (const kind of ['asha', 'hyperband', 'evolution']) {
+    const more = kind === 'evolution' ? { population: 4, sample: 2 } : { eta: 2 };
+    const spec = { ...screened, strategy: sweep({ strategy: { kind, trials: 4, ...more } }).strategy };
+    assert.equal((await rehearse(spec, options)).trials, 4, kind);
+  }
+  const fleet = core(2);
+  trained({ kind: 'sweep', facts: FACTS, spec: sweep() }, fleet);
+  const warm = { kind: 'tpe', trials: 8, startup: 4, from: 'sweep-1' };
+  const [part] = (
+    await forecast({ kind: 'sweep', facts: FACTS, spec: sweep({ strategy: warm }) }, fleet.state)
+  ).parts;
+  assert.match(part!.note, /^begins with 6 results of sweep-1; tpe learns/);
 });
