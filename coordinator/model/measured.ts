@@ -41,8 +41,11 @@ export function latencyIn({ objectives, measuredOn }: Partial<Measured>): Latenc
 }
 
 /** The latency of a candidate's run of which its trial has the result. */
-export function latencyOfEnded(trial: TrialState, run: Pick<EndedRun, 'id' | 'halted'>): Latency | undefined {
-  if (run.halted === undefined) return latencyIn(trial);
+export function latencyOfEnded(
+  trial: TrialState,
+  run: Pick<EndedRun, 'id' | 'halted' | 'fidelity'>,
+): Latency | undefined {
+  if (run.halted === undefined && run.fidelity === undefined) return latencyIn(trial);
   return latencyIn(trial.rungs?.findLast(({ runId }) => runId === run.id) ?? {});
 }
 
