@@ -1,0 +1,157 @@
+// `npm run test:sharing`: students that share the embeddings of their teacher over a real fleet, while the run that
+// computes for them is killed, stopped or slow, the broker is restarted, and the stream is full or lost. Whatever
+// happens, they end with the bits of a student that is alone. It takes two minutes, and is no part of `npm test`.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { removeEmbeddingStream } from '../../core/net/embedding-stream.ts';
+import { streamManager } from '../../core/net/jetstream.ts';
+import { connectNats } from '../../core/net/nats.ts';
+import { runIn, startFleet, type TestFleet } from '../support/fleet.ts';
+import { namesOn } from '../support/names.ts';
+
+const WORKERS = ['w1', 'w2', 'w3'];
+const EPOCHS = 12;
+let teacher = '';
+let fleet: TestFleet;
+
+const DATA = '{ kind: synthetic, identities: 8, images: 8, holdout: 2, seed: 5 }';
+
+/** 6 training identities x 8 images = 48 images; 12 a step: 4 steps an epoch, 48 steps. */
+const studentText = (name: string, share: string, order: number) => `
+kind: student
+name: ${name}
+network: { kind: pocketnet, channels: 2, layers: 4, embedding: 8, genotype: casia }
+data: ${DATA}
+training: { epochs: ${EPOCHS}, batch: 12, shards: 2, seed: 7, order: ${order}, optimizer: { learningRate: 0.05 } }
+verification: { pairs: 40 }
+distillation: { teacher: ${teacher}, share: ${share} }
+`;
+
+before(async () => {
+  fleet = await startFleet({
+    workers: WORKERS,
+    coordinator: { POCKETFLEET_EMBEDDING_STREAM_BYTES: '1000000' },
+  });
+  const { runIds } = await fleet.submit(`
+kind: teacher
+name: teacher
+network: { kind: pocketnet, channels: 8, layers: 6, embedding: 8, genotype: casia }
+data: ${DATA}
+training: { epochs: ${EPOCHS}, batch: 12, shards: 2, seed: 3, optimizer: { learningRate: 0.05 } }
+verification: { pairs: 40 }
+workers: { min: 1, max: 2 }
+checkpoints: { keep: all }
+`);
+  teacher = runIds[0]!;
+  await fleet.finished(teacher);
+});
+
+after(async () => {
+  await fleet?.stop();
+});
+
+/** Each time another order: what workers keep of an earlier one is of no use. */
+let order = 0;
+
+/**
+ * A student that shares with nobody, two that share, and the run that computes for these; `fault` comes while they
+ * train.
+ */
+async function shared(
+  what: string,
+  fault: (pool: { readonly runId: string; readonly workerId: string }) => Promise<void>,
+) {
+  order += 1;
+  const shares = ['own', 'stream', 'stream'];
+  const text = shares.map((share, i) => studentText(`${what}-${i}`, share, order)).join('---\n');
+  const { runIds } = await fleet.submit(text);
+  const snapshot = await fleet.until(
+    ({ runs }) =>
+      runIds.every((id) => runs.some((run) => run.id === id && run.step >= 1)) &&
+      runs.some((run) => run.name === 'teacher-embeddings' && run.state === 'running' && run.step >= 1),
+    `${what}: students and the embedding run are under way`,
+    60_000,
+  );
+  const pool = snapshot.runs.find((run) => run.name === 'teacher-embeddings' && run.state === 'running')!;
+  await fault({ runId: pool.id, workerId: pool.workerIds[0]! });
+  const digests = [];
+  for (const id of runIds) digests.push((await fleet.finished(id)).weightsDigest);
+  assert.equal(new Set(digests).size, 1, `${what}: ${digests}`);
+  const end = await fleet.until(
+    (seen) => runIn(seen, pool.id)?.state === 'done',
+    `${what}: the embedding run ends with its students`,
+  );
+  assert.match(runIn(end, pool.id)!.reason, /no student needs embeddings any more/);
+}
+
+/** Images of all runs by where their embeddings come from, so far. */
+async function imagesBy(source: string): Promise<number> {
+  let images = 0;
+  for (const id of WORKERS) {
+    const text = await (await fetch(`http://${fleet.workerMetricsEndpoint(id)}/metrics`)).text();
+    for (const [, value] of text.matchAll(
+      new RegExp(`^pocketfleet_teacher_images_total\\{[^}]*source="${source}"\\} (\\d+)`, 'gm'),
+    ))
+      images += Number(value);
+  }
+  return images;
+}
+
+test('undisturbed: equal bits, and little more than one pass for both', async () => {
+  const before = await imagesBy('computed');
+  await shared('calm', async () => undefined);
+  const pass = EPOCHS * 48;
+  const computed = (await imagesBy('computed')) - before - pass;
+  assert.ok(computed >= pass && computed <= 1.25 * pass, `${computed} images of ${pass}`);
+  assert.ok((await imagesBy('fetched')) > 0);
+});
+
+test('the worker of the embedding run is killed', async () => {
+  await shared('killed', async ({ workerId }) => {
+    await fleet.killWorker(workerId, 'SIGKILL');
+    await fleet.startWorker(workerId);
+  });
+});
+
+test('the worker of the embedding run is stopped, and goes on later', async () => {
+  let stopped = '';
+  await shared('stopped', async ({ workerId }) => {
+    stopped = workerId;
+    await fleet.killWorker(workerId, 'SIGSTOP');
+    await fleet.until(
+      ({ runs }) =>
+        runs.filter((run) => run.name.startsWith('stopped-')).every((run) => run.state === 'done'),
+      'students go on without it',
+      60_000,
+    );
+    await fleet.killWorker(stopped, 'SIGCONT');
+  });
+});
+
+test('the embedding run is slow', async () => {
+  await shared('slow', async ({ workerId }) => {
+    for (let i = 0; i < 20; i++) {
+      await fleet.killWorker(workerId, 'SIGSTOP');
+      await new Promise((resolve) => setTimeout(resolve, 90));
+      await fleet.killWorker(workerId, 'SIGCONT');
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  });
+});
+
+test('the broker is restarted, and has lost the stream', async () => {
+  await shared('broker', async () => {
+    await fleet.nats.kill('SIGKILL');
+    await fleet.nats.restart();
+  });
+});
+
+test('the stream is lost', async () => {
+  await shared('lost', async () => {
+    const connection = await connectNats({ ...fleet.nats.access, name: 'test' });
+    const names = await namesOn(connection, 'test');
+    await removeEmbeddingStream(await streamManager(connection), names);
+    await connection.close();
+  });
+});
