@@ -65,7 +65,9 @@ async function ran<T>(
   }
 }
 
-const idsOf = (count: number) => Array.from({ length: count }, (_, i) => `w${i + 1}`);
+function idsOf(count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `w${i + 1}`);
+}
 
 /** Embedded images over images x stages. */
 async function passes(what: string, kills: boolean): Promise<number> {

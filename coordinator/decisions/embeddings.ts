@@ -121,6 +121,8 @@ function embeddingSpec(teacher: RunState, students: readonly RunState[]): RunSpe
   if (network === undefined || distillation === undefined)
     throw new FleetError('internal', `${teacher.id} is no teacher of ${students[0]!.id}`);
   const { share: _share, ...taught } = distillation;
+  // A device for itself is for those whose steps are timed.
+  const { device: _device, ...traits } = require ?? {};
   return {
     kind: 'embedding',
     name: `${(name ?? teacher.id).slice(0, 52)}-embeddings`,
@@ -131,7 +133,7 @@ function embeddingSpec(teacher: RunState, students: readonly RunState[]): RunSpe
     priority: Math.max(...students.map(priorityOf)),
     reuse: 'none',
     ...(weight === undefined ? {} : { weight }),
-    ...(require === undefined ? {} : { require }),
+    ...(require === undefined ? {} : { require: traits }),
   };
 }
 

@@ -76,6 +76,9 @@ export async function openEmbedding(options: {
 /** Students are looked at again after so long, milliseconds. */
 const LOOK_MS = 50;
 
+/** The stream is looked for again after so long where it is away, milliseconds. */
+const AWAY_MS = 500;
+
 /** Computes for the students in one generation; ends with the signal's reason, or with a failure. */
 export async function embedInGeneration(context: {
   readonly services: OwnServices;
@@ -115,7 +118,11 @@ export async function embedInGeneration(context: {
     const made = shards.map((shard) =>
       network.make({ step, shard }, async () => (await batches.take(step, shard)).images),
     );
-    await Promise.all(made);
+    if ((await Promise.all(made)).includes('away')) {
+      // What is computed now would reach nobody.
+      await services.clock.sleep(AWAY_MS, signal);
+      continue;
+    }
     course = { next: step + 1, slowest: next.slowest };
     session.step = course.next;
     telemetry.recordEmbedded({ generation, rank, step: session.step });

@@ -85,11 +85,15 @@ async function prepare(services: Needed, specJson: string, signal: AbortSignal):
     const network = buildNetwork(spec.network);
     const schedule = scheduleOf(spec.training, trainingImages);
     const procedure = chooseProcedure({ runId: 'ahead', spec, network, classes, schedule, compute });
-    const { graphs } = procedure;
+    const isEmbedding = spec.kind === 'embedding';
+    const { batch, shards } = spec.training;
+    const graphs = isEmbedding
+      ? [{ kind: 'embed' as const, network: spec.network, batch: batch / shards }]
+      : [...procedure.graphs, evaluationGraph(spec.network)];
     procedure.dispose();
     signal.throwIfAborted();
-    await recorder.record([...graphs, evaluationGraph(spec.network)], signal);
-    services.log.debug({ graphs: graphs.length + 1 }, 'what may be next is prepared');
+    await recorder.record(graphs, signal);
+    services.log.debug({ graphs: graphs.length }, 'what may be next is prepared');
     await aborted(signal);
   } finally {
     await data.release();

@@ -41,9 +41,12 @@ export interface BlockSupply {
    * `length`: values of the block. `compute` gives the same bits as whoever else computes it.
    */
   obtain(key: BlockKey, length: number, compute: () => Promise<Float32Array>): Promise<Supplied>;
-  /** The same without a wait: undefined where somebody else has the block, or computes it. */
-  make(key: BlockKey, length: number, compute: () => Promise<Float32Array>): Promise<Supplied | undefined>;
+  /** Computes and publishes the block without a wait, unless somebody else has it or computes it. */
+  make(key: BlockKey, length: number, compute: () => Promise<Float32Array>): Promise<Made>;
 }
+
+/** `made`: here. `there`: somebody else has it or computes it. `away`: the stream is, and nothing was computed. */
+export type Made = 'made' | 'there' | 'away';
 
 /** What happens to blocks, for the metrics. */
 export type BlockEvent = 'published' | 'unpublished' | 'damaged' | 'taken_over';
@@ -124,9 +127,11 @@ export function createBlockSupply(options: {
     },
     async make(key, length, compute) {
       const found = await look(key, length);
-      if (found.kind === 'block' || found.kind === 'claim' || !(await claim(key, found))) return undefined;
+      if (found.kind === 'away') return 'away';
+      if (found.kind === 'block' || found.kind === 'claim' || !(await claim(key, found))) return 'there';
       if (found.kind === 'damaged') onEvent('damaged', found.reason);
-      return computed(key, compute);
+      await computed(key, compute);
+      return 'made';
     },
   };
 }

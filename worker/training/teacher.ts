@@ -13,7 +13,7 @@ import {
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import { type BeginPhase, during } from '../../core/worker-time.ts';
 import type { Compute } from '../compute/client.ts';
-import type { BlockSupply, Supplied } from './block-supply.ts';
+import type { BlockSupply, Made, Supplied } from './block-supply.ts';
 import type { TeacherBlocks } from './teacher-blocks.ts';
 
 /** The teacher at one stage, ready to embed shard batches. */
@@ -26,14 +26,11 @@ export interface TeacherNetwork {
    * the weight [1].
    */
   inputsOf(batch: ShardBatch): Promise<readonly [Float32Array, Float32Array]>;
-  /**
-   * Computes the embeddings of a shard batch for the students of all workers, unless somebody has done so, or does;
-   * resolves with whether it was done here.
-   */
+  /** Computes the embeddings of a shard batch for the students of all workers, unless somebody has done so, or does. */
   make(
     place: { readonly step: number; readonly shard: number },
     read: () => Promise<Uint8Array>,
-  ): Promise<boolean>;
+  ): Promise<Made>;
   /** Computes the embeddings of a batch before its step; a failure is told to whoever takes them. */
   ahead(batch: ShardBatch): void;
 }
@@ -196,9 +193,9 @@ function teacherNetwork(
     },
     async make(place, read) {
       const compute = async () => embed(options, stored, await read());
-      const made = await supply()?.make(keyOf(place), length, compute);
-      if (made !== undefined) options.onImages(batch, 'computed');
-      return made !== undefined;
+      const made = (await supply()?.make(keyOf(place), length, compute)) ?? 'away';
+      if (made === 'made') options.onImages(batch, 'computed');
+      return made;
     },
     ahead(next) {
       const name = `${next.step}/${next.shard}`;

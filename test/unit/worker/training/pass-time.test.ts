@@ -11,7 +11,7 @@ test('shards that wait for embeddings together are counted once, and one that fa
   let at = 0;
   const passes = [0, 1, 2].map(() => createDeferred<readonly [Float32Array, Float32Array]>());
   const teacher: TeacherNetwork = {
-    ...{ stage: 1, digest: 'd', ahead: () => undefined, make: async () => false },
+    ...{ stage: 1, digest: 'd', ahead: () => undefined, make: async () => 'away' },
     inputsOf: ({ shard }) => passes[shard]!.promise,
   };
   const timed = timedTeacher(teacher, { ...systemClock, monotonic: () => at });
