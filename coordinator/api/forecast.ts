@@ -5,7 +5,7 @@
 import { genotypeOfKey } from '../../core/nn/genotype-code.ts';
 import { candidateNetwork, costsOf } from '../../core/nn/space.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
-import type { PlanSpec } from '../../core/spec/plan.ts';
+import { isSearched, namesOfStudent, type PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { scheduleOf } from '../../core/spec/schedule.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
@@ -131,7 +131,8 @@ async function planParts(
   }
   const afterSearch = spec.search === undefined ? 'at once' : 'when the search has ended';
   const students = spec.students.map((student) => {
-    const network = student.network === 'best' ? winner : student.network;
+    const { network: named } = student;
+    const network = named === 'best' ? winner : isSearched(named) ? undefined : named;
     const taught = student.distillation === undefined ? undefined : identity;
     const run = network && runOfStudent(spec, student, network);
     return { student, network, reused: run && foreseenRun(context, { spec: run, facts, teacher: taught }) };
@@ -152,13 +153,15 @@ async function planParts(
   for (const [at, { student, network, reused }] of students.entries()) {
     const isTaught = student.distillation !== undefined;
     const begins = isTaught ? `${afterSearch}, with the first checkpoint of ${teacher!.name}` : afterSearch;
-    const run = {
-      ...{ name: student.name, training: student.training, kind: 'student' as const },
-      network: network === undefined ? best! : exactly(costsOf(network).multiplyAdds),
-      teacher: isTaught ? teacherAdds : undefined,
-    };
     const note = network === undefined ? 'the network is one of the candidates' : '';
-    parts.push(runPart(run, { ...about, field: `students.${at}`, begins, note, reused }));
+    for (const name of namesOfStudent(student)) {
+      const run = {
+        ...{ name, training: student.training, kind: 'student' as const },
+        network: network === undefined ? best! : exactly(costsOf(network).multiplyAdds),
+        teacher: isTaught ? teacherAdds : undefined,
+      };
+      parts.push(runPart(run, { ...about, field: `students.${at}`, begins, note, reused }));
+    }
   }
   return parts;
 }

@@ -8,6 +8,7 @@ import { buildNetwork } from '../../core/nn/build.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { type DocumentSpec, documentSchema } from '../../core/spec/document.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
+import { isSearched } from '../../core/spec/plan.ts';
 import { foundText } from '../../core/text/printable.ts';
 import { checkShape } from '../../core/text/shape.ts';
 import {
@@ -242,7 +243,7 @@ function withAbsolutePath(document: Pick<Located, 'spec' | 'origins'>, baseDir: 
 function networksOf(spec: DocumentSpec): (readonly [string, NetworkSpec])[] {
   if (spec.kind === 'plan') {
     const students = spec.students.flatMap(({ network }, i) =>
-      network === 'best' ? [] : [[`students.${i}.network`, network] as const],
+      isSearched(network) ? [] : [[`students.${i}.network`, network] as const],
     );
     const teacher = spec.teacher ? [['teacher.network', spec.teacher.network] as const] : [];
     const space = spec.search ? [['search.space', spaceExample(spec.search.space)] as const] : [];

@@ -6,9 +6,10 @@
 // state, so its next moves can be asked for before they are made. Of all workers those are looked at that begin to train,
 // some in each beat, and strategies are asked a few times in each, so that the cost does not grow with the fleet.
 
+import { childName } from '../../core/spec/common.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { isPaused } from '../model/holds.ts';
-import { childName, jobAt, networkOf, specOf } from '../model/spec-of.ts';
+import { jobAt, networkOf, specOf } from '../model/spec-of.ts';
 import { type State, type SweepState, sweepOf, workerWith } from '../model/state.ts';
 import { rowsOf } from '../model/table.ts';
 import { isSuspect } from '../scheduling/blame.ts';

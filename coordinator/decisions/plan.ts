@@ -4,13 +4,14 @@
 // export is chosen.
 
 import { bestFirst, rankedRun } from '../../core/search/best-first.ts';
+import { childName } from '../../core/spec/common.ts';
 import { withTeacherSize } from '../../core/spec/distillation.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
-import type { PlanSpec } from '../../core/spec/plan.ts';
+import { isSearched, type PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { originOf } from '../model/results.ts';
-import { childName, networkOf } from '../model/spec-of.ts';
+import { networkOf } from '../model/spec-of.ts';
 import {
   endingOf,
   hasEnded,
@@ -21,6 +22,7 @@ import {
   sweepOf,
   trialOf,
 } from '../model/state.ts';
+import { type FrontMember, type PlannedStudent, studentsOfPlan } from './plan-students.ts';
 import { learnsFromOwn } from './teachers.ts';
 
 /** What a plan does next: wait, start its search, start a run, or end. */
@@ -54,8 +56,8 @@ export function nextOfPlan(state: State, plan: PlanState): PlanStep {
       reason: searched ? `teacher of ${plan.id}` : `teacher of ${plan.id}, beside its search`,
     };
   if (!searched) return { kind: 'wait' };
-  if (plan.studentRunIds.length < spec.students.length)
-    return { kind: 'train', role: 'student', ...studentSpec(state, plan, plan.studentRunIds.length) };
+  const student = studentsOfPlan(state, plan)[plan.studentRunIds.length];
+  if (student !== undefined) return { kind: 'train', role: 'student', ...studentSpec(state, plan, student) };
   return ending(state, plan);
 }
 
@@ -136,14 +138,21 @@ export function teacherSpec(spec: PlanSpec): RunSpec {
 
 const reuseOf = ({ reuse }: PlanSpec) => (reuse === undefined ? {} : { reuse });
 
-function studentSpec(state: State, plan: PlanState, index: number): { spec: RunSpec; reason: string } {
-  const { network, distillation, ...student } = plan.spec.students[index]!;
-  const chosen = network === 'best' ? winnerOf(state, plan) : { network, reason: 'network of the plan' };
+function studentSpec(
+  state: State,
+  plan: PlanState,
+  { entry, name, member }: PlannedStudent,
+): { spec: RunSpec; reason: string } {
+  const { network, distillation, ...student } = plan.spec.students[entry]!;
+  const chosen = isSearched(network)
+    ? candidateOf(state, plan, member)
+    : { network, reason: 'network of the plan' };
   return {
     spec: {
       kind: 'student',
       data: plan.spec.data,
       ...student,
+      name,
       network: chosen.network,
       ...reuseOf(plan.spec),
       // Its stages are those of the run whose result the teacher has taken, if it has.
@@ -160,11 +169,18 @@ function studentSpec(state: State, plan: PlanState, index: number): { spec: RunS
   };
 }
 
-function winnerOf(state: State, plan: PlanState): { network: NetworkSpec; reason: string } {
+/** The winner of the search, or a member of its front. */
+function candidateOf(
+  state: State,
+  plan: PlanState,
+  member: FrontMember | undefined,
+): { network: NetworkSpec; reason: string } {
   const sweep = sweepOf(state, plan.sweepId!);
-  const trial = trialOf(state, sweep.bestTrialId!);
-  return {
-    network: networkOf(sweep, trial),
-    reason: `network of ${trial.id}, winner of ${sweep.id} with ${(trial.objectives?.accuracy ?? Number.NaN).toFixed(4)}`,
-  };
+  const trial = trialOf(state, member?.trialId ?? sweep.bestTrialId!);
+  const accuracy = (trial.objectives?.accuracy ?? Number.NaN).toFixed(4);
+  const reason =
+    member === undefined
+      ? `winner of ${sweep.id} with ${accuracy}`
+      : `${member.place} of ${member.of} that cover the front of ${sweep.id}: accuracy ${accuracy}, ${trial.costs.parameters} parameters`;
+  return { network: networkOf(sweep, trial), reason: `network of ${trial.id}, ${reason}` };
 }

@@ -19,6 +19,7 @@ import {
   wholeRunWith,
 } from '../model/state.ts';
 import { type Draft, emit } from './draft.ts';
+import { hasMoreStudents } from './plan-students.ts';
 import { dropsOf, type HeldStage, type RetentionFacts, type StudentOf } from './retention.ts';
 
 /** Decides about the stages of one run. */
@@ -128,10 +129,7 @@ export function factsOf(state: State, run: RunState): RetentionFacts {
     students: studentsOf(state, run),
     moreStudents:
       hasWaitingStudents(state, run) ||
-      (plan !== undefined &&
-        plan.teacherRunId === run.id &&
-        !hasEnded(plan) &&
-        plan.studentRunIds.length < plan.spec.students.length),
+      (plan !== undefined && plan.teacherRunId === run.id && !hasEnded(plan) && hasMoreStudents(state, plan)),
     candidate: {
       isReplaced: trial !== undefined && trial.runIds.at(-1) !== run.id,
       hasResult: trial?.state === 'done' && !isBeingJudged(state, run),

@@ -3,6 +3,7 @@
 // always gives the same state, whatever release reads it. Each event costs about the same, however much came
 // before it and however much is open.
 
+import { childName } from '../../core/spec/common.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { NO_SCREENING, withDrawn, withoutFirst, withScores } from '../strategies/screening.ts';
@@ -71,7 +72,7 @@ import { bestTrialFirst } from './leaderboard.ts';
 import { countedOn } from './measured.ts';
 import { lookup, withEntry, withoutEntry } from './persistent-map.ts';
 import { appended, emptyRoll } from './roll.ts';
-import { candidateJob, childName, costsAt } from './spec-of.ts';
+import { candidateJob, costsAt } from './spec-of.ts';
 import {
   hasEnded,
   hasGang,

@@ -3,10 +3,10 @@
 // (state.names), so that finding costs the same however much has ended.
 
 import { FleetError } from '../../core/errors.ts';
+import { childName } from '../../core/spec/common.ts';
 import { type Meanings, NOUNS, type Noun, onlyOne } from '../../core/text/naming.ts';
 import { lookup, type PersistentMap, withEntry, withoutEntry } from './persistent-map.ts';
 import { numberAt } from './roll.ts';
-import { childName } from './spec-of.ts';
 import {
   type EndedRun,
   type Namesakes,

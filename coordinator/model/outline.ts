@@ -1,8 +1,9 @@
 // A run that has left memory as far as it can be shown without reading the journal.
 
+import { childName } from '../../core/spec/common.ts';
 import { optional } from './folding.ts';
 import { latencyOfEnded } from './measured.ts';
-import { childName, costsAt, jobAt } from './spec-of.ts';
+import { costsAt, jobAt } from './spec-of.ts';
 import {
   type EndedRun,
   type EvaluationState,

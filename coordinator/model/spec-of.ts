@@ -106,11 +106,3 @@ export function jobAt(job: Job, { epochs, images }: Fidelity = {}): Job {
     },
   };
 }
-
-/**
- * The name of a child. Names have 63 characters at most: the parent's part is cut, not the part that tells
- * children apart.
- */
-export function childName(parent: string, child: string): string {
-  return `${parent.slice(0, 62 - child.length)}-${child}`;
-}

@@ -67,6 +67,27 @@ export function hypervolume(points: readonly Scores[], reference: Scores): numbe
   return volumeOf(above, reference, reference.length);
 }
 
+/**
+ * `count` of the points, or all where there are fewer, that cover most of the volume of all above the reference: one
+ * after the other the point that adds most, the first of equal ones (greedy hypervolume subset selection, at least
+ * 1 - 1/e of the best subset's volume: Guerreiro, Fonseca and Paquete, "The Hypervolume Indicator: Computational
+ * Problems and Algorithms", ACM Computing Surveys 54(6), 2021). Their places, in the order chosen.
+ */
+export function coveringSubset(points: readonly Scores[], count: number, reference: Scores): number[] {
+  const chosen: number[] = [];
+  while (chosen.length < Math.min(count, points.length)) {
+    const taken = chosen.map((at) => points[at]!);
+    let [best, most] = [-1, Number.NEGATIVE_INFINITY];
+    for (const [at, point] of points.entries()) {
+      if (chosen.includes(at)) continue;
+      const volume = hypervolume([...taken, point], reference);
+      if (volume > most) [best, most] = [at, volume];
+    }
+    chosen.push(best);
+  }
+  return chosen;
+}
+
 /** Slices along the last objective, each with the volume of the points that reach it in the others. */
 function volumeOf(points: readonly Scores[], reference: Scores, objectives: number): number {
   const last = objectives - 1;

@@ -75,3 +75,11 @@ export const requirement = z
 
 /** A checked requirement. */
 export type Requirement = NonNullable<z.infer<typeof requirement>>;
+
+/**
+ * The name of a child. Names have 63 characters at most: the parent's part is cut, not the part that tells
+ * children apart.
+ */
+export function childName(parent: string, child: string): string {
+  return `${parent.slice(0, 62 - child.length)}-${child}`;
+}

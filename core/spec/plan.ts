@@ -3,10 +3,10 @@
 
 import { z } from 'zod';
 import { runBudget } from './budget.ts';
-import { name, requirement, reuse, weight, workers } from './common.ts';
+import { childName, name, requirement, reuse, weight, workers } from './common.ts';
 import { dataSchema } from './data.ts';
 import { distillationProblems, distillationSchema } from './distillation.ts';
-import { networkSchema } from './network.ts';
+import { type NetworkSpec, networkSchema } from './network.ts';
 import { over } from './rules.ts';
 import { checkpoints } from './run.ts';
 import { sweepSchema } from './sweep.ts';
@@ -21,6 +21,17 @@ const planRun = z.strictObject({
   require: requirement,
   budget: runBudget,
   priority: z.int().min(0).max(100).default(50).describe('higher first'),
+});
+
+/** Networks of the front of a search. */
+const frontSchema = z.strictObject({
+  pareto: z
+    .int()
+    .min(1)
+    .max(16)
+    .describe(
+      'so many of the candidates that no other beats in every objective of the search (beside accuracy alone: parameters), chosen to cover the front; fewer where the front has fewer',
+    ),
 });
 
 /** What the parts of a plan know of each other. */
@@ -59,8 +70,10 @@ export const planSchema = z
       .array(
         planRun.extend({
           network: z
-            .union([z.literal('best'), networkSchema])
-            .describe("a network, or `best` for the search's winner"),
+            .union([z.literal('best'), frontSchema, networkSchema])
+            .describe(
+              "a network; `best` for the search's winner; or { pareto: k } for k networks of its front, a student each",
+            ),
           distillation: distillationSchema
             .omit({ teacher: true })
             .optional()
@@ -82,18 +95,21 @@ export const planSchema = z
       const names = new Set<string>();
       if (plan.teacher) names.add(plan.teacher.name);
       plan.students.forEach((student, i) => {
-        if (names.has(student.name))
-          context.addIssue({
-            code: 'custom',
-            path: ['students', i, 'name'],
-            message: `${student.name} is the name of another run of this plan`,
-          });
-        names.add(student.name);
-        if (student.network === 'best' && !plan.search)
+        for (const one of namesOfStudent(student)) {
+          if (names.has(one))
+            context.addIssue({
+              code: 'custom',
+              path: ['students', i, 'name'],
+              message: `${one} is the name of another run of this plan`,
+            });
+          names.add(one);
+        }
+        const { network } = student;
+        if (isSearched(network) && !plan.search)
           context.addIssue({
             code: 'custom',
             path: ['students', i, 'network'],
-            message: 'best names the winner of a search, and this plan has no search',
+            message: `${network === 'best' ? 'best names the winner' : 'pareto names candidates'} of a search, and this plan has no search`,
           });
         if (student.distillation && !plan.teacher)
           context.addIssue({
@@ -107,7 +123,7 @@ export const planSchema = z
             teacherStages: plan.teacher?.training.epochs,
           }))
             context.addIssue({ code: 'custom', path: ['students', i, 'distillation', ...path], message });
-        const size = student.network === 'best' ? plan.search?.space.embedding : student.network.embedding;
+        const size = isSearched(network) ? plan.search?.space.embedding : network.embedding;
         const isDirect = student.distillation !== undefined && student.distillation.adapter === undefined;
         if (isDirect && plan.teacher && size !== plan.teacher.network.embedding)
           context.addIssue({
@@ -151,3 +167,23 @@ export const planSchema = z
 
 /** A checked plan. */
 export type PlanSpec = z.infer<typeof planSchema>;
+
+/** The network of a student of a plan, as the plan has it. */
+export type StudentNetwork = PlanSpec['students'][number]['network'];
+
+/** Whether it is known only when the search has ended. */
+export function isSearched(network: StudentNetwork): network is Exclude<StudentNetwork, NetworkSpec> {
+  return network === 'best' || 'pareto' in network;
+}
+
+/** Names of the runs that an entry of `students` stands for, at most: one, or one for each network of a front. */
+export function namesOfStudent({
+  name,
+  network,
+}: {
+  readonly name: string;
+  readonly network: StudentNetwork;
+}): string[] {
+  if (network === 'best' || !('pareto' in network)) return [name];
+  return Array.from({ length: network.pareto }, (_, at) => childName(name, String(at + 1)));
+}

@@ -12,6 +12,7 @@ import { layoutOf } from '../../../core/nn/layout.ts';
 import type { DataSpec } from '../../../core/spec/data.ts';
 import type { DocumentSpec } from '../../../core/spec/document.ts';
 import { type NetworkSpec, networkSchema } from '../../../core/spec/network.ts';
+import { isSearched, namesOfStudent } from '../../../core/spec/plan.ts';
 import type { CheckpointPolicy } from '../../../core/spec/run.ts';
 import type { SweepSpec } from '../../../core/spec/sweep.ts';
 
@@ -40,14 +41,12 @@ export function footprintsOf(documents: readonly DocumentSpec[], assumed: Assume
     return [
       ...(search === undefined ? [] : [searchFootprint(`${document.name} search`, search, classes, assumed)]),
       ...(teacher === undefined ? [] : [runFootprint('teacher', teacher, teacher.network, classes)]),
-      ...students.map((student) =>
-        runFootprint(
-          'student',
-          student,
-          student.network === 'best' ? candidateOf(search!.space) : student.network,
-          classes,
-        ),
-      ),
+      ...students.flatMap((student) => {
+        const network = isSearched(student.network) ? candidateOf(search!.space) : student.network;
+        return namesOfStudent(student).map((name) =>
+          runFootprint('student', { ...student, name }, network, classes),
+        );
+      }),
     ];
   });
 }

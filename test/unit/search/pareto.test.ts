@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { randomStream } from '../../../core/rng.ts';
 import {
+  coveringSubset,
   crowdingOf,
   dominates,
   frontOf,
@@ -77,4 +78,26 @@ test('hypervolume is the number of unit cubes that a point covers', () => {
     assert.equal(hypervolume(points, reference), cubes);
   }
   assert.equal(hypervolume([], [0, 0]), 0);
+});
+
+test('a subset that covers a front begins with the largest volume, holds the guaranteed share, and is whole at last', () => {
+  const front = [
+    [9, 1],
+    [8, 4],
+    [5, 6],
+    [2, 8],
+    [1, 9],
+  ];
+  const reference = [0, 0];
+  assert.deepEqual(coveringSubset(front, 1, reference), [1]);
+  assert.deepEqual(coveringSubset(front, 9, reference).length, 5);
+  const subsets = (count: number) =>
+    [...Array(2 ** front.length).keys()]
+      .map((bits) => front.filter((_, at) => bits & (2 ** at)))
+      .filter((some) => some.length === count);
+  for (const count of [1, 2, 3, 4]) {
+    const best = Math.max(...subsets(count).map((some) => hypervolume(some, reference)));
+    const chosen = coveringSubset(front, count, reference).map((at) => front[at]!);
+    assert.ok(hypervolume(chosen, reference) >= (1 - 1 / Math.E) * best);
+  }
 });
