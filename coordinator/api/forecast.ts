@@ -36,6 +36,7 @@ import {
 import { drawnAccuracies, isForeseen, type Rehearsal, rehearse } from '../strategies/rehearsal.ts';
 import { lagOf } from '../strategies/strategies.ts';
 import { foreseenCandidates, foreseenRun } from './foreseen.ts';
+import { wholeDevicesNote } from './whole-devices.ts';
 
 /** What a forecast is made from. */
 export interface ForecastContext {
@@ -90,7 +91,8 @@ function runByItself(
   const needs = spec.kind === 'teacher' ? needsIn({ kind: 'run', spec, facts }, documents, context) : [];
   const reused = foreseenRun(context, { spec, facts, teacher: teacher?.identity, needs });
   const run = { ...spec, network, teacher: teacher?.multiplyAdds };
-  return runPart(run, { ...about, field: '', begins, reused });
+  const note = wholeDevicesNote(spec, context.state);
+  return runPart(run, { ...about, field: '', begins, note, reused });
 }
 
 /** Where a part stands, and what it is judged by. */
@@ -146,14 +148,18 @@ async function planParts(
         : [{ schedule: distillation.schedule, epochs: training.epochs, newest: 0 }],
     );
     const reused = foreseenRun(context, { spec: teacherSpec(spec), facts, needs });
-    const part = runPart(run, { ...about, field: 'teacher', begins, reused });
+    const note = wholeDevicesNote(teacher, context.state);
+    const part = runPart(run, { ...about, field: 'teacher', begins, note, reused });
     if (teacher.start === 'at-once') parts.unshift(part);
     else parts.push(part);
   }
   for (const [at, { student, network, reused }] of students.entries()) {
     const isTaught = student.distillation !== undefined;
     const begins = isTaught ? `${afterSearch}, with the first checkpoint of ${teacher!.name}` : afterSearch;
-    const note = network === undefined ? 'the network is one of the candidates' : '';
+    const notes = [network === undefined ? 'the network is one of the candidates' : ''];
+    const note = [...notes, wholeDevicesNote(student, context.state)]
+      .filter((text) => text !== '')
+      .join('; ');
     for (const name of namesOfStudent(student)) {
       const run = {
         ...{ name, training: student.training, kind: 'student' as const },

@@ -223,7 +223,7 @@ function startOf(
 ): Start | undefined {
   const { board } = plan;
   const { min } = run.job.workers;
-  if (needsWhole(board, run)) return undefined;
+  if (needsWhole(board, run)) return startOfWhole(board, run, classes);
   const running = [...classes].flatMap((deviceClass) =>
     board.holding(deviceClass, LOOKED_AT + 2 * min).map((number) => board.run(number)),
   );
@@ -247,6 +247,53 @@ function startOf(
     if (freed.size >= min) return { atMs, spare: freed.size - min, pace };
   }
   return undefined;
+}
+
+/** When enough workers, or devices, hold nothing else: each of them once the last run on it has ended. */
+function startOfWhole(board: Board, run: RunState, classes: ReadonlySet<string>): Start | undefined {
+  const { min } = run.job.workers;
+  const { now } = board.observed;
+  const avoided = new Set(avoidedNow(board, run).map(({ workerId }) => workerId));
+  const devices = board.pools
+    .all()
+    .filter((pool) => classes.has(pool.deviceClass) && fitsClass(run, pool))
+    .flatMap((pool) => pool.deviceIds())
+    .slice(0, LOOKED_AT + 2 * min);
+  const places = [...new Set(devices)]
+    .map((id) => board.devices.workersOn(id).filter((workerId) => !avoided.has(workerId)))
+    .flatMap((workers) => (isExclusive(run) ? [workers] : workers.map((one) => [one])))
+    .filter((workers) => workers.length > 0);
+  const runsOn = (workers: readonly string[]) =>
+    workers.flatMap((id) => lookup(board.state.workers, id)?.runs ?? []).map((number) => board.run(number));
+  const pace = paceOf(places.flatMap(runsOn), board.observed);
+  const backAtMs = Math.max(now, deadlineOf(board, run));
+  const emptyAt = places
+    .map((workers) => runsOn(workers).map((one) => emptyOf(one, { run, pace, backAtMs, board })))
+    .filter((ends): ends is number[] => ends.every((end) => end !== undefined))
+    .map((ends) => Math.max(now, ...ends))
+    .sort((a, b) => a - b);
+  const atMs = emptyAt[min - 1];
+  if (atMs === undefined) return undefined;
+  return { atMs, spare: emptyAt.filter((end) => end <= atMs).length - min, pace };
+}
+
+/** When a run that is in the way of another one is gone, by estimate. */
+function emptyOf(
+  other: RunState,
+  {
+    run,
+    pace,
+    backAtMs,
+    board,
+  }: {
+    readonly run: RunState;
+    readonly pace: number | undefined;
+    readonly backAtMs: number;
+    readonly board: Board;
+  },
+): number | undefined {
+  if (other.pausing?.forRunId === run.id) return board.observed.now;
+  return other.lentByRunId === run.id ? backAtMs : endOf(other, pace, board.observed);
 }
 
 /** The run could get workers of which the gang takes its own. */

@@ -52,6 +52,7 @@ export const PLACE_VARIABLES = [
   'POCKETFLEET_DEVICE',
   'POCKETFLEET_GPU_MEMORY_SHARE',
   'POCKETFLEET_DATA_THREADS',
+  'POCKETFLEET_THREADS',
 ] as const;
 
 /**
@@ -75,9 +76,16 @@ export function placeWorkers(host: Host, asked: WorkersAsked): WorkerPlaces {
   const devices = Math.ceil(count / perDevice);
   const idOf = (i: number) =>
     perDevice === 1 ? {} : { POCKETFLEET_DEVICE_ID: `${host.name}/cpu-${(i % devices) + 1}` };
-  const shared = `${count} workers on ${devices} CPU devices, ${perDevice} on each`;
+  // Workers that share a device share its part of the cores; one by itself computes with one thread, as ever.
+  const part = Math.max(1, Math.floor(host.cores / Math.max(1, devices * perDevice)));
+  const threads =
+    perDevice === 1 || host.settings.POCKETFLEET_THREADS !== undefined
+      ? {}
+      : { POCKETFLEET_THREADS: String(part) };
+  const each = part === 1 || !('POCKETFLEET_THREADS' in threads) ? '' : `, ${part} threads each`;
+  const shared = `${count} workers on ${devices} CPU devices, ${perDevice} on each${each}`;
   return {
-    environments: Array.from({ length: count }, (_, i) => ({ ...environment, ...idOf(i) })),
+    environments: Array.from({ length: count }, (_, i) => ({ ...environment, ...idOf(i), ...threads })),
     lines: [...(choice.reason === '' ? [] : [choice.reason]), ...(perDevice === 1 ? [] : [shared])],
   };
 }

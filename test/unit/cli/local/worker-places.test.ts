@@ -5,6 +5,7 @@ import {
   memoryShare,
   placeSingle,
   placeWorkers,
+  type WorkersAsked,
 } from '../../../../coordinator/cli/local/worker-places.ts';
 import { FleetError } from '../../../../core/errors.ts';
 import type { Gpu } from '../../../../core/system/gpus.ts';
@@ -226,4 +227,21 @@ test('several workers a core have the id of one device of the machine', () => {
   assert.deepEqual(lines, ['4 workers on 2 CPU devices, 2 on each']);
   const devices = columns('POCKETFLEET_DEVICE_ID', host([]), { perDevice: 4, workers: 4 });
   assert.deepEqual(new Set(devices), new Set(['box/cpu-1']));
+});
+
+test('CPU workers of one device divide its cores, unless a person has said how many threads they compute with', () => {
+  const threads = (of: Partial<Host>, asked: WorkersAsked) =>
+    columns('POCKETFLEET_THREADS', host([], of), asked);
+  assert.deepEqual(threads({ cores: 8 }, { perDevice: 2, workers: 2 }), ['4', '4']);
+  assert.deepEqual(threads({ cores: 8 }, { perDevice: 2, workers: 4 }), ['2', '2', '2', '2']);
+  assert.deepEqual(threads({ cores: 2 }, { perDevice: 2 }), ['1', '1', '1', '1']);
+  assert.deepEqual(
+    threads({ cores: 8 }, { workers: 2 }),
+    [undefined, undefined],
+    'one by itself has its own',
+  );
+  const settings = { POCKETFLEET_THREADS: '3' };
+  assert.deepEqual(threads({ cores: 8, settings }, { perDevice: 2, workers: 2 }), [undefined, undefined]);
+  const { lines } = placeWorkers(host([], { cores: 8 }), { perDevice: 2, workers: 2 });
+  assert.deepEqual(lines, ['2 workers on 1 CPU devices, 2 on each, 4 threads each']);
 });

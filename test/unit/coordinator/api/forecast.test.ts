@@ -8,10 +8,11 @@ import type { CheckedDocument } from '../../../../coordinator/decisions/inputs.t
 import { initialState, type State } from '../../../../coordinator/model/state.ts';
 import { createBoard } from '../../../../coordinator/scheduling/board.ts';
 import { rehearse } from '../../../../coordinator/strategies/rehearsal.ts';
+import type { RunSpec } from '../../../../core/spec/run.ts';
 import { scheduleOf, stepsAtStage } from '../../../../core/spec/schedule.ts';
 import type { SweepSpec } from '../../../../core/spec/sweep.ts';
 import type { ForecastRange } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
-import { plan, sweep, training } from '../../../sim/specs.ts';
+import { plan, sweep, teacher, training } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
 import { connections, wholeRuns } from '../../../support/state.ts';
 import { core } from '../decisions/core.ts';
@@ -242,4 +243,14 @@ test('a rehearsal screens groups, and begins with the results of another sweep',
     await forecast({ kind: 'sweep', facts: FACTS, spec: sweep({ strategy: warm }) }, fleet.state)
   ).parts;
   assert.match(part!.note, /^begins with 6 results of sweep-1; tpe learns/);
+});
+
+test('a run that has its devices to itself says what it keeps from others', async () => {
+  const { state } = core(3, { deviceId: 'a' });
+  const of = async (spec: RunSpec, at: State) =>
+    (await forecast({ kind: 'run', facts: FACTS, spec }, at)).parts[0]!.note;
+  const alone = teacher({ require: { device: 'exclusive' }, workers: { min: 1, max: 1 } });
+  assert.equal(await of(alone, initialState), 'has its device to itself');
+  assert.equal(await of(alone, state), 'has its device to itself, so that 2 other workers of it get nothing');
+  assert.equal(await of(teacher(), state), '');
 });

@@ -4,7 +4,7 @@ import type { RunState } from '../../../../coordinator/model/state.ts';
 import { CHANGE_INTERVAL_MS } from '../../../../coordinator/scheduling/board.ts';
 import { OVERTAKE_MS } from '../../../../coordinator/scheduling/reservation.ts';
 import { chanceOf } from '../../../sim/chance.ts';
-import { teacher } from '../../../sim/specs.ts';
+import { teacher, training } from '../../../sim/specs.ts';
 import { handFleet } from '../../../support/hand-fleet.ts';
 
 const one = { workers: { min: 1, max: 1 } };
@@ -95,6 +95,22 @@ test('a device is lent while an exclusive run waits for it, and comes back', () 
     ...{ kind: 'paused', runId: borrower, generation: run(borrower).generation, step: 0 },
   });
   assert.equal(gang(alone).length, 1);
+});
+
+test('an exclusive run has an estimate of its start, and a run that ends before uses its device until then', () => {
+  const { submit, gang, pass, measure, progress, reason } = handFleet(on('a'), on('a'));
+  const epochs = (count: number) => submit(teacher({ ...one, training: { ...training, epochs: count } }));
+  const first = epochs(1_000);
+  const alone = submit(teacher(exclusive));
+  pass(OVERTAKE_MS + 1);
+  // 64 images an epoch, of which 9 epochs are left.
+  measure(first, 'w1', 64);
+  progress(first, 4 * (1_000 - 9));
+  const longer = epochs(12);
+  assert.deepEqual(gang(longer), []);
+  assert.match(reason(alone), /by estimate it starts at 1970-01-01T00:00:39Z/);
+  assert.equal(gang(epochs(8)).length, 1, '8 s before 9 s');
+  assert.deepEqual([gang(longer), gang(alone)], [[], []]);
 });
 
 test('elastic gangs give up all that they have of a device for an exclusive run', () => {
