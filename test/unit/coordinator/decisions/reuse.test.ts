@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CheckedDocument, WorkerHello } from '../../../../coordinator/decisions/inputs.ts';
 import type { EventOf } from '../../../../coordinator/model/events.ts';
+import { allNumbers } from '../../../../coordinator/model/roll.ts';
 import { decodeState, encodeState } from '../../../../coordinator/model/snapshot.ts';
 import {
   planOf,
@@ -14,7 +15,7 @@ import {
   trialOf,
   wholeRunWith,
 } from '../../../../coordinator/model/state.ts';
-import { plan, student, sweep, teacher } from '../../../sim/specs.ts';
+import { plan, student, sweep, teacher, training } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
 import { connections, plainOf, waitsIn } from '../../../support/state.ts';
 import { core } from './core.ts';
@@ -159,6 +160,44 @@ test('a sweep that is submitted again ends at once with the results of the first
   for (const id of ['sweep-2', 'sweep-3']) f.give({ kind: 'remove', id, reason: '' });
   f.submit(search({ ...small, name: 'fifth' }));
   assert.deepEqual(f.running(), ['run-8'], 'nobody has the result any more');
+});
+
+test('results at rungs are taken too: of runs that stand there, went on since, passed them, or had a part of the images', (t) => {
+  const rungs = [{}, { mode: 'stop', atRungs: 'go-on' }, { fidelity: 'images', fractionMin: 0.5 }];
+  for (const more of rungs) {
+    const f = fleet(t, 2);
+    const strategy = { kind: 'asha', trials: 6, eta: 2, lag: 2, ...more };
+    const evaluation = { training: { ...training, epochs: 4 } };
+    const document = search({ strategy, evaluation, parallelism: 2 });
+    const train = () => {
+      for (let left = 100; f.running().length > 0 && left > 0; left--) {
+        const [id = ''] = f.running();
+        const { trialId = '', haltStage = 4, evaluateStages, checkpoints } = runOf(f.state, id);
+        const { number } = trialOf(f.state, trialId);
+        const accuracyAt = (stage: number) => 0.5 + ((number * 7) % 5) / 20 + stage / 100;
+        const next = (checkpoints.at(-1)?.stage ?? 0) + 1;
+        if (evaluateStages !== undefined && next < 4)
+          f.checkpoint(id, next, evaluateStages.includes(next) ? accuracyAt(next) : undefined);
+        else f.finish(id, accuracyAt(haltStage));
+      }
+    };
+    const shown = (sweepId: string) =>
+      [...allNumbers(sweepOf(f.state, sweepId).trialIds)].map((number) => {
+        const { objectives, isStopped, fidelity } = trialOf(f.state, `trial-${number}`);
+        return { objectives, isStopped, fidelity };
+      });
+    f.submit(document);
+    train();
+    assert.equal(sweepOf(f.state, 'sweep-1').state, 'done');
+    const trained = f.eventsOf('run.assigned').length;
+    f.submit(document);
+    assert.deepEqual(f.running(), [], 'nothing is computed');
+    assert.equal(f.eventsOf('run.assigned').length, trained);
+    assert.equal(sweepOf(f.state, 'sweep-2').state, 'done');
+    assert.deepEqual(shown('sweep-2'), shown('sweep-1'));
+    const taken = f.eventsOf('run.reused') as EventOf<'run.reused'>[];
+    assert.ok(taken.length > 6 && taken.some(({ runId }) => runWith(f.state, runId)?.state === 'done'));
+  }
 });
 
 test('of two runs in flight the one waits for the other, is told who that is, and takes its result', (t) => {
