@@ -6,6 +6,7 @@ import { type ExchangeStats, STATS } from '../../core/allreduce/wire.ts';
 import { epochOfStep, haltedAt, type Schedule } from '../../core/spec/schedule.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { type TrainContext, train } from '../training/train.ts';
+import { createComplaints } from './complaints.ts';
 import { type FinishContext, finishRun, haltRun, storeStage } from './finish.ts';
 import { agreeOnState, joinGang } from './gang.ts';
 import { pauseRun } from './pause.ts';
@@ -42,15 +43,19 @@ export async function workInGeneration(context: GenerationContext): Promise<void
   const { gradients, records } = await services.broker;
   phases.enter({ kind: 'joining', generation, members: members.length });
   const suspects = createSuspects(members);
+  const complaints = createComplaints({
+    update: suspects.update,
+    allowanceMs: () => session.teacher?.allowanceMs() ?? 0,
+  });
   const exchange = joinGang({
     session,
     assign,
     rank,
     plane: gradients,
-    onSuspects: (found) => suspects.update(runId, found),
+    onSuspects: (found) => complaints.heard(runId, found),
     signal,
   });
-  const toLeave = [() => exchange.close()];
+  const toLeave = [() => exchange.close(), complaints.close];
   context.onOpened(suspects);
   try {
     const membership = await session.procedure.join({
@@ -59,7 +64,7 @@ export async function workInGeneration(context: GenerationContext): Promise<void
       rank,
       members,
       plane: gradients,
-      onSuspects: suspects.update,
+      onSuspects: complaints.heard,
       log: services.log,
       signal,
     });

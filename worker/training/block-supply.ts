@@ -41,6 +41,8 @@ export interface BlockSupply {
    * `length`: values of the block. `compute` gives the same bits as whoever else computes it.
    */
   obtain(key: BlockKey, length: number, compute: () => Promise<Float32Array>): Promise<Supplied>;
+  /** The longest that `obtain` may take by what is known now, milliseconds. */
+  allowanceMs(): number;
   /** Computes and publishes the block without a wait, unless somebody else has it or computes it. */
   make(key: BlockKey, length: number, compute: () => Promise<Float32Array>): Promise<Made>;
 }
@@ -71,8 +73,11 @@ export function createBlockSupply(options: {
   /** Of the last computation here, milliseconds. */
   let ownMs: number | undefined;
   let poolSeenAt = clock.monotonic();
+  /** Of the last claim that was seen, milliseconds. */
+  let announcedMs = 0;
 
   const note = (found: Found) => {
+    if (found.kind === 'claim') announcedMs = found.forMs;
     if ((found.kind === 'block' || found.kind === 'claim') && found.by === poolRunId)
       poolSeenAt = clock.monotonic();
   };
@@ -124,6 +129,11 @@ export function createBlockSupply(options: {
         if (found.kind === 'claim') onEvent('taken_over');
         return computed(key, compute);
       }
+    },
+    allowanceMs() {
+      const own = ownMs ?? FIRST_MS;
+      // A wait for a claim, the wait for the one who made it, and the computation.
+      return own + 2 * Math.min(ANNOUNCED_MS_MAX, Math.max(announcedMs, own)) + 2 * own;
     },
     async make(key, length, compute) {
       const found = await look(key, length);

@@ -49,6 +49,8 @@ export interface TeacherFeed {
   digestFor(epoch: number, signal: AbortSignal): Promise<string>;
   /** From now on embeddings are shared with the students of all workers; undefined: with those of this worker alone. */
   shareThrough(supply: BlockSupply | undefined): void;
+  /** How much longer than a step whose embeddings are there one may take, milliseconds; 0: no longer. */
+  allowanceMs(): number;
   close(): void;
 }
 
@@ -144,6 +146,7 @@ export function createTeacherFeed(options: TeacherOptions): TeacherFeed {
     shareThrough(next) {
       supply = next;
     },
+    allowanceMs: () => supply?.allowanceMs() ?? 0,
     close() {
       closing.abort(new FleetError('cancelled', 'the student no longer needs its teacher'));
       loading.clear();

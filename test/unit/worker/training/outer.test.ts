@@ -273,6 +273,7 @@ test('a checkpoint that cannot be stored also ends the wait for a teacher', asyn
       new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
     digestFor: () => Promise.reject(new Error('not asked')),
     shareThrough: () => undefined,
+    allowanceMs: () => 0,
     close: () => undefined,
   };
   const lost = new FleetError('dataLoss', 'the store refuses');
