@@ -31,9 +31,10 @@ workers: { min: ${workers}, max: ${workers} }
 
 before(async () => {
   fleet = await startFleet({
-    workers: WORKERS,
+    workers: [],
     coordinator: { POCKETFLEET_EMBEDDING_STREAM_BYTES: '1000000' },
   });
+  for (const id of WORKERS) await fleet.startWorker(id);
   const { runIds } = await fleet.submit(`
 kind: teacher
 name: teacher
