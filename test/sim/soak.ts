@@ -25,8 +25,13 @@ const WORKERS = Number(values.workers);
 /** Milliseconds of a trial on average, and how far a trial may be from it. */
 const TRIAL_MS = 10_000;
 const SPREAD = 0.8;
-/** Between two faults on average, milliseconds. */
+/**
+ * Between two faults on average, milliseconds, and in a course of more trials than so many: with each fault of a
+ * coordinator all workers attach anew, which costs as much as their trials do in half a minute.
+ */
 const FAULT_MS = 4_000;
+const LONG_FAULT_MS = 20_000;
+const LONG_TRIALS = 100_000;
 /** Heap that each coordinator may take: for the fleet, and for each trial. */
 const FLEET_BYTES = 200e6;
 const TRIAL_BYTES = 2_500;
@@ -61,7 +66,7 @@ async function soak(seed: number, trials: number): Promise<void> {
   const faults = values.calm
     ? undefined
     : startFaults(world, {
-        everyMs: FAULT_MS,
+        everyMs: trials > LONG_TRIALS ? LONG_FAULT_MS : FAULT_MS,
         workersAtOnce: Math.ceil(WORKERS / 200),
         appendsADeath: 1_000,
         done,
