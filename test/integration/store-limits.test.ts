@@ -167,3 +167,32 @@ test('a leader corrects the shares when the limit of the broker has changed; one
   await untilShares(3 * LIMIT);
   assert.equal(coordinator.failure(), undefined);
 });
+
+test('a leader corrects the shares when the limit of its account is changed under its connection', async (t) => {
+  const accounts = (bytes: number) =>
+    `accounts { FLEET: { jetstream: { max_mem: 64MB, max_file: ${bytes} }, users: [{ user: fleet, password: word }] } }\nno_auth_user: fleet\n`;
+  const own = await startNats({ config: accounts(LIMIT) });
+  const coordinator = await startLocalCoordinator({ natsUrl: own.url });
+  const looking = await connectNats({ url: own.url, name: 'looking' });
+  t.after(async () => {
+    await looking.close();
+    await coordinator.close();
+    await own.stop();
+    await assertNothingLeft([own.pid], [own.port]);
+  });
+  const names = await namesOn(looking);
+  const untilArtefacts = (limit: number) =>
+    until(
+      `artefacts have their share of ${limit}`,
+      async () => {
+        const manager = await jetstreamManager(looking);
+        const info = await manager.streams.info(names.artefactStream).catch(() => undefined);
+        return info?.config.max_bytes === sharesOf(limit, reserveOf(limit)).artefacts;
+      },
+      30_000,
+    );
+  await untilArtefacts(LIMIT);
+  await own.reload(accounts(2 * LIMIT));
+  await untilArtefacts(2 * LIMIT);
+  assert.equal(coordinator.failure(), undefined);
+});

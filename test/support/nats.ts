@@ -1,7 +1,7 @@
 // A real nats-server for one test: loopback, a free port, a store of its own, every write on disk before it is
 // acknowledged. It can be killed and started again on the same port and store.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BrokerAddress } from '../../core/net/broker-address.ts';
@@ -27,6 +27,8 @@ export interface TestNats {
   output(): string;
   /** Starts the server again on the same port and store; stops it first (SIGTERM) when it runs. */
   restart(change?: { readonly storeBytesMax: number }): Promise<void>;
+  /** Has the running server read its configuration with this in the place of what was added; connections stay. */
+  reload(config: string): Promise<void>;
   /** As `deliver`; the store stays. */
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** Ends the server and removes the store. */
@@ -54,6 +56,7 @@ export async function startNats(options: NatsOptions = {}): Promise<TestNats> {
   const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-nats-'));
   const storeDir = options.storeDir ?? join(folder, 'store');
   let { storeBytesMax } = options;
+  let added = options.config ?? '';
   const token = options.token ?? '';
   const configFile = join(folder, 'nats.conf');
   const { identities = false } = options;
@@ -79,7 +82,7 @@ export async function startNats(options: NatsOptions = {}): Promise<TestNats> {
       ...{ port, authorization, serverName: options.serverName ?? 'test' },
       ...withStore,
     });
-    writeFileSync(configFile, `${config}${options.config ?? ''}`);
+    writeFileSync(configFile, `${config}${added}`);
     program = startProgram(findNatsServer(), ['-c', configFile]);
     await program.untilOutput(/Server is ready/);
   }
@@ -113,6 +116,15 @@ export async function startNats(options: NatsOptions = {}): Promise<TestNats> {
       await end('SIGTERM');
       storeBytesMax = change?.storeBytesMax ?? storeBytesMax;
       await start();
+    },
+    async reload(config) {
+      writeFileSync(
+        configFile,
+        readFileSync(configFile, 'utf8').replace(added, () => config),
+      );
+      added = config;
+      program!.child.kill('SIGHUP');
+      await program!.untilOutput(/Reloaded server configuration/);
     },
     kill: (signal = 'SIGKILL') => end(signal),
     async stop() {
