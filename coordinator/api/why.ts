@@ -58,7 +58,9 @@ export async function why(parts: Parts, request: WhyRequest): Promise<WhyRespons
     for await (const { number, event } of journal.story(asked.id, sequence)) {
       sequence = number;
       if (asked.kind === 'gang' && !OF_GANG.has(event.kind)) continue;
-      const text = clipped(sentenceOf(event, context.state));
+      const leaves = asked.kind === 'worker' && event.left?.includes(asked.id) === true;
+      const sentence = sentenceOf(event, context.state);
+      const text = clipped(leaves ? `${sentence}; ${asked.id} leaves it` : sentence);
       if (!page.take(String(sequence), { sequence, atMs: event.atMs, event: event.kind, text }))
         return answer();
     }

@@ -6,7 +6,7 @@ import type { Caller } from '../model/caller.ts';
 import type { Decided, Event } from '../model/events.ts';
 import { evolve } from '../model/evolve.ts';
 import type { Observed } from '../model/observed.ts';
-import type { Noun, State } from '../model/state.ts';
+import { type Noun, type State, wholeRunWith } from '../model/state.ts';
 import { Edit } from '../model/table.ts';
 import type { Board } from '../scheduling/board.ts';
 import { type Agenda, createAgenda, noteEvent } from './agenda.ts';
@@ -58,6 +58,21 @@ function emptyDraft(state: State, context: Observed, desk: Desk): Draft {
   };
 }
 
+/** Events with which a gang ends, or another takes its place. */
+const OF_GANGS: ReadonlySet<Event['kind']> = new Set([
+  ...(['run.assigned', 'run.requeued', 'run.paused', 'run.halted', 'embedding.ended'] as const),
+  ...(['run.finished', 'run.failed', 'run.cancelled'] as const),
+]);
+
+/** Workers of the run's gang that are none of it after this event, and that the event does not name. */
+function leaversOf(state: State, decided: Decided): readonly string[] {
+  if (!OF_GANGS.has(decided.kind) || !('runId' in decided) || decided.runId === undefined) return [];
+  const gang = wholeRunWith(state, decided.runId)?.gang ?? [];
+  const stay = 'members' in decided ? decided.members.map(({ workerId }) => workerId) : [];
+  const named = 'workerId' in decided ? decided.workerId : undefined;
+  return gang.flatMap(({ workerId }) => (workerId === named || stay.includes(workerId) ? [] : [workerId]));
+}
+
 /**
  * Decides an event: it gets the time of this decision and the name of the caller, and the draft's state follows it
  * at once. A spec belongs to nobody: another submission of the same text refers to it too.
@@ -65,7 +80,9 @@ function emptyDraft(state: State, context: Observed, desk: Desk): Draft {
 export function emit(draft: Draft, decided: Decided): void {
   const { by } = draft;
   const named = by === undefined || decided.kind === 'spec.recorded' ? {} : { by };
-  const event = { ...decided, ...named, atMs: draft.context.now } as Event;
+  const left = leaversOf(draft.state, decided);
+  const gone = left.length === 0 ? {} : { left };
+  const event = { ...decided, ...gone, ...named, atMs: draft.context.now } as Event;
   draft.state = evolve(draft.state, event, draft.edit);
   draft.events.push(event);
   noteEvent(draft.agenda, draft.state, event);

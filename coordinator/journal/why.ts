@@ -21,6 +21,11 @@ import { screenedText } from '../strategies/screening.ts';
  * teacher.
  */
 export function idsOf(event: Event): readonly (string | undefined)[] {
+  const named = idsNamed(event);
+  return event.left === undefined ? named : [...named, ...event.left];
+}
+
+function idsNamed(event: Event): readonly (string | undefined)[] {
   switch (event.kind) {
     case 'coordinator.started':
     case 'journal.truncated':

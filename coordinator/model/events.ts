@@ -34,9 +34,9 @@ import type { WarmStart } from './warm-start.ts';
 
 /**
  * `atMs`: when it was decided, milliseconds since the epoch. `by`: whose call decided it; absent where nobody
- * called, and where no token is needed.
+ * called, and where no token is needed. `left`: workers that the run's gang has lost with it, beside the one that it names.
  */
-export type Event = { readonly atMs: number; readonly by?: Caller } & (
+export type Event = { readonly atMs: number; readonly by?: Caller; readonly left?: readonly string[] } & (
   | { readonly kind: 'coordinator.started'; readonly epoch: number; readonly version: string }
   | {
       /** By `journal truncate`: what came after message `after` counts no more. */

@@ -11,7 +11,8 @@ import { completionScript, SHELLS, type Shell } from '../../coordinator/cli/comm
 import { nodesOf } from '../../coordinator/cli/commands/completion-tree.ts';
 import { createProgram } from '../../coordinator/cli/program.ts';
 import { pocketfleet } from '../support/cli.ts';
-import { plan, run } from '../unit/cli/messages.ts';
+import { until } from '../support/processes.ts';
+import { plan, run, sweep, trial } from '../unit/cli/messages.ts';
 import { startScriptedFleet } from '../unit/cli/scripted-fleet.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'pf-completion-'));
@@ -83,13 +84,29 @@ for (const shell of SHELLS)
   });
 
 test('ids and names come from the fleet, and where nobody answers, nothing comes', async () => {
-  const fleet = await startScriptedFleet({ plans: [plan()], runs: [run()] });
+  const fleet = await startScriptedFleet({
+    ...{ plans: [plan()], runs: [run()] },
+    ...{ sweeps: [sweep()], trials: [trial(), trial({ id: 'trial-29', number: 2 })] },
+  });
   try {
     const where = ['--coordinator', fleet.address, '--token', fleet.token];
-    const answered = await pocketfleet(['completion-ids', 'plan', 'run', ...where], dir);
-    assert.deepEqual([answered.code, answered.err], [0, '']);
-    assert.deepEqual(answered.out.trim().split('\n').slice(0, 2), [plan().id, plan().name]);
-    assert.ok(answered.out.includes(`${run().id}\n`));
+    // The command waits a second for a fleet, which a machine that is busy may need.
+    const idsOf = (...nouns: string[]) =>
+      until(
+        `ids of ${nouns.join(', ')}`,
+        async () => {
+          const { code, out, err } = await pocketfleet(['completion-ids', ...nouns, ...where], dir);
+          assert.deepEqual([code, err], [0, '']);
+          return out === '' ? undefined : out;
+        },
+        60_000,
+      );
+    const answered = await idsOf('plan', 'run');
+    assert.deepEqual(answered.trim().split('\n').slice(0, 2), [plan().id, plan().name]);
+    assert.ok(answered.includes(`${run().id}\n`));
+    assert.equal(await idsOf('trial'), 'trial-1\ntrial-29\n');
+    const listed = fleet.asked.filter(({ method }) => method === 'listTrials');
+    for (const { request } of listed) assert.equal((request as { sweepId: string }).sweepId, sweep().id);
   } finally {
     fleet.close();
   }

@@ -85,3 +85,17 @@ test('a gang tells its generations and members, and while there is none what it 
     'what has ended waits for nothing',
   );
 });
+
+test('the story of a worker has each gang that it joins and leaves', async () => {
+  const fleet = handFleet({}, {});
+  const run = fleet.submit(teacher(workers(2)));
+  const [first = '', second = ''] = fleet.gang(run);
+  fleet.crash(second);
+  fleet.give({ kind: 'cancel', id: run, reason: 'enough' });
+  const story = (await fleet.why({ id: second })).filter((line) => line.startsWith(run));
+  assert.match(story[0]!, /^run-1 got generation 1 with w\d \[.*\], w\d \[/);
+  assert.equal(story.filter((line) => line.endsWith(`; ${second} leaves it`)).length, 1);
+  const last = (await fleet.why({ id: first })).findLast((line) => line.startsWith(run));
+  assert.match(last!, new RegExp(`^run-1 was cancelled: enough; ${first} leaves it$`));
+  assert.ok(!(await fleet.why({ id: run })).some((line) => line.includes('leaves it')));
+});
