@@ -60,7 +60,7 @@ async function ran<T>(
   const fleet = await startFleet({ workers: [], slots });
   try {
     // One after the other: a machine with few cores is slow to start several.
-    for (const id of workers) await fleet.startWorker(id);
+    for (const id of workers) await fleet.startWorker(id, WAIT_MS);
     return await work(fleet);
   } finally {
     await fleet.stop();
@@ -94,7 +94,7 @@ async function passes(what: string, kills: boolean): Promise<number> {
       const victim = pool?.workerIds[0] ?? workers[0]!;
       lost = await embedded(fleet, [victim]);
       await fleet.killWorker(victim, 'SIGKILL');
-      await fleet.startWorker(victim);
+      await fleet.startWorker(victim, WAIT_MS);
     }
     for (const id of runIds) await fleet.finished(id, WAIT_MS);
     const value = (lost + (await embedded(fleet, workers))) / (size.epochs * images);

@@ -5,8 +5,12 @@ import { canonicalJson } from './canonical-json.ts';
 import type { RunSpec } from './run.ts';
 import { orderOf } from './training.ts';
 
-/** Data, order, cut of the steps and flips as one text. */
+/**
+ * Data, order, cut of the steps and flips as one text. Runs that promise no equal bits have keys of their own: what is
+ * shared among them may come from any device.
+ */
 export function orderKeyOf({ training, data }: Pick<RunSpec, 'training' | 'data'>): string {
-  const { batch, shards, flip, fraction } = training;
-  return canonicalJson({ data, order: orderOf(training), batch, shards, flip, fraction });
+  const { batch, shards, flip, fraction, exact } = training;
+  const of = { data, order: orderOf(training), batch, shards, flip, fraction };
+  return canonicalJson(exact ? of : { ...of, exact });
 }

@@ -34,7 +34,7 @@ before(async () => {
     workers: [],
     coordinator: { POCKETFLEET_EMBEDDING_STREAM_BYTES: '1000000' },
   });
-  for (const id of WORKERS) await fleet.startWorker(id);
+  for (const id of WORKERS) await fleet.startWorker(id, 120_000);
   const { runIds } = await fleet.submit(`
 kind: teacher
 name: teacher

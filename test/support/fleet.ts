@@ -41,7 +41,8 @@ export interface TestFleet {
   readonly cacheDir: string;
   /** host:port of the coordinator's /metrics. */
   readonly metricsEndpoint: string;
-  startWorker(id: string): Promise<void>;
+  /** Resolves once the worker is attached. */
+  startWorker(id: string, deadlineMs?: number): Promise<void>;
   /** As `deliver`. */
   killWorker(id: string, signal?: NodeJS.Signals, deadlineMs?: number): Promise<Ending | undefined>;
   workerPid(id: string): number;
@@ -132,7 +133,7 @@ export async function startFleet(options: {
     token: TOKEN,
     cacheDir,
     metricsEndpoint: `127.0.0.1:${ports.metrics}`,
-    async startWorker(id) {
+    async startWorker(id, deadlineMs) {
       const port = workerPorts.get(id) ?? (await freePort());
       workerPorts.set(id, port);
       const wire = await wireFor(id);
@@ -150,6 +151,7 @@ export async function startFleet(options: {
       await fleet.until(
         (s) => s.workers.some((w) => w.id === id && (w.state === 'idle' || w.state === 'busy')),
         `worker ${id} attached`,
+        deadlineMs,
       );
     },
     async killWorker(id, signal = 'SIGKILL', deadlineMs) {

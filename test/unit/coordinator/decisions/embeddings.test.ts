@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { decodeState, encodeState } from '../../../../coordinator/model/snapshot.ts';
+import { orderKeyOf } from '../../../../core/spec/order-key.ts';
 import { student, teacher, training } from '../../../sim/specs.ts';
 import { handFleet } from '../../../support/hand-fleet.ts';
 import { plainOf } from '../../../support/state.ts';
@@ -112,6 +113,15 @@ test('who shares and who does not: order, schedule, class, what a pass costs, an
   fleet.give({ kind: 'cancel', id: pool!, reason: '' });
   fleet.submit(student(big, asks));
   assert.equal(pools(fleet).length, 1);
+});
+
+test('runs of one order have one key, and those that promise no equal bits have another one', () => {
+  const key = (change: object) => orderKeyOf(student('run-1', { training: { ...training, ...change } }));
+  assert.equal(key({ seed: 1, order: 4, epochs: 9 }), key({ seed: 4 }));
+  const keys = [{}, { exact: false }, { batch: 32 }, { flip: false }, { order: 5 }, { fraction: 0.5 }].map(
+    key,
+  );
+  assert.equal(new Set(keys).size, keys.length);
 });
 
 test('embeddings that are larger than a message are refused where the stream is asked for', () => {
