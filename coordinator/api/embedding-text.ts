@@ -2,6 +2,7 @@
 
 import { embeddingRunOf, isEmbedding, sharersOf, sharingKeyOf } from '../model/orders.ts';
 import { hasEnded, hasGang, type RunState, type State, wholeRunWith } from '../model/state.ts';
+import { planSharing, sharingText } from '../scheduling/sharing.ts';
 
 /** Runs that one sentence names. */
 const NAMED_MAX = 6;
@@ -15,12 +16,26 @@ export function embeddingText(state: State, run: RunState): string | undefined {
   const pool = embeddingRunOf(state, run);
   if (pool === undefined) {
     const isOwn = run.job.distillation?.share === 'own';
-    return `${run.id} has the embeddings of ${teacher.id} computed by its own workers, ${isOwn ? 'for itself alone (share: own)' : 'which share them with the students of its order that they hold'}`;
+    return `${run.id} has the embeddings of ${teacher.id} computed by its own workers, ${isOwn ? 'for itself alone (share: own)' : `which share them with the students of its order that they hold: ${orderText(state, run, teacher)}`}`;
   }
   const where = hasGang(pool)
     ? `computes them on ${pool.gang.map(({ workerId }) => workerId).join(', ')}`
     : `is ${pool.state}: whoever needs a block computes it for all`;
   return `${run.id} takes the embeddings of ${teacher.id} from the stream of the fleet; ${pool.id} ${where}`;
+}
+
+/** What an image of all students of an order costs each way. */
+function orderText(state: State, run: RunState, teacher: RunState): string {
+  const sharers = sharersOf(state, teacher).get(sharingKeyOf(run) ?? '') ?? [run];
+  const placed = sharers.filter((one) => !isEmbedding(one) && hasGang(one));
+  const workers = new Set(placed.flatMap(({ gang }) => gang.map(({ workerId }) => workerId)));
+  return sharingText(
+    planSharing({
+      teacher: teacher.costs.multiplyAdds,
+      students: placed.map(({ costs }) => costs.multiplyAdds),
+      workers: workers.size,
+    }),
+  );
 }
 
 function textOfPool(state: State, pool: RunState, teacher: RunState): string {

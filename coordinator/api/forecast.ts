@@ -36,6 +36,7 @@ import {
 import { drawnAccuracies, isForeseen, type Rehearsal, rehearse } from '../strategies/rehearsal.ts';
 import { lagOf } from '../strategies/strategies.ts';
 import { foreseenCandidates, foreseenRun } from './foreseen.ts';
+import { sharingIn } from './shared-passes.ts';
 import { wholeDevicesNote } from './whole-devices.ts';
 
 /** What a forecast is made from. */
@@ -153,6 +154,17 @@ async function planParts(
     if (teacher.start === 'at-once') parts.unshift(part);
     else parts.push(part);
   }
+  const sharing = sharingIn(
+    students.flatMap(({ student, network, reused }) => {
+      const { distillation, training, workers } = student;
+      if (distillation === undefined || reused !== undefined) return [];
+      const adds = network === undefined ? best!.likely : costsOf(network).multiplyAdds;
+      return namesOfStudent(student).map((name) => ({
+        ...{ name, data: spec.data, training, distillation, adds, workersMax: workers.max },
+      }));
+    }),
+    { teacher: teacherAdds ?? 0, attached: attachedWorkers(context.state) },
+  );
   for (const [at, { student, network, reused }] of students.entries()) {
     const isTaught = student.distillation !== undefined;
     const begins = isTaught ? `${afterSearch}, with the first checkpoint of ${teacher!.name}` : afterSearch;
@@ -161,12 +173,14 @@ async function planParts(
       .filter((text) => text !== '')
       .join('; ');
     for (const name of namesOfStudent(student)) {
+      const shared = sharing.get(name);
       const run = {
         ...{ name, training: student.training, kind: 'student' as const },
         network: network === undefined ? best! : exactly(costsOf(network).multiplyAdds),
-        teacher: isTaught ? teacherAdds : undefined,
+        teacher: isTaught ? teacherAdds! * (shared?.passes ?? 1) : undefined,
       };
-      parts.push(runPart(run, { ...about, field: `students.${at}`, begins, note, reused }));
+      const told = [note, shared?.note ?? ''].filter((text) => text !== '').join('; ');
+      parts.push(runPart(run, { ...about, field: `students.${at}`, begins, note: told, reused }));
     }
   }
   return parts;

@@ -18,12 +18,10 @@ import {
   type State,
   wholeRunWith,
 } from '../model/state.ts';
+import { planSharing, sharingText } from '../scheduling/sharing.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { endRun, setGang } from './gangs.ts';
 import { recordSpec } from './specs.ts';
-
-/** Forward, and backward with respect to activations and to weights. */
-const STEP_PER_FORWARD = 3;
 
 /** Begins and ends the embedding runs of one teacher. */
 export function shareEmbeddings(draft: Draft, teacherId: string): void {
@@ -57,11 +55,14 @@ function reasonToShare(teacher: RunState, students: readonly RunState[]): string
   if (asking.length > 0) return `${listOf(asking)} ${asking.length === 1 ? 'asks' : 'ask'} for it`;
   const placed = students.filter(({ gang }) => gang.length > 0);
   const workers = new Set(placed.flatMap(({ gang }) => gang.map(({ workerId }) => workerId)));
-  if (placed.length < 2 || workers.size < 2) return undefined;
-  const step = STEP_PER_FORWARD * Math.min(...placed.map(({ costs }) => costs.multiplyAdds));
-  if (teacher.costs.multiplyAdds <= step) return undefined;
-  const times = (teacher.costs.multiplyAdds / step).toFixed(1);
-  return `${listOf(placed.map(({ id }) => id))} learn in one order from ${teacher.id} on ${workers.size} workers, and a pass of it costs ${times} times a step of theirs`;
+  if (placed.length < 2) return undefined;
+  const plan = planSharing({
+    teacher: teacher.costs.multiplyAdds,
+    students: placed.map(({ costs }) => costs.multiplyAdds),
+    workers: workers.size,
+  });
+  if (plan.chosen !== 'stream') return undefined;
+  return `${listOf(placed.map(({ id }) => id))} learn in one order from ${teacher.id} on ${workers.size} workers: ${sharingText(plan)}`;
 }
 
 /** Ids that one sentence names. */
