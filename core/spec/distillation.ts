@@ -139,6 +139,22 @@ export function withTeacherSize<D extends Pick<DistillationSpec, 'adapter' | 'te
   return { ...rest, ...(distillation.adapter === undefined ? {} : { teacherEmbedding }) } as D;
 }
 
+/** Where a document may name a teacher: of a run, of a sweep, of a plan's search. */
+const PLACES = [['distillation'], ['evaluation', 'distillation'], ['search', 'evaluation', 'distillation']];
+
+/** What a document that nobody has checked yet says of teachers, each with its path. */
+export function distillationsIn(
+  document: unknown,
+): { readonly path: readonly string[]; readonly distillation: { teacher?: unknown } }[] {
+  return PLACES.flatMap((path) => {
+    let value = document;
+    for (const key of path)
+      value =
+        typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
+    return typeof value === 'object' && value !== null ? [{ path, distillation: value }] : [];
+  });
+}
+
 /** Which of a teacher's stages a student learns from. */
 export type TeacherSchedule = DistillationSpec['schedule'];
 

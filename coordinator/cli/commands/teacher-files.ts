@@ -8,7 +8,7 @@ import { FleetError, toFleetError } from '../../../core/errors.ts';
 import { seriesOf, seriesPattern } from '../../../core/model/file-series.ts';
 import { importModel } from '../../../core/model/import.ts';
 import { canonicalJson } from '../../../core/spec/canonical-json.ts';
-import { type TeacherFiles, teacherFilesSchema } from '../../../core/spec/distillation.ts';
+import { distillationsIn, type TeacherFiles, teacherFilesSchema } from '../../../core/spec/distillation.ts';
 import { checkShape, sentences } from '../../../core/text/shape.ts';
 import { problemsError } from '../../../core/text/text-problems.ts';
 import { readYaml } from '../../../core/text/yaml-text.ts';
@@ -31,27 +31,27 @@ export async function teacherSeriesIn(
   { name, baseDir }: { readonly name: string; readonly baseDir: string },
 ): Promise<TeacherSeries[]> {
   const found = new Map<string, TeacherSeries>();
-  for (const { value, placeOf } of documentsIn(yaml, name)) {
-    const { distillation } = (value ?? {}) as { distillation?: { teacher?: unknown } | null };
-    const named = distillation?.teacher;
-    if (typeof named !== 'object' || named === null) continue;
-    const key = canonicalJson(named);
-    if (found.has(key)) continue;
-    const path = ['distillation', 'teacher'];
-    const refused = (reason: string, caught?: unknown) =>
-      problemsError(
-        [{ path: path.join('.'), reason, ...placeOf(path) }],
-        { name, text: yaml },
-        { cause: caught },
-      );
-    const parsed = checkShape(teacherFilesSchema, named);
-    if (!parsed.ok) throw refused(sentences(parsed.problems).join('; '));
-    try {
-      found.set(key, { key, ...(await readSeries(parsed.data, baseDir)) });
-    } catch (caught) {
-      throw refused(toFleetError(caught).message, caught);
+  for (const { value, placeOf } of documentsIn(yaml, name))
+    for (const { path: place, distillation } of distillationsIn(value)) {
+      const named = distillation.teacher;
+      if (typeof named !== 'object' || named === null) continue;
+      const key = canonicalJson(named);
+      if (found.has(key)) continue;
+      const path = [...place, 'teacher'];
+      const refused = (reason: string, caught?: unknown) =>
+        problemsError(
+          [{ path: path.join('.'), reason, ...placeOf(path) }],
+          { name, text: yaml },
+          { cause: caught },
+        );
+      const parsed = checkShape(teacherFilesSchema, named);
+      if (!parsed.ok) throw refused(sentences(parsed.problems).join('; '));
+      try {
+        found.set(key, { key, ...(await readSeries(parsed.data, baseDir)) });
+      } catch (caught) {
+        throw refused(toFleetError(caught).message, caught);
+      }
     }
-  }
   return [...found.values()];
 }
 

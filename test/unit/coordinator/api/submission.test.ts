@@ -3,6 +3,7 @@ import { after, test } from 'node:test';
 import { assertBounded, readSubmission, type Submission } from '../../../../coordinator/api/submission.ts';
 import { createSubmissionReader } from '../../../../coordinator/api/submission-reader.ts';
 import { FleetError } from '../../../../core/errors.ts';
+import { canonicalJson } from '../../../../core/spec/canonical-json.ts';
 import { TEXT_BYTES_MAX } from '../../../../core/text/yaml-text.ts';
 
 const RUN = `kind: teacher
@@ -148,4 +149,25 @@ test('what is no YAML is told in our words, with line and column', () => {
   assert.match(refusal('\ufffd\ufffd'), /^yaml:1:1: expected a mapping, found/);
   // Nothing of the text is obeyed by a terminal.
   assert.doesNotMatch(refusal('a: "\u001b[31m\u202e" "'), /\u202e|(?!\n)\p{Cc}/u);
+});
+
+test('a teacher from files has its run put in wherever a document may name a teacher', () => {
+  const files = { import: 'files/*backbone.pth', stages: 'by-number' };
+  const imports = { runIds: { [canonicalJson(files)]: 'run-9' } };
+  const teacher = `distillation: { teacher: ${JSON.stringify(files)} }`;
+  const head = 'name: x\ndata: { kind: synthetic, identities: 12, images: 8, holdout: 4 }\n';
+  const search = `space: { channels: 2, layers: 4, embedding: 16 }, strategy: { trials: 2 }, evaluation: { training: { epochs: 2, batch: 16 }, ${teacher} }`;
+  const texts = [
+    `${RUN.replace('kind: teacher', 'kind: student')}${teacher}\n`,
+    `kind: sweep\n${head}${search.replaceAll(/, (strategy|evaluation):/g, '\n$1:')}\n`,
+    `kind: plan\n${head}search: { ${search} }\n`,
+  ];
+  for (const yaml of texts) {
+    const [only] = readSubmission({ ...submission(yaml), imports });
+    assert.match(JSON.stringify(only!.spec), /"teacher":"run-9"/);
+    assert.match(
+      refusal(yaml),
+      /distillation\.teacher: files of a teacher are read where the text is submitted/,
+    );
+  }
 });
