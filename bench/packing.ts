@@ -3,7 +3,7 @@
 // are the same. The device is the first GPU of the machine, or its first core, to which the workers are then bound.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startFleet } from '../coordinator/cli/local/up.ts';
@@ -11,9 +11,11 @@ import { systemClock } from '../core/clock.ts';
 import { listGpus } from '../core/system/gpus.ts';
 import { atLeast, optionsOf, say, tell } from './goals.ts';
 
-const { json, trials, epochs } = optionsOf({ trials: 12, epochs: 3 });
-const PACKED = [1, 2, 4] as const;
+const { json, trials, epochs, most } = optionsOf({ trials: 12, epochs: 3, most: 4 });
+const PACKED = [1, 2, 4].filter((perDevice) => perDevice <= most);
 const POLL_MS = 200;
+/** Of /proc, on every Linux that Node runs on. */
+const TICKS_A_SECOND = 100;
 /** Sharing becomes the default where it gives as much more as this. */
 const GAIN = 1.1;
 
@@ -33,6 +35,8 @@ interface Row {
   readonly perDevice: number;
   readonly seconds: number;
   readonly trialsAMinute: number;
+  /** Processor time of the workers for one of them, also on a machine that others use; NaN where there is no /proc. */
+  readonly processorSecondsATrial: number;
 }
 
 const stopping = new AbortController();
@@ -43,7 +47,10 @@ const rows: Row[] = [];
 for (const perDevice of PACKED) {
   const row = await measure(perDevice);
   rows.push(row);
-  say(`${perDevice} a device: ${row.trialsAMinute.toFixed(2)} trials a minute (${row.seconds.toFixed(1)} s)`);
+  const processor = `${row.processorSecondsATrial.toFixed(1)} s of processor time a trial`;
+  say(
+    `${perDevice} a device: ${row.trialsAMinute.toFixed(2)} trials a minute (${row.seconds.toFixed(1)} s; ${processor})`,
+  );
 }
 const [one, ...shared] = rows.map((row) => row.trialsAMinute);
 tell(
@@ -70,13 +77,21 @@ async function measure(perDevice: number): Promise<Row> {
     if (!hasGpu)
       for (const { name, pid } of fleet.children())
         if (name.startsWith('worker-')) execFileSync('taskset', ['-a', '-c', '-p', '0', String(pid)]);
+    const pids = fleet.children().flatMap(({ name, pid }) => (name.startsWith('worker-') ? [pid] : []));
+    const before = processorSeconds(pids);
     const submitted = { yaml: text(perDevice), baseDir: dir, dryRun: false, overrides: {} };
     const { sweepIds } = await fleet.client.ask((service) => service.submit, submitted);
     for (;;) {
       const sweep = await fleet.client.ask((service) => service.getSweep, { id: sweepIds[0]! });
       if (sweep.state === 'done') {
         const seconds = (sweep.endedAtMs - sweep.createdAtMs) / 1000;
-        return { perDevice, seconds, trialsAMinute: (60 * sweep.trialsDone) / seconds };
+        const processorSecondsATrial = (processorSeconds(pids) - before) / sweep.trialsDone;
+        return {
+          perDevice,
+          seconds,
+          trialsAMinute: (60 * sweep.trialsDone) / seconds,
+          processorSecondsATrial,
+        };
       }
       if (sweep.state !== 'running') throw new Error(`the search is ${sweep.state}: ${sweep.reason}`);
       await systemClock.sleep(POLL_MS, stopping.signal);
@@ -85,4 +100,18 @@ async function measure(perDevice: number): Promise<Row> {
     await fleet.close();
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+/** User and system time of processes, seconds. */
+function processorSeconds(pids: readonly (number | undefined)[]): number {
+  let ticks = 0;
+  for (const pid of pids) {
+    try {
+      const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+      ticks += Number(fields[11]) + Number(fields[12]);
+    } catch {
+      return Number.NaN;
+    }
+  }
+  return ticks / TICKS_A_SECOND;
 }

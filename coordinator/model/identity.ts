@@ -134,7 +134,7 @@ function learnsOf(distillation: RunSpec['distillation'], teacher: Identity | und
   return teacher && { ...how, teacher: identityText(teacher) };
 }
 
-/** By sweep and fidelity. */
+/** By spec, protocol of the full evaluation, and fidelity. */
 const protocols = new WeakMap<SweepSpec, Map<string, string>>();
 
 /** The protocol of candidates that have a part of the images or of the channels. */
@@ -147,7 +147,8 @@ export function protocolAt(
   if (protocol === '' || (images === undefined && width === undefined)) return protocol;
   const known = protocols.get(spec) ?? new Map<string, string>();
   protocols.set(spec, known);
-  const key = `${images} ${width}`;
+  // Sweeps of one spec may have other data, or another teacher: their protocols differ.
+  const key = `${protocol} ${images} ${width}`;
   const { training } = jobAt(job, fidelity);
   const found =
     known.get(key) ??

@@ -170,15 +170,16 @@ test('one worker trains a candidate to its end: checkpoints, history, evaluation
   await release('run-alone', 1, ['w1']);
 });
 
-test('whoever becomes rank 0 reports the checkpoints whose reports died with an earlier one', async () => {
+test('whoever becomes rank 0 reports the checkpoints whose reports died with an earlier one, and verifies them', async () => {
   const runId = 'run-inherited';
-  const spec = tinyRun();
-  coordinator.send('w1', assignOf({ runId, generation: 1, spec, workers: ['w1'] }));
+  const spec = tinyRun(withTraining({ fraction: 0.75 }));
+  const evaluateStages = [1];
+  coordinator.send('w1', assignOf({ runId, generation: 1, spec, workers: ['w1'], evaluateStages }));
   await finished(runId);
   const from = coordinator.heard.length;
   const isFrom = (id: string) => (one: { workerId: string }) => one.workerId === id;
   // As if nothing of the first had been heard: the second begins from the last checkpoint.
-  coordinator.send('w2', assignOf({ runId, generation: 2, spec, workers: ['w2'] }));
+  coordinator.send('w2', assignOf({ runId, generation: 2, spec, workers: ['w2'], evaluateStages }));
   await until('the second is finished', () =>
     coordinator.heard
       .slice(from)
@@ -195,6 +196,11 @@ test('whoever becomes rank 0 reports the checkpoints whose reports died with an 
     [1, 2],
   );
   assert.deepEqual(reported('w2'), reported('w1'), 'with the same facts');
+  const [first, last] = reported('w2');
+  assert.ok((first?.evaluation?.accuracy ?? 0) > 0, 'the network of a stage that it has not trained');
+  assert.equal(last?.evaluation, undefined);
+  // 36 of 48 images, 16 a step.
+  assert.deepEqual([first?.step, last?.step], [3, 5]);
   await release(runId, 1, ['w1']);
   await release(runId, 2, ['w2']);
 });

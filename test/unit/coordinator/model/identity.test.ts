@@ -170,6 +170,17 @@ test('a candidate computes what a run of its network, its epochs and its seed co
   const { epochs } = training;
   const part = runSchema.parse({ ...alone, training: { ...alone.training, epochs, fraction: 0.25 } });
   assert.deepEqual(identities[0], identityOfSpec(part, facts));
+  // A sweep of the same spec over a set that has changed since.
+  const changed = { ...facts, digest: 'other' };
+  let later = evolve(state, {
+    ...{ kind: 'sweep.submitted', sweepId: 'sweep-2', spec: digest, facts: changed, atMs: 2 },
+  } as Event);
+  for (const one of events.slice(2)) {
+    const ids = { trialId: 'trial-2', sweepId: 'sweep-2', runId: 'run-2' };
+    later = evolve(later, { ...one, ...ids, atMs: 2 } as unknown as Event);
+  }
+  const again = { ...runOf(later, 'run-2'), fidelity: { images: 0.25 }, haltStage: training.epochs };
+  assert.deepEqual(identityOf(later, again), identityOfSpec(part, changed));
   const channels = channelsAt(spec.space.channels, 0.5);
   const network = candidateNetwork({ space: { ...spec.space, channels } }, cell);
   const narrow = runSchema.parse({ ...alone, network, training: { ...alone.training, epochs } });
