@@ -16,7 +16,7 @@ import {
 import { FleetError, toFleetError } from '../../../core/errors.ts';
 import type { DataSpec } from '../../../core/spec/data.ts';
 import { runSchema } from '../../../core/spec/run.ts';
-import { scheduleOf, stepsAtStage } from '../../../core/spec/schedule.ts';
+import { type Schedule, scheduleOf, stepsAtStage } from '../../../core/spec/schedule.ts';
 import { orderOf } from '../../../core/spec/training.ts';
 import type { Ledger, LedgerEntry } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 
@@ -77,7 +77,7 @@ export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch)
     stepsAt: (stage) => stepsAtStage(schedule, stage),
   });
   const prove = pauseProver(ledger);
-  const counted = createCount(schedule.images);
+  const counted = createCount(schedule);
   const epochs: ProvedEpoch[] = [];
   let chain = emptyLedger(sampling);
   for (const entry of stages) {
@@ -216,22 +216,30 @@ function pauseProver(ledger: Ledger) {
   };
 }
 
-/** Counts the images of each epoch; an epoch is finished when it has all, and nothing may come twice. */
-function createCount(size: number) {
+/**
+ * Counts the images of each epoch; an epoch is finished when it has all, and nothing may come twice. Of a part of a set
+ * every epoch has the same images.
+ */
+function createCount({ images: size, setImages = size }: Schedule) {
   const open = new Map<number, { seen: Uint8Array; count: number; hash: ReturnType<typeof createHash> }>();
   let position = 0;
+  let chosen: Uint8Array | undefined;
   return {
     step(step: number, images: readonly Uint32Array[]): void {
       for (const shard of images)
         for (const image of shard) {
           const epoch = Math.floor(position++ / size);
-          const at = open.get(epoch) ?? { seen: new Uint8Array(size), count: 0, hash: createHash('sha256') };
+          const at = open.get(epoch) ?? {
+            seen: new Uint8Array(setImages),
+            count: 0,
+            hash: createHash('sha256'),
+          };
           open.set(epoch, at);
-          if (image >= size || at.seen[image] === 1)
+          if (image >= setImages || at.seen[image] === 1)
             throw new FleetError(
               'dataLoss',
-              image >= size
-                ? `step ${step + 1} counts image ${image} of ${size}`
+              image >= setImages
+                ? `step ${step + 1} counts image ${image} of ${setImages}`
                 : `image ${image} is counted twice in epoch ${epoch + 1}, again in step ${step + 1}`,
             );
           at.seen[image] = 1;
@@ -244,6 +252,9 @@ function createCount(size: number) {
       if (at?.count !== size)
         throw new FleetError('dataLoss', `epoch ${epoch + 1} counts ${at?.count ?? 0} of ${size} images`);
       open.delete(epoch);
+      chosen ??= at.seen;
+      if (at.seen.some((seen, image) => seen !== chosen![image]))
+        throw new FleetError('dataLoss', `epoch ${epoch + 1} counts other images than the first`);
       return { digest: at.hash.digest('hex') };
     },
   };

@@ -67,10 +67,11 @@ function describe({ dataset }: Opened): OpenedSet {
 }
 
 async function makeBatch({ dataset, training }: Opened, request: BatchRequest): Promise<Batch> {
-  if (request.schedule.images !== dataset.training.size)
+  const { images: planned, setImages = planned } = request.schedule;
+  if (setImages !== dataset.training.size)
     throw new FleetError(
       'failedPrecondition',
-      `the run was planned for ${request.schedule.images} training images, but this worker's data set has ${dataset.training.size}`,
+      `the run was planned for ${setImages} training images, but this worker's data set has ${dataset.training.size}`,
     );
   const samples = shardSamples(request);
   const images = new Uint8Array(samples.length * IMAGE_BYTES);

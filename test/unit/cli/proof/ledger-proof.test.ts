@@ -11,16 +11,17 @@ import {
   stepTag,
 } from '../../../../core/data/loading/sample-ledger.ts';
 import { canonicalJson } from '../../../../core/spec/canonical-json.ts';
+import type { RunSpec } from '../../../../core/spec/run.ts';
 import { scheduleOf } from '../../../../core/spec/schedule.ts';
 import type { Ledger } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { teacher } from '../../../sim/specs.ts';
 
-const spec = teacher({ training: { epochs: 3, batch: 16, shards: 8, seed: 5 } });
+const whole = teacher({ training: { epochs: 3, batch: 16, shards: 8, seed: 5 } });
 /** 2.3 steps an epoch: every epoch but the first begins within a step. */
 const IMAGES = 37;
 
 /** As an undisturbed run leaves it in the journal. */
-function ledgerOf(change: Partial<Ledger> = {}): Ledger {
+function ledgerOf(change: Partial<Ledger> = {}, spec: RunSpec = whole): Ledger {
   const sampling = { schedule: scheduleOf(spec.training, IMAGES), seed: spec.training.seed };
   let chain = emptyLedger(sampling);
   const entries = [1, 2, 3].map((stage) => {
@@ -52,7 +53,7 @@ function ledgerOf(change: Partial<Ledger> = {}): Ledger {
     classes: 8,
     deviceClass: 'cpu',
     entries,
-    finalStep: 7,
+    finalStep: entries.at(-1)!.step,
     weightsDigest: 'w3',
     generations: 2,
     teacherRunId: '',
@@ -63,7 +64,7 @@ function ledgerOf(change: Partial<Ledger> = {}): Ledger {
 
 /** What a pause at this step has stored, by the spec. */
 function pauseAt(step: number, change: object = {}) {
-  const sampling = { schedule: scheduleOf(spec.training, IMAGES), seed: spec.training.seed };
+  const sampling = { schedule: scheduleOf(whole.training, IMAGES), seed: whole.training.seed };
   const { entries } = ledgerOf();
   const before = entries.findLast((entry) => entry.step < step);
   const {
@@ -107,6 +108,22 @@ test('a step that a pause has stored is proved too: within stages that are over,
   await assert.rejects(
     proveLedger(open([whole.entries[0]!, { ...pauseAt(4), step: 99 }])),
     /it was paused at step 99 \(journal event 30, stored by w1\), which lies within no stage that was begun$/,
+  );
+});
+
+test('of a part of the images each epoch has the same ones, once', async () => {
+  const part = { ...whole, training: { ...whole.training, fraction: 0.5 } };
+  const proof = await proveLedger(ledgerOf({}, part));
+  // Half of 37, rounded.
+  assert.deepEqual(
+    proof.epochs.map(({ images }) => images),
+    [19, 19, 19],
+  );
+  assert.equal(new Set(proof.epochs.map(({ digest }) => digest)).size, 3);
+  const other = { ...whole, training: { ...whole.training, fraction: 0.55 } };
+  await assert.rejects(
+    proveLedger({ ...ledgerOf({}, part), specJson: canonicalJson(other) }),
+    /the ledger of run-1/,
   );
 });
 
@@ -174,7 +191,7 @@ const FAULTS: readonly (readonly [string, Partial<Ledger>, RegExp])[] = [
   ],
   [
     'another seed than the workers used',
-    { specJson: canonicalJson({ ...spec, training: { ...spec.training, seed: 6 } }) },
+    { specJson: canonicalJson({ ...whole, training: { ...whole.training, seed: 6 } }) },
     /stage 1, steps 1 to 3: w1 reported/,
   ],
 ];
@@ -195,11 +212,11 @@ test('specs differ by the fields that weights depend on, each by its path', () =
     verification: { pairs: 40 },
     training: { epochs: 3, batch: 16, shards: 8, seed: 6, optimizer: { milestones: [2] } },
   });
-  assert.deepEqual(specDifferences(spec, other), [
+  assert.deepEqual(specDifferences(whole, other), [
     { field: 'training.optimizer.milestones', a: [], b: [2] },
     { field: 'training.seed', a: 5, b: 6 },
   ]);
-  assert.deepEqual(specDifferences(spec, { ...spec, distillation: { teacher: 'run-1' } }), [
+  assert.deepEqual(specDifferences(whole, { ...whole, distillation: { teacher: 'run-1' } }), [
     { field: 'distillation', a: undefined, b: { teacher: 'run-1' } },
   ]);
 });
