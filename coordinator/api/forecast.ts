@@ -5,7 +5,7 @@
 import { genotypeOfKey } from '../../core/nn/genotype-code.ts';
 import { candidateNetwork, costsOf } from '../../core/nn/space.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
-import { isSearched, namesOfStudent, type PlanSpec } from '../../core/spec/plan.ts';
+import { isSearched, namesOfStudent, otherTeacherOf, type PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { scheduleOf } from '../../core/spec/schedule.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
@@ -158,6 +158,8 @@ async function planParts(
     students.flatMap(({ student, network, reused }) => {
       const { distillation, training, workers } = student;
       if (distillation === undefined || reused !== undefined) return [];
+      // Passes of another teacher are no passes of the plan's.
+      if (otherTeacherOf(spec, student) !== undefined) return [];
       const adds = network === undefined ? best!.likely : costsOf(network).multiplyAdds;
       return namesOfStudent(student).map((name) => ({
         ...{ name, data: spec.data, training, distillation, adds, workersMax: workers.max },
@@ -167,7 +169,11 @@ async function planParts(
   );
   for (const [at, { student, network, reused }] of students.entries()) {
     const isTaught = student.distillation !== undefined;
-    const begins = isTaught ? `${afterSearch}, with the first checkpoint of ${teacher!.name}` : afterSearch;
+    const named = otherTeacherOf(spec, student);
+    const other = named === undefined ? undefined : teacherOf(named, [], context.state);
+    const begins = isTaught
+      ? `${afterSearch}, with the first checkpoint of ${(other ?? teacher)?.name}`
+      : afterSearch;
     const notes = [network === undefined ? 'the network is one of the candidates' : ''];
     const note = [...notes, wholeDevicesNote(student, context.state)]
       .filter((text) => text !== '')
@@ -177,7 +183,7 @@ async function planParts(
       const run = {
         ...{ name, training: student.training, kind: 'student' as const },
         network: network === undefined ? best! : exactly(costsOf(network).multiplyAdds),
-        teacher: isTaught ? teacherAdds! * (shared?.passes ?? 1) : undefined,
+        teacher: isTaught ? (other?.multiplyAdds ?? teacherAdds ?? 0) * (shared?.passes ?? 1) : undefined,
       };
       const told = [note, shared?.note ?? ''].filter((text) => text !== '').join('; ');
       parts.push(runPart(run, { ...about, field: `students.${at}`, begins, note: told, reused }));

@@ -6,7 +6,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
-import { distillationsIn } from '../../core/spec/distillation.ts';
+import { filesAsTeachers } from '../../core/spec/distillation.ts';
 import { type DocumentSpec, documentSchema } from '../../core/spec/document.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import { isSearched } from '../../core/spec/plan.ts';
@@ -302,10 +302,8 @@ function networkChecks({ spec, origins }: Pick<Located, 'spec' | 'origins'>): ((
 
 /** Puts the run of a teacher from files where the text names the files. */
 function putImported(document: unknown, imports: Readonly<Record<string, string>>): void {
-  for (const { distillation } of distillationsIn(document)) {
-    const files = distillation.teacher;
-    if (typeof files !== 'object' || files === null) continue;
-    const key = canonicalJson(files);
+  for (const { distillation } of filesAsTeachers(document)) {
+    const key = canonicalJson(distillation.teacher);
     if (Object.hasOwn(imports, key)) distillation.teacher = imports[key];
   }
 }

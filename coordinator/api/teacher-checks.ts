@@ -3,7 +3,9 @@
 
 import type { DataSpec } from '../../core/spec/data.ts';
 import { type DistillationSpec, distillationProblems } from '../../core/spec/distillation.ts';
+import { isSearched, otherTeacherOf, type PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
+import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { endedShort } from '../decisions/retaining.ts';
 import { learnsFromOwn, usableTeacher } from '../decisions/teachers.ts';
 import { specOf } from '../model/spec-of.ts';
@@ -38,24 +40,48 @@ interface Pupil {
 }
 
 /** Who learns from a teacher in a document; what a plan says of its own teacher is checked with its fields. */
-function pupilOf({ spec }: Located): Pupil | undefined {
-  if (spec.kind === 'plan' || spec.kind === 'sweep') {
-    const search = spec.kind === 'plan' ? spec.search : spec;
-    const distillation = search?.evaluation.distillation;
-    if (search === undefined || distillation === undefined) return undefined;
-    if (spec.kind === 'plan' && learnsFromOwn(spec)) return undefined;
-    const place = spec.kind === 'plan' ? 'search.' : '';
-    return {
-      distillation,
-      ...{ field: `${place}evaluation.distillation`, sizeField: `${place}space.embedding` },
-      ...{ embedding: search.space.embedding, epochs: search.evaluation.training.epochs, data: spec.data },
-    };
-  }
+function pupilsOf({ spec }: Located): Pupil[] {
+  if (spec.kind === 'plan')
+    return [
+      ...(learnsFromOwn(spec) ? [] : searchPupils(spec.search, spec.data, 'search.')),
+      ...studentPupils(spec),
+    ];
+  if (spec.kind === 'sweep') return searchPupils(spec, spec.data, '');
   const { distillation, network, training, data } = spec;
-  if (distillation === undefined) return undefined;
+  if (distillation === undefined) return [];
   const { embedding } = network;
   const fields = { field: 'distillation', sizeField: 'network.embedding' };
-  return { distillation, ...fields, embedding, epochs: training.epochs, data };
+  return [{ distillation, ...fields, embedding, epochs: training.epochs, data }];
+}
+
+function searchPupils(
+  search: Pick<SweepSpec, 'evaluation' | 'space'> | undefined,
+  data: DataSpec,
+  place: string,
+): Pupil[] {
+  const distillation = search?.evaluation.distillation;
+  if (search === undefined || distillation === undefined) return [];
+  const fields = { field: `${place}evaluation.distillation`, sizeField: `${place}space.embedding` };
+  const { embedding } = search.space;
+  return [{ distillation, ...fields, embedding, epochs: search.evaluation.training.epochs, data }];
+}
+
+/** Students of a plan that name a teacher which is no part of it. */
+function studentPupils(plan: PlanSpec): Pupil[] {
+  const { students, search, data } = plan;
+  return students.flatMap((student, i) => {
+    const { distillation, network, training } = student;
+    const teacher = otherTeacherOf(plan, student);
+    if (distillation === undefined || teacher === undefined) return [];
+    const embedding = isSearched(network) ? search?.space.embedding : network.embedding;
+    const fields = { field: `students.${i}.distillation`, sizeField: `students.${i}.network` };
+    return [
+      {
+        ...{ distillation: { ...distillation, teacher }, ...fields, data },
+        ...{ embedding: embedding ?? 0, epochs: training.epochs },
+      },
+    ];
+  });
 }
 
 /**
@@ -63,8 +89,10 @@ function pupilOf({ spec }: Located): Pupil | undefined {
  * stages that are named.
  */
 export function checkTeacher(document: Located, context: Context): void {
-  const pupil = pupilOf(document);
-  if (pupil === undefined) return;
+  for (const pupil of pupilsOf(document)) checkPupil(document, pupil, context);
+}
+
+function checkPupil(document: Located, pupil: Pupil, context: Context): void {
   const { distillation, field, embedding, epochs } = pupil;
   const { spec: teacher, run } = teacherOf(document, pupil, context);
   if (teacher.network.embedding !== embedding && distillation.adapter === undefined)
@@ -89,9 +117,17 @@ export function checkPeople(
   context: Context,
   found: ReadonlyMap<Located, DataFacts>,
 ): void {
-  const pupil = pupilOf(document);
+  for (const pupil of pupilsOf(document)) checkPeopleOf(document, pupil, context, found);
+}
+
+function checkPeopleOf(
+  document: Located,
+  pupil: Pupil,
+  context: Context,
+  found: ReadonlyMap<Located, DataFacts>,
+): void {
   const own = found.get(document);
-  if (pupil === undefined || own === undefined) return;
+  if (own === undefined) return;
   const teacher = teacherOf(document, pupil, context);
   const facts = teacher.facts ?? (teacher.document && found.get(teacher.document));
   if (facts === undefined) return;

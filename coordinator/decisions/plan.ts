@@ -5,9 +5,9 @@
 
 import { bestFirst, rankedRun } from '../../core/search/best-first.ts';
 import { childName } from '../../core/spec/common.ts';
-import { withTeacherSize } from '../../core/spec/distillation.ts';
+import { type DistillationSpec, withTeacherSize } from '../../core/spec/distillation.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
-import { isSearched, type PlanSpec } from '../../core/spec/plan.ts';
+import { isSearched, otherTeacherOf, type PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { originOf } from '../model/results.ts';
@@ -21,8 +21,10 @@ import {
   type State,
   sweepOf,
   trialOf,
+  wholeRunWith,
 } from '../model/state.ts';
 import { type FrontMember, type PlannedStudent, studentsOfPlan } from './plan-students.ts';
+import { missingStage } from './retaining.ts';
 import { learnsFromOwn } from './teachers.ts';
 
 /** What a plan does next: wait, start its search, start a run, or end. */
@@ -57,7 +59,7 @@ export function nextOfPlan(state: State, plan: PlanState): PlanStep {
     };
   if (!searched) return { kind: 'wait' };
   const student = studentsOfPlan(state, plan)[plan.studentRunIds.length];
-  if (student !== undefined) return { kind: 'train', role: 'student', ...studentSpec(state, plan, student) };
+  if (student !== undefined) return studentStep(state, plan, student);
   return ending(state, plan);
 }
 
@@ -138,6 +140,23 @@ export function teacherSpec(spec: PlanSpec): RunSpec {
 
 const reuseOf = ({ reuse }: PlanSpec) => (reuse === undefined ? {} : { reuse });
 
+/** A student, or why it cannot learn from the teacher that it names any more. */
+function studentStep(state: State, plan: PlanState, planned: PlannedStudent): PlanStep {
+  const student = plan.spec.students[planned.entry]!;
+  const { distillation, training } = student;
+  const id = otherTeacherOf(plan.spec, student);
+  if (distillation !== undefined && id !== undefined) {
+    const { schedule } = distillation;
+    const teacher = wholeRunWith(state, originOf(state, id));
+    const { epochs } = training;
+    const missing =
+      teacher === undefined ? `${id} was removed` : missingStage(teacher, { schedule, epochs, newest: 0 });
+    if (missing !== undefined)
+      return { kind: 'fail', reason: `its student ${planned.name} has no teacher: ${missing}` };
+  }
+  return { kind: 'train', role: 'student', ...studentSpec(state, plan, planned) };
+}
+
 function studentSpec(
   state: State,
   plan: PlanState,
@@ -156,17 +175,23 @@ function studentSpec(
       network: chosen.network,
       ...reuseOf(plan.spec),
       // Its stages are those of the run whose result the teacher has taken, if it has.
-      ...(distillation
-        ? {
-            distillation: {
-              ...withTeacherSize(distillation, plan.spec.teacher!.network.embedding),
-              teacher: originOf(state, plan.teacherRunId!),
-            },
-          }
-        : {}),
+      ...(distillation ? { distillation: learning(state, plan, distillation) } : {}),
     },
     reason: `student of ${plan.id}: ${chosen.reason}`,
   };
+}
+
+/** How a student learns: from the teacher that it names, else from the plan's. */
+function learning(
+  state: State,
+  plan: PlanState,
+  distillation: NonNullable<PlanSpec['students'][number]['distillation']>,
+): DistillationSpec {
+  // The size of a teacher that it names was filled in at submit.
+  const other = otherTeacherOf(plan.spec, { distillation });
+  if (other !== undefined) return { ...distillation, teacher: originOf(state, other) };
+  const sized = withTeacherSize(distillation, plan.spec.teacher!.network.embedding);
+  return { ...sized, teacher: originOf(state, plan.teacherRunId!) };
 }
 
 /** The winner of the search, or a member of its front. */

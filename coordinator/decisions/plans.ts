@@ -81,7 +81,7 @@ function teacherAgain(draft: Draft, plan: PlanState, { spec }: Training): Traini
   const { distillation, training } = spec;
   if (distillation === undefined || plan.teacherRunId === undefined) return undefined;
   const origin = originOf(draft.state, plan.teacherRunId);
-  if (origin === plan.teacherRunId) return undefined;
+  if (origin === plan.teacherRunId || distillation.teacher !== origin) return undefined;
   const { epochs } = training;
   const missing = missingStage(runOf(draft.state, origin), {
     ...{ schedule: distillation.schedule, epochs, newest: 0 },

@@ -2,7 +2,7 @@
 
 import { FleetError } from '../../core/errors.ts';
 import { type DistillationSpec, withTeacherSize } from '../../core/spec/distillation.ts';
-import type { PlanSpec } from '../../core/spec/plan.ts';
+import { otherTeacherOf, type PlanSpec } from '../../core/spec/plan.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { find } from '../model/find.ts';
 import { originOf } from '../model/results.ts';
@@ -78,10 +78,24 @@ export function searchWithTeacher<S extends Pick<SweepSpec, 'evaluation'>>(
   return { ...spec, evaluation: { ...evaluation, distillation: learns } };
 }
 
-/** As `searchWithTeacher`, for the search of a plan; its own teacher has no run before the search begins. */
+/**
+ * As `searchWithTeacher`, for the search of a plan and for its students; the plan's own teacher has no run before the
+ * search begins.
+ */
 export function planWithTeacher(state: State, spec: PlanSpec, teachers: TeachersOfText): PlanSpec {
-  if (spec.search === undefined || learnsFromOwn(spec)) return spec;
-  return { ...spec, search: searchWithTeacher(state, spec.search, teachers) };
+  const students = spec.students.map((student, i) => {
+    const { distillation, training } = student;
+    const teacher = otherTeacherOf(spec, student);
+    if (distillation === undefined || teacher === undefined) return student;
+    const learns = namedTeacher(state, {
+      ...{ distillation: { ...distillation, teacher }, epochs: training.epochs, teachers },
+      field: `students.${i}.distillation.teacher`,
+    });
+    return { ...student, distillation: learns };
+  });
+  const { search } = spec;
+  if (search === undefined || learnsFromOwn(spec)) return { ...spec, students };
+  return { ...spec, students, search: searchWithTeacher(state, search, teachers) };
 }
 
 /** Whether the candidates of a plan learn from the plan's teacher. */

@@ -64,6 +64,37 @@ export const teacherFilesSchema = z
 /** A checked series. */
 export type TeacherFiles = z.infer<typeof teacherFilesSchema>;
 
+/** Where documents have a distillation: a run, a sweep, the search of a plan, its students. */
+function placesIn(document: unknown): (readonly string[])[] {
+  const students = isMapping(document) && Array.isArray(document.students) ? document.students : [];
+  return [
+    ['distillation'],
+    ['evaluation', 'distillation'],
+    ['search', 'evaluation', 'distillation'],
+    ...students.map((_, i) => ['students', String(i), 'distillation']),
+  ];
+}
+
+/** Mappings of a document, as it was written, that name files as a teacher, and the way to each. */
+export function* filesAsTeachers(document: unknown): Generator<{
+  readonly distillation: { teacher: unknown };
+  readonly path: readonly string[];
+}> {
+  for (const path of placesIn(document)) {
+    let at: unknown = document;
+    for (const key of path)
+      at =
+        typeof at === 'object' && at !== null && Object.hasOwn(at, key)
+          ? (at as Readonly<Record<string, unknown>>)[key]
+          : undefined;
+    if (isMapping(at) && isMapping(at.teacher))
+      yield { distillation: at as { teacher: unknown }, path: [...path, 'teacher'] };
+  }
+}
+
+const isMapping = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 const teacherSchema = z
   .union([z.string().min(1).max(200), teacherFilesSchema], {
     error: (issue) =>
@@ -137,22 +168,6 @@ export function withTeacherSize<D extends Pick<DistillationSpec, 'adapter' | 'te
 ): D {
   const { teacherEmbedding: _given, ...rest } = distillation;
   return { ...rest, ...(distillation.adapter === undefined ? {} : { teacherEmbedding }) } as D;
-}
-
-/** Where a document may name a teacher: of a run, of a sweep, of a plan's search. */
-const PLACES = [['distillation'], ['evaluation', 'distillation'], ['search', 'evaluation', 'distillation']];
-
-/** What a document that nobody has checked yet says of teachers, each with its path. */
-export function distillationsIn(
-  document: unknown,
-): { readonly path: readonly string[]; readonly distillation: { teacher?: unknown } }[] {
-  return PLACES.flatMap((path) => {
-    let value = document;
-    for (const key of path)
-      value =
-        typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
-    return typeof value === 'object' && value !== null ? [{ path, distillation: value }] : [];
-  });
 }
 
 /** Which of a teacher's stages a student learns from. */

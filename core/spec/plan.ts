@@ -75,9 +75,15 @@ export const planSchema = z
               "a network; `best` for the search's winner; or { pareto: k } for k networks of its front, a student each",
             ),
           distillation: distillationSchema
-            .omit({ teacher: true })
+            .extend({
+              teacher: distillationSchema.shape.teacher
+                .optional()
+                .describe('a teacher that is no part of the plan, as of a run; default: that of the plan'),
+            })
             .optional()
-            .describe('how it learns from the teacher of the plan; without it, from labels alone'),
+            .describe(
+              'how it learns from the teacher of the plan, or from another; without it, from labels alone',
+            ),
         }),
       )
       .default([])
@@ -111,20 +117,21 @@ export const planSchema = z
             path: ['students', i, 'network'],
             message: `${network === 'best' ? 'best names the winner' : 'pareto names candidates'} of a search, and this plan has no search`,
           });
-        if (student.distillation && !plan.teacher)
+        const isOwn = student.distillation !== undefined && otherTeacherOf(plan, student) === undefined;
+        if (isOwn && !plan.teacher)
           context.addIssue({
             code: 'custom',
             path: ['students', i, 'distillation'],
-            message: 'this plan has no teacher',
+            message: 'this plan has no teacher, and the student names none (distillation.teacher)',
           });
         if (student.distillation)
           for (const { path, message } of distillationProblems(student.distillation, {
             epochs: student.training.epochs,
-            teacherStages: plan.teacher?.training.epochs,
+            teacherStages: isOwn ? plan.teacher?.training.epochs : undefined,
           }))
             context.addIssue({ code: 'custom', path: ['students', i, 'distillation', ...path], message });
         const size = isSearched(network) ? plan.search?.space.embedding : network.embedding;
-        const isDirect = student.distillation !== undefined && student.distillation.adapter === undefined;
+        const isDirect = isOwn && student.distillation?.adapter === undefined;
         if (isDirect && plan.teacher && size !== plan.teacher.network.embedding)
           context.addIssue({
             code: 'custom',
@@ -167,6 +174,15 @@ export const planSchema = z
 
 /** A checked plan. */
 export type PlanSpec = z.infer<typeof planSchema>;
+
+/** The teacher that a student of a plan names and that is no part of the plan; undefined: it learns from the plan's, or from none. */
+export function otherTeacherOf(
+  plan: { readonly teacher?: { readonly name: string } | undefined },
+  student: { readonly distillation?: { readonly teacher?: string | undefined } | undefined },
+): string | undefined {
+  const named = student.distillation?.teacher;
+  return named === plan.teacher?.name ? undefined : named;
+}
 
 /** The network of a student of a plan, as the plan has it. */
 export type StudentNetwork = PlanSpec['students'][number]['network'];

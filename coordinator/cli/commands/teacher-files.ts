@@ -8,7 +8,7 @@ import { FleetError, toFleetError } from '../../../core/errors.ts';
 import { seriesOf, seriesPattern } from '../../../core/model/file-series.ts';
 import { importModel } from '../../../core/model/import.ts';
 import { canonicalJson } from '../../../core/spec/canonical-json.ts';
-import { distillationsIn, type TeacherFiles, teacherFilesSchema } from '../../../core/spec/distillation.ts';
+import { filesAsTeachers, type TeacherFiles, teacherFilesSchema } from '../../../core/spec/distillation.ts';
 import { checkShape, sentences } from '../../../core/text/shape.ts';
 import { problemsError } from '../../../core/text/text-problems.ts';
 import { readYaml } from '../../../core/text/yaml-text.ts';
@@ -20,6 +20,8 @@ import { progressLine } from '../screen/progress-line.ts';
 export interface TeacherSeries {
   /** What stands for it in a submission. */
   readonly key: string;
+  /** Where the text names it. */
+  readonly field: string;
   /** Paths, by stage. */
   readonly files: readonly string[];
   readonly request: ImportTeacherRequest;
@@ -32,22 +34,16 @@ export async function teacherSeriesIn(
 ): Promise<TeacherSeries[]> {
   const found = new Map<string, TeacherSeries>();
   for (const { value, placeOf } of documentsIn(yaml, name))
-    for (const { path: place, distillation } of distillationsIn(value)) {
-      const named = distillation.teacher;
-      if (typeof named !== 'object' || named === null) continue;
-      const key = canonicalJson(named);
+    for (const { distillation, path } of filesAsTeachers(value)) {
+      const key = canonicalJson(distillation.teacher);
       if (found.has(key)) continue;
-      const path = [...place, 'teacher'];
+      const field = path.join('.');
       const refused = (reason: string, caught?: unknown) =>
-        problemsError(
-          [{ path: path.join('.'), reason, ...placeOf(path) }],
-          { name, text: yaml },
-          { cause: caught },
-        );
-      const parsed = checkShape(teacherFilesSchema, named);
+        problemsError([{ path: field, reason, ...placeOf(path) }], { name, text: yaml }, { cause: caught });
+      const parsed = checkShape(teacherFilesSchema, distillation.teacher);
       if (!parsed.ok) throw refused(sentences(parsed.problems).join('; '));
       try {
-        found.set(key, { key, ...(await readSeries(parsed.data, baseDir)) });
+        found.set(key, { key, field, ...(await readSeries(parsed.data, baseDir)) });
       } catch (caught) {
         throw refused(toFleetError(caught).message, caught);
       }
@@ -64,7 +60,10 @@ function documentsIn(yaml: string, name: string) {
   }
 }
 
-async function readSeries(teacher: TeacherFiles, baseDir: string): Promise<Omit<TeacherSeries, 'key'>> {
+async function readSeries(
+  teacher: TeacherFiles,
+  baseDir: string,
+): Promise<Omit<TeacherSeries, 'key' | 'field'>> {
   const files = await filesOf(teacher, baseDir);
   let hint = teacher.network && ({ kind: 'network', network: teacher.network } as const);
   const stages: ImportTeacherRequest['stages'] = [];
@@ -124,7 +123,7 @@ export async function teacherRuns(
     if (answer.runId === '')
       throw new FleetError(
         'failedPrecondition',
-        `distillation.teacher: the ${one.files.length} files of ${one.request.from} fit together and are not stored yet; a check alone stores nothing, so the student cannot be held against them: submit it`,
+        `${one.field}: the ${one.files.length} files of ${one.request.from} fit together and are not stored yet; a check alone stores nothing, so the student cannot be held against them: submit it`,
       );
     imports[one.key] = answer.runId;
     missing.set(one, { runId: answer.runId, stages: answer.missing });

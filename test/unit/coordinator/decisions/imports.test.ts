@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sentenceOf } from '../../../../coordinator/journal/why.ts';
-import { runOf } from '../../../../coordinator/model/state.ts';
+import { planOf, runOf } from '../../../../coordinator/model/state.ts';
 import type { RunSpec } from '../../../../core/spec/run.ts';
-import { student, teacher } from '../../../sim/specs.ts';
+import { plan, student, teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
 import { folded, plainOf } from '../../../support/state.ts';
 import { core } from './core.ts';
@@ -70,4 +70,52 @@ test('equal files are one teacher, while what is stored of it is whole', () => {
   assert.equal(imported(fleet, files('b')), 'run-3');
   fleet.give({ kind: 'drop', runId: id, stage: 1, reason: '' });
   assert.equal(imported(fleet, files('a')), 'run-4', 'a stage of the first is gone');
+});
+
+test('students of a plan learn from a teacher that is no part of it, and the plan fails when that has lost a stage', () => {
+  const fleet = core(2);
+  const id = imported(fleet, files('a'));
+  for (const number of [1, 2]) stage(fleet, id, number);
+  const { search, students } = plan();
+  const [, distilled] = students;
+  const spec = plan({
+    search: { ...search, strategy: { ...search?.strategy, trials: 1 } },
+    teacher: undefined,
+    students: [{ ...distilled, distillation: { teacher: `files-a`, adapter: 'linear' } }],
+  });
+  fleet.submit({ kind: 'plan', spec, yaml: '', facts: FACTS });
+  fleet.finish('run-2');
+  const [studentId] = planOf(fleet.state, 'plan-1').studentRunIds;
+  const { teacherRunId, job } = runOf(fleet.state, studentId!);
+  assert.deepEqual(
+    [teacherRunId, job.distillation?.teacher, job.distillation?.teacherEmbedding],
+    [id, id, 16],
+    'the size of the teacher is a part of the spec',
+  );
+  fleet.finish(studentId!);
+  assert.equal(planOf(fleet.state, 'plan-1').state, 'done');
+
+  const late = core(1);
+  const lost = imported(late, files('b'));
+  for (const number of [1, 2]) stage(late, lost, number);
+  late.submit({
+    kind: 'plan',
+    spec: {
+      ...spec,
+      students: [
+        { ...spec.students[0]!, distillation: { ...spec.students[0]!.distillation!, teacher: lost } },
+      ],
+    },
+    yaml: '',
+    facts: FACTS,
+  });
+  late.give({ kind: 'drop', runId: lost, stage: 1, reason: '' });
+  late.finish('run-2');
+  const { state, reason } = planOf(late.state, 'plan-1');
+  assert.equal(state, 'failed');
+  assert.match(reason, /^its student distilled has no teacher: stage 1 of run-1 is not kept any more/);
+  assert.throws(() => late.submit({ kind: 'plan', spec, yaml: '', facts: FACTS }), {
+    message:
+      /^students\.0\.distillation\.teacher: "files-a" is neither a teacher run of this text nor a run of this fleet/,
+  });
 });
