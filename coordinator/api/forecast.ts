@@ -10,47 +10,26 @@ import type { RunSpec } from '../../core/spec/run.ts';
 import { scheduleOf } from '../../core/spec/schedule.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
-import type {
-  Forecast,
-  ForecastPart,
-  ForecastRange,
-  ForecastTime,
-} from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { Forecast, ForecastPart, ForecastTime } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { CheckedDocument } from '../decisions/inputs.ts';
 import { teacherSpec } from '../decisions/plan.ts';
-import type { Fleet, Needs } from '../decisions/reuse.ts';
+import type { Needs } from '../decisions/reuse.ts';
 import { learnsFromOwn } from '../decisions/teachers.ts';
-import { startAtSubmit, withStartById } from '../decisions/warm-start.ts';
 import { find } from '../model/find.ts';
 import { type Identity, identityOf, identityOfSpec } from '../model/identity.ts';
-import { attachedWorkers, type DataFacts, type State, wholeRunWith } from '../model/state.ts';
-import { priorsOf } from '../model/warm-start.ts';
+import { attachedWorkers, type State, wholeRunWith } from '../model/state.ts';
 import {
-  type LoadTime,
   type MeasuredRun,
   measuredRuns,
   type Range,
   timesOf,
   withTeacher,
 } from '../scheduling/measured-times.ts';
-import { drawnAccuracies, isForeseen, type Rehearsal, rehearse } from '../strategies/rehearsal.ts';
-import { lagOf } from '../strategies/strategies.ts';
-import { foreseenCandidates, foreseenRun } from './foreseen.ts';
+import { type About, exactly, type ForecastContext, forecastTime, scaled } from './forecast-amounts.ts';
+import { searchPart } from './forecast-search.ts';
+import { foreseenRun } from './foreseen.ts';
 import { sharingIn } from './shared-passes.ts';
 import { wholeDevicesNote } from './whole-devices.ts';
-
-/** What a forecast is made from. */
-export interface ForecastContext {
-  readonly state: State;
-  readonly speedOf: (runId: string, workerId: string) => number | undefined;
-  /** Milliseconds of any clock: a rehearsal is cut off by it. */
-  readonly now: () => number;
-  /** Workers by what a run may require, for what it would take of others. */
-  readonly pools: Fleet['pools'];
-}
-
-/** Searches of a strategy that learns are rehearsed so many times, with other results each time. */
-const REHEARSALS = 3;
 
 /** The forecast of a whole text. */
 export async function forecastOf(
@@ -95,18 +74,6 @@ function runByItself(
   const note = wholeDevicesNote(spec, context.state);
   return runPart(run, { ...about, field: '', begins, note, reused });
 }
-
-/** Where a part stands, and what it is judged by. */
-interface About {
-  readonly document: number;
-  readonly field: string;
-  /** Training images of the data. */
-  readonly images: number;
-  readonly facts: DataFacts;
-  readonly measured: readonly MeasuredRun[];
-}
-
-const exactly = (value: number): Range => ({ low: value, likely: value, high: value });
 
 async function planParts(
   spec: PlanSpec,
@@ -283,140 +250,6 @@ function runPart(
     ...{ runs: exactly(1), reused: exactly(0), steps: exactly(steps), images: exactly(images) },
     multiplyAdds: scaled(network, images),
     times: likely.map((time, at) => forecastTime([low[at]!, time, high[at]!], time)),
-  };
-}
-
-/** A search, the multiply-adds of an image in its candidates, and the key of the best one where that is known. */
-async function searchPart(
-  spec: SweepSpec,
-  { document, field, images, measured, facts, teacher }: About & { readonly teacher: Identity | undefined },
-  { state, now, pools }: ForecastContext,
-): Promise<{ readonly part: ForecastPart; readonly network: Range; readonly best?: string | undefined }> {
-  const workers = attachedWorkers(state);
-  const parallelism = spec.parallelism > 0 ? spec.parallelism : Math.max(1, workers);
-  const prior = priorsOf(state, spec, startAtSubmit(state, withStartById(state, spec)).start);
-  const known = foreseenCandidates({ state, pools }, spec, facts, teacher);
-  const rehearsals: Rehearsal[] = [];
-  for (let seed = 1; seed <= (isForeseen(spec) ? 1 : REHEARSALS); seed++) {
-    const how = { lag: lagOf(spec, workers) ?? 1, parallelism, prior, known, now };
-    rehearsals.push(await rehearse(spec, { ...how, accuracyOf: drawnAccuracies(seed) }));
-    // With every result known each rehearsal is the same.
-    if (rehearsals[0]!.best !== undefined) break;
-  }
-  const totals = rehearsals.map((one) => totalOf(one, spec.evaluation.training, images));
-  const times = totals.map(({ computed, multiplyAdds }, at) =>
-    timesOf(measured, {
-      ...{ kind: 'candidate', runs: computed, work: multiplyAdds },
-      multiplyAdds: meanAdds(rehearsals[at]!),
-    }),
-  );
-  const adds = rehearsals.flatMap(({ evaluations }) => evaluations.map(({ costs }) => costs.multiplyAdds));
-  const part: ForecastPart = {
-    ...{
-      document,
-      field,
-      name: spec.name,
-      kind: 'search',
-      begins: 'at once',
-      note: searchNote(spec, rehearsals, prior.length),
-    },
-    runs: rangeOf(totals.map(({ runs }) => runs)),
-    reused: rangeOf(totals.map(({ reused }) => reused)),
-    steps: rangeOf(totals.map(({ steps }) => steps)),
-    images: rangeOf(totals.map((total) => total.images)),
-    multiplyAdds: rangeOf(totals.map(({ multiplyAdds }) => multiplyAdds)),
-    times: (times[0] ?? []).map((time, at) =>
-      forecastTime(
-        times.map((of) => of[at]!),
-        time,
-      ),
-    ),
-  };
-  return { part, network: rangeOf(adds), best: rehearsals[0]?.best };
-}
-
-const meanAdds = ({ evaluations }: Rehearsal): number =>
-  evaluations.reduce((sum, { costs }) => sum + costs.multiplyAdds, 0) / Math.max(1, evaluations.length);
-
-/** What the evaluations of a rehearsed search come to, those that were cut off in proportion. */
-function totalOf({ evaluations, share }: Rehearsal, training: TrainingSpec, dataImages: number) {
-  let [steps, images, multiplyAdds] = [0, 0, 0];
-  /** Epochs that each trial has computed: one that goes on begins where its own run has ended. */
-  const computed = new Map<number, number>();
-  for (const { trial, before, epochs, images: part, costs, isKnown } of evaluations) {
-    if (isKnown) continue;
-    const fraction = part * (training.fraction ?? 1);
-    const upTo = (epoch: number) =>
-      epoch === 0 ? 0 : scheduleOf({ ...training, epochs: epoch, fraction }, dataImages).stepsTotal;
-    const own = upTo(epochs) - upTo(before === 0 ? 0 : (computed.get(trial) ?? 0));
-    computed.set(trial, epochs);
-    steps += own;
-    images += own * training.batch;
-    multiplyAdds += own * training.batch * costs.multiplyAdds;
-  }
-  const whole = (value: number) => Math.round(value / share);
-  return {
-    runs: whole(evaluations.filter(({ before }) => before === 0).length),
-    computed: whole(computed.size),
-    reused: whole(evaluations.filter(({ isKnown }) => isKnown).length),
-    steps: whole(steps),
-    images: whole(images),
-    multiplyAdds: whole(multiplyAdds),
-  };
-}
-
-function searchNote(spec: SweepSpec, rehearsals: readonly Rehearsal[], prior: number): string {
-  const [{ trials, share, evaluations, scored } = { trials: 0, share: 1, evaluations: [], scored: 0 }] =
-    rehearsals;
-  const { strategy } = spec;
-  const reused = evaluations.filter(({ isKnown }) => isKnown).length;
-  const isDrawn = !isForeseen(spec) && reused < evaluations.length;
-  const parts = [
-    prior === 0 ? '' : `begins with ${prior} results of ${'from' in strategy ? strategy.from : ''}`,
-    reused === 0 ? '' : `the results of ${reused} of ${evaluations.length} evaluations are there, and taken`,
-    isDrawn ? `${strategy.kind} learns from results: ${REHEARSALS} searches with drawn ones` : '',
-    scored === 0
-      ? ''
-      : `${scored} candidates are scored before, by drawn scores here; their time is not in it`,
-    share < 1 ? `${trials} of ${strategy.trials} trials were rehearsed, the others are in proportion` : '',
-    share === 1 && trials < strategy.trials ? `the space has ${trials} candidates that can be tried` : '',
-  ];
-  return parts.filter((part) => part !== '').join('; ');
-}
-
-const rangeOf = (values: readonly number[]): ForecastRange => together(values.map(exactly));
-
-/** The least and the most of several cases, and the mean between. */
-function together(cases: readonly Range[]): ForecastRange {
-  if (cases.length === 0) return exactly(0);
-  const low = cases.reduce((least, one) => Math.min(least, one.low), Number.POSITIVE_INFINITY);
-  const high = cases.reduce((most, one) => Math.max(most, one.high), Number.NEGATIVE_INFINITY);
-  const mean = cases.reduce((sum, { likely }) => sum + likely, 0) / cases.length;
-  // A sum of equal numbers may round to either side of them.
-  return { low, likely: Math.min(high, Math.max(low, mean)), high };
-}
-
-const scaled = ({ low, likely, high }: Range, by: number): ForecastRange => ({
-  ...{ low: low * by, likely: likely * by, high: high * by },
-});
-
-const LIKE: Readonly<Record<LoadTime['like'], string>> = {
-  kind: 'of this kind and size',
-  size: 'of this size',
-  none: 'of other sizes',
-};
-
-/** The times of several cases together; what they were measured on is said of one. */
-function forecastTime(cases: readonly LoadTime[], one: LoadTime): ForecastTime {
-  const { deviceClass, runs: measuredRuns, like, isLive } = one;
-  const live = isLive ? ', which train now: what runs take beside their steps is not in it' : '';
-  return {
-    ...{
-      deviceClass,
-      measuredRuns,
-      basis: `${measuredRuns} ${measuredRuns === 1 ? 'run' : 'runs'} ${LIKE[like]}${live}`,
-    },
-    workerSeconds: together(cases.map(({ seconds }) => seconds)),
   };
 }
 
