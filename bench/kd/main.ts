@@ -8,10 +8,10 @@ import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../core/clock.ts';
+import { GATE_POINTS } from '../../core/report/comparisons.ts';
 import { createCompute } from '../../worker/compute/client.ts';
 import { argumentsOf, atLeast, refuse, say, tell } from '../goals.ts';
 import { type KdResult, type KdSetting, secondsOf, trainArms } from './arms.ts';
-import { GATE_POINTS } from './statistics.ts';
 import { type KdTable, tableOf, tableText } from './table.ts';
 
 const known =

@@ -47,9 +47,6 @@ export type Verdict = 'void' | 'better' | 'worse' | 'as good' | 'not told apart'
 
 /** Within so many points two are as good as each other. */
 export const AS_GOOD_POINTS = 1.5;
-/** A teacher is so many points above the student alone, or nothing is said about its students. */
-export const GATE_POINTS = 3;
-
 interface Interval {
   readonly low: number;
   readonly high: number;

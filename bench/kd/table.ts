@@ -1,10 +1,10 @@
 // What the results of a setting say: each arm's mean over seeds, the gate, and the differences of each two arms with
 // their intervals over seeds and over people. Pure.
 
+import { GATE_POINTS } from '../../core/report/comparisons.ts';
 import { type JudgedPairs, pairedDifference } from '../../core/verify/paired-difference.ts';
 import { ARMS, type Arm, type KdResult, type Reached } from './arms.ts';
 import {
-  GATE_POINTS,
   intervalText,
   meanOf,
   overPeople,

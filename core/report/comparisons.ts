@@ -20,9 +20,12 @@ export interface Comparison {
 export const COMPARISON_NOTE =
   'The intervals are over people: how these trained networks would differ on others. Another seed of training moves each of them, too.';
 
+/** A teacher is so many points above a student without one, or its students show nothing about distillation. */
+export const GATE_POINTS = 3;
+
 /**
  * Compares the exported student (or the most accurate one) with each other student, and each teacher with the
- * students that learnt from it. Runs without a verification, and runs whose report has no decision for each
+ * students that learnt from it and with those that learnt from none. Runs without a verification, and runs whose report has no decision for each
  * pair, are left out.
  */
 export function comparisonsOf(
@@ -47,8 +50,25 @@ export function comparisonsOf(
           .filter(({ teacherRunId }) => teacherRunId === teacher.id)
           .map((run) => [teacher, run] as const),
       ),
+    ...known
+      .filter(
+        ({ id, kind }) => kind === 'teacher' && students.some(({ teacherRunId }) => teacherRunId === id),
+      )
+      .flatMap((teacher) =>
+        students.filter(({ teacherRunId }) => teacherRunId === '').map((run) => [teacher, run] as const),
+      ),
   ];
   return couples.map(([first, second]) => compare(first, second, judged));
+}
+
+/** For each teacher and student without one: whether the teacher is so much better that its students may be judged. */
+export function gateSentences(comparisons: readonly Comparison[]): string[] {
+  return comparisons.flatMap(({ first, second, found }) => {
+    if (first.kind !== 'teacher' || second.teacherRunId !== '' || found === undefined) return [];
+    const above = 100 * found.difference;
+    const isPassed = above >= GATE_POINTS;
+    return `the gate of ${GATE_POINTS} points is ${isPassed ? '' : 'not '}passed: ${first.name} is ${above.toFixed(1)} points above ${second.name}, so that the differences of its students ${isPassed ? 'may be read' : 'are void'}`;
+  });
 }
 
 function compare(first: Run, second: Run, judged: ReadonlyMap<string, JudgedPairs>): Comparison {

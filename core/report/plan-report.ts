@@ -20,7 +20,7 @@ import {
   scatterChart,
   spanChart,
 } from './charts.ts';
-import { COMPARISON_NOTE, comparisonsOf } from './comparisons.ts';
+import { COMPARISON_NOTE, comparisonsOf, gateSentences } from './comparisons.ts';
 import { formatCount, formatNumber, formatPercent, formatSeconds, formatTime } from './format.ts';
 import { bestTrialFirst } from './objectives.ts';
 import { examplePairs } from './pairs.ts';
@@ -247,7 +247,8 @@ function differences(runs: readonly RunReport[], plan: Plan): string {
     plan.winnerRunId,
   );
   if (found.length === 0) return '';
-  const items = found.map(({ sentence }) => `<li>${escapeText(sentence)}</li>`);
+  const sentences = [...found.map(({ sentence }) => sentence), ...gateSentences(found)];
+  const items = sentences.map((sentence) => `<li>${escapeText(sentence)}</li>`);
   return `<div class="card"><h3>Differences</h3><ul>${items.join('')}</ul><p class="soft">${escapeText(COMPARISON_NOTE)}</p></div>`;
 }
 

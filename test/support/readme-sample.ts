@@ -51,6 +51,7 @@ export function skeletonOf(line: string): string | undefined {
   return line
     .replace(/ is (better|worse) than /, ' against ')
     .replace(/^(\S+) and (\S+) are too close to tell apart/, '$1 against $2')
+    .replace(/ is (not )?passed: (.*) (may be read|are void)$/, ' is passed: $2')
     .replace(/student-(distilled|alone)/g, 'student')
     .replace(/(\(logs in ).*(\/logs\))/, '$1…$2')
     .replace(/(plan |submitted ).*?(examples\/)?demo[\w-]*\.yaml/, '$1PLAN')

@@ -30,7 +30,7 @@ test('each comparison in the sample says what its interval allows, and the teach
     const match = shape.exec(line);
     return match === null ? [] : [{ line, match }];
   });
-  assert.equal(found.length, 2);
+  assert.equal(found.length, 3);
   for (const { line, match } of found) {
     const [, first, second, ...numbers] = match;
     const [difference, low, high, pairs, people] = numbers.map((text) => Number(text.replace(',', '')));
@@ -44,6 +44,12 @@ test('each comparison in the sample says what its interval allows, and the teach
     assert.equal(sentenceOf(first!, second!, again), line);
   }
   assert.match(found[1]!.line, /^teacher is better than student-distilled: /);
+  assert.match(found[2]!.line, /^teacher is better than student-alone: /);
+  const gate = readSample().lines.find((line) => line.startsWith('the gate of 3 points'));
+  assert.equal(
+    gate,
+    `the gate of 3 points is passed: teacher is ${found[2]!.match[3]!.slice(1)} points above student-alone, so that the differences of its students may be read`,
+  );
 });
 
 test('a sample is read back as it was written', () => {

@@ -2,7 +2,7 @@
 // candidates, then trained networks with their verification.
 
 import { toFleetError } from '../../../core/errors.ts';
-import { COMPARISON_NOTE, comparisonsOf } from '../../../core/report/comparisons.ts';
+import { COMPARISON_NOTE, comparisonsOf, gateSentences } from '../../../core/report/comparisons.ts';
 import { formatCount, formatSeconds, UNKNOWN } from '../../../core/report/format.ts';
 import { bestTrialFirst } from '../../../core/report/objectives.ts';
 import { cellText, learning, secondsOf } from '../../../core/report/runs.ts';
@@ -100,7 +100,13 @@ export function resultLines(results: Results, candidatesMax = Number.POSITIVE_IN
       runTable(results),
     );
   const comparisons = comparisonsOf(results.runs, results.evaluations, results.plan?.winnerRunId ?? '');
-  if (comparisons.length > 0) lines.push('', ...comparisons.map(({ sentence }) => sentence), COMPARISON_NOTE);
+  if (comparisons.length > 0)
+    lines.push(
+      '',
+      ...comparisons.map(({ sentence }) => sentence),
+      ...gateSentences(comparisons),
+      COMPARISON_NOTE,
+    );
   return lines;
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { comparisonsOf, sentenceOf } from '../../../core/report/comparisons.ts';
+import { comparisonsOf, gateSentences, sentenceOf } from '../../../core/report/comparisons.ts';
 import type { EvaluationReport } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { evaluation, run } from '../cli/messages.ts';
 
@@ -43,15 +43,38 @@ test('the exported student is compared with the others, and the teacher with tho
     [
       ['distilled', 'alone'],
       ['teacher', 'distilled'],
+      ['teacher', 'alone'],
     ],
   );
-  for (const { found: difference, sentence } of found) {
+  const [, , aboveAlone] = found;
+  assert.match(aboveAlone!.sentence, /^teacher is better than alone: \+20\.0 points/);
+  assert.deepEqual(gateSentences(found), [
+    'the gate of 3 points is passed: teacher is 20.0 points above alone, so that the differences of its students may be read',
+  ]);
+  for (const { found: difference, sentence } of found.slice(0, 2)) {
     assert.ok(Math.abs(difference!.difference - 0.1) < 1e-9);
     assert.match(
       sentence,
       /is better than .*: \+10\.0 points \(95 % interval \+\S+ to \+\S+; 800 pairs of 40 people\)/,
     );
   }
+});
+
+test('the students of a teacher that is not three points above one without a teacher are void', () => {
+  const runs = [
+    named('teacher', 'teacher', 0.72),
+    named('distilled', 'student', 0.8, 'teacher'),
+    named('alone', 'student', 0.7),
+  ];
+  const evaluations = new Map([
+    ['teacher', report(72)],
+    ['distilled', report(80)],
+    ['alone', report(70)],
+  ]);
+  assert.deepEqual(gateSentences(comparisonsOf(runs, evaluations, 'distilled')), [
+    'the gate of 3 points is not passed: teacher is 2.0 points above alone, so that the differences of its students are void',
+  ]);
+  assert.deepEqual(gateSentences(comparisonsOf(runs.slice(0, 2), evaluations, 'distilled')), []);
 });
 
 test('without an exported network the most accurate student is compared with the others', () => {
