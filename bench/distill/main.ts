@@ -62,6 +62,9 @@ async function ran<T>(
     // One after the other: a machine with few cores is slow to start several.
     for (const id of workers) await fleet.startWorker(id, WAIT_MS);
     return await work(fleet);
+  } catch (caught) {
+    say(fleet.tails());
+    throw caught;
   } finally {
     await fleet.stop();
   }
