@@ -380,6 +380,7 @@ function createServices(
     state: () => core.driver.known,
     leads: () => core.driver.leads,
   });
+  core.noting.push(sharing.note);
   releases.push(sharing.stop);
   return {
     requests,

@@ -1,5 +1,5 @@
 // The fleet's stream of embeddings: there while an embedding run is open, and no longer. Decides when it is looked at:
-// once a second, because a broker that starts again has lost what it had in memory. Whatever goes wrong is logged and
+// when one begins, and once a second, because a broker that starts again has lost what it had in memory. Whatever goes wrong is logged and
 // tried again: without the stream students compute for themselves.
 
 import type { Clock } from '../../core/clock.ts';
@@ -9,6 +9,7 @@ import { ensureEmbeddingStream, removeEmbeddingStream } from '../../core/net/emb
 import { streamManager } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
+import type { Event } from '../model/events.ts';
 import type { State } from '../model/state.ts';
 
 /** Between two looks, milliseconds. */
@@ -33,13 +34,14 @@ export function keepEmbeddingStream(options: {
   readonly leads: () => boolean;
   readonly clock: Clock;
   readonly log: Logger;
-}): { stop(): Promise<void> } {
+}): { note(event: Event): void; stop(): Promise<void> } {
   const { connection, names, bytesMax, clock, log } = options;
   const stopping = new AbortController();
   const { signal } = stopping;
   /** Undefined: an earlier coordinator may have left it. */
   let isThere: boolean | undefined;
   let isTroubled = false;
+  let inHand = Promise.resolve();
 
   async function look(state: State): Promise<void> {
     const isWanted = sharesEmbeddings(state);
@@ -51,19 +53,30 @@ export function keepEmbeddingStream(options: {
     isTroubled = false;
   }
 
+  /** One look after the other. */
+  const lookNext = () => {
+    inHand = inHand.then(async () => {
+      const state = options.state();
+      if (signal.aborted || state === undefined || !options.leads() || connection.isClosed()) return;
+      await look(state).catch((caught: unknown) => {
+        const { code, message } = toFleetError(caught);
+        if (!isTroubled) log.warn({ code }, `the stream of embeddings: ${message}`);
+        isTroubled = true;
+      });
+    });
+    return inHand;
+  };
   const watching = (async () => {
     while (!signal.aborted) {
-      const state = options.state();
-      if (state !== undefined && options.leads() && !connection.isClosed())
-        await look(state).catch((caught: unknown) => {
-          const { code, message } = toFleetError(caught);
-          if (!isTroubled) log.warn({ code }, `the stream of embeddings: ${message}`);
-          isTroubled = true;
-        });
+      await lookNext();
       await clock.sleep(LOOK_MS, signal).catch(() => undefined);
     }
   })();
   return {
+    /** An embedding run that begins finds the stream there. */
+    note(event) {
+      if (event.kind === 'run.created' && event.teacherRunId !== undefined) void lookNext();
+    },
     async stop() {
       stopping.abort(new FleetError('cancelled', 'the coordinator is stopping'));
       await watching;

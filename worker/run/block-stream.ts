@@ -17,8 +17,10 @@ import type { BlockKey } from '../training/teacher-blocks.ts';
 
 /** A request takes so long at most, milliseconds. */
 const REQUEST_MS = 2_000;
-/** After a request that failed the stream is not asked for so long, milliseconds: each would cost a step. */
+/** After a request without an answer the stream is not asked for so long, milliseconds: each would cost a step. */
 const SILENT_MS = 5_000;
+/** The same where the answer came at once: there is no stream, or it is only about to be made. */
+const ABSENT_MS = 250;
 
 /** The stream as one run uses it. */
 export function createBlockStream(options: {
@@ -44,9 +46,9 @@ export function createBlockStream(options: {
     if (isAway) log.info({ run: runId }, 'the stream of embeddings is back');
     isAway = false;
   };
-  const failed = (caught: unknown) => {
+  const failed = (caught: unknown, askedAt: number) => {
     const { code, message } = toFleetError(caught);
-    silentUntil = now() + SILENT_MS;
+    silentUntil = now() + (now() - askedAt < ABSENT_MS ? ABSENT_MS : SILENT_MS);
     if (!isAway)
       log.warn({ run: runId, code }, `embeddings are computed here, their stream is away: ${message}`);
     isAway = true;
@@ -54,7 +56,8 @@ export function createBlockStream(options: {
 
   return {
     async look(key, values) {
-      if (now() < silentUntil || connection.isClosed()) return { kind: 'away' };
+      const askedAt = now();
+      if (askedAt < silentUntil || connection.isClosed()) return { kind: 'away' };
       try {
         const stored = await (await manager).direct.getMessage(names.embeddingStream, {
           last_by_subj: subjectOf(key),
@@ -68,11 +71,12 @@ export function createBlockStream(options: {
         if (damage !== undefined) return { kind: 'damaged', sequence, reason: damage };
         return { kind: 'block', values: floatsOf(data), by: head.by };
       } catch (caught) {
-        failed(caught);
+        failed(caught, askedAt);
         return { kind: 'away' };
       }
     },
     async claim(key, { over, forMs }) {
+      const askedAt = now();
       try {
         const headers = blockHeaders.write({ by: runId, device, forMs, digest: '' });
         await client.publish(subjectOf(key), undefined, {
@@ -83,12 +87,13 @@ export function createBlockStream(options: {
       } catch (caught) {
         // Another message has come to this place meanwhile.
         if (toFleetError(caught).code === 'aborted') return false;
-        failed(caught);
+        failed(caught, askedAt);
         return true;
       }
     },
     async publish(key, values) {
-      if (now() < silentUntil || connection.isClosed()) return false;
+      const askedAt = now();
+      if (askedAt < silentUntil || connection.isClosed()) return false;
       const bytes = new Uint8Array(values.byteLength);
       bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
       try {
@@ -100,7 +105,7 @@ export function createBlockStream(options: {
         answered();
         return true;
       } catch (caught) {
-        failed(caught);
+        failed(caught, askedAt);
         return false;
       }
     },
