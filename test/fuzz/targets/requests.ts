@@ -249,6 +249,7 @@ const TAKEN: readonly Method[] = METHODS.filter(
       'keepCheckpoint',
       'deleteArtefacts',
       'remove',
+      'importStage',
     ].includes(method),
 );
 
