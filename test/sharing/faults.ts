@@ -81,7 +81,7 @@ async function shared(
       runIds.every((id) => runs.some((run) => run.id === id && run.step >= 1)) &&
       runs.some((run) => run.name === 'teacher-embeddings' && run.state === 'running' && run.step >= 1),
     `${what}: students and the embedding run are under way`,
-    60_000,
+    180_000,
   );
   const pool = snapshot.runs.find((run) => run.name === 'teacher-embeddings' && run.state === 'running')!;
   await fault({ runId: pool.id, workerId: pool.workerIds[0]! });
@@ -134,7 +134,7 @@ test('the worker of the embedding run is stopped, and goes on later', async () =
       ({ runs }) =>
         runs.filter((run) => run.name.startsWith('stopped-')).every((run) => run.state === 'done'),
       'students go on without it',
-      60_000,
+      180_000,
     );
     await fleet.killWorker(stopped, 'SIGCONT');
   });
