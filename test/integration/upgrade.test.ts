@@ -95,7 +95,8 @@ for (const name of journalFixtures())
       assert.equal(group.format, 2);
       const { kind, adopts } = group.events[0] as { kind: string; adopts?: number };
       if (name.startsWith('format-1/')) assert.deepEqual([kind, adopts], ['journal.begun', old]);
-      else assert.equal(kind, 'coordinator.started');
+      // Its workers were not with it for as long as the journal is old.
+      else assert.ok(['coordinator.started', 'clock.jumped'].includes(kind), kind);
     } finally {
       worker.close();
       await coordinator.close();

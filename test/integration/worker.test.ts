@@ -95,7 +95,11 @@ const finished = (runId: string) => coordinator.report('finished', (value) => va
 async function imagesOf(runIds: readonly string[], source: string): Promise<number> {
   let images = 0;
   for (const id of programs.keys()) {
-    const { metricsEndpoint } = await coordinator.report('hello', (value) => value.workerId === id);
+    // Earlier tests have started workers anew, with another port each.
+    const hellos = coordinator.heard.flatMap(({ kind }) =>
+      kind.$case === 'hello' && kind.value.workerId === id ? [kind.value] : [],
+    );
+    const { metricsEndpoint } = hellos.at(-1)!;
     const text = await (await fetch(`http://${metricsEndpoint}/metrics`)).text();
     for (const runId of runIds) {
       const series = `pocketfleet_teacher_images_total{run="${runId}",source="${source}"}`;
