@@ -5,7 +5,8 @@
 // A network counts once, however often it is proposed. `to best`: evaluations until one of the best 0.1 % of the
 // table (26 networks, and those that are equal to the last of them) is found, the median over seeds.
 // `front`: the share of the hypervolume of the whole table that 500 evaluations have, with accuracy and latency as
-// objectives and the table's medians as the reference point.
+// objectives and the table's medians as the reference point. `rungs`: what our own table says of evaluations that are
+// cut short (rungs.ts).
 //
 // What the strategies do by default was chosen on the other five tables of the set (citeseer, computers, cs, physics,
 // pubmed), which `--tables` names; the three that are measured here had no say in it.
@@ -20,6 +21,8 @@ import { simulated } from '../../test/support/simulated-search.ts';
 import { argumentsOf, atLeast, atMost, type Goal, median, refuse, say, tell } from '../goals.ts';
 import { type GraphTable, readGraphTable } from './graph-table.ts';
 import { installOptuna, type Optuna } from './optuna.ts';
+import { readOwnTable } from './own-table.ts';
+import { benchRungs } from './rungs.ts';
 import { tableSpace } from './table-space.ts';
 
 const FETCH = fileURLToPath(new URL('../../scripts/fetch-search-tables.mjs', import.meta.url));
@@ -33,27 +36,33 @@ const FRONT_EVALUATIONS = 500;
 /** What the front of each table is to have, at least. */
 const FRONT_SHARES: Readonly<Record<string, number>> = { arxiv: 0.9, cora: 0.8, photo: 0.82 };
 
-const known = '--json, --seeds N, --only best|front|lag, --tables NAME,...';
+const known = '--json, --seeds N, --only best|front|lag|rungs, --tables NAME,...';
 const { values } = argumentsOf(
   {
     options: {
       json: { type: 'boolean', default: false },
       seeds: { type: 'string', default: '20' },
       tables: { type: 'string', default: MEASURED.join() },
-      only: { type: 'string', multiple: true, default: ['best', 'front', 'lag'] },
+      only: { type: 'string', multiple: true, default: ['best', 'front', 'lag', 'rungs'] },
     },
   },
   known,
 );
 if (!/^[1-9]\d*$/.test(values.seeds)) refuse(`--seeds is "${values.seeds}" and no whole number`, known);
 const SEEDS = Number(values.seeds);
-const fetched = spawnSync(process.execPath, [FETCH], {
-  encoding: 'utf8',
-  stdio: ['ignore', 'pipe', 'inherit'],
-});
-if (fetched.status !== 0) process.exit(1);
 const TABLES = values.tables.split(',');
-const tables = TABLES.map((name) => readGraphTable(fetched.stdout.trim(), name));
+const isOwnAlone = values.only.every((name) => name === 'rungs');
+const tables = isOwnAlone ? [] : fetchedTables();
+
+/** The tables of others, from the cache or the registry. */
+function fetchedTables(): GraphTable[] {
+  const fetched = spawnSync(process.execPath, [FETCH], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  if (fetched.status !== 0) process.exit(1);
+  return TABLES.map((name) => readGraphTable(fetched.stdout.trim(), name));
+}
 
 const seeds = Array.from({ length: SEEDS }, (_, i) => i + 1);
 
@@ -185,15 +194,28 @@ function benchLag(): { goals: Goal[]; rows: unknown } {
   return { goals: [], rows };
 }
 
+/** Our own table is in the repository. */
+function benchOwn(): { goals: Goal[]; rows: unknown } {
+  const table = readOwnTable();
+  if (table === undefined)
+    throw new Error('our own table is not there; npm run generate:search-table makes it');
+  return benchRungs(table, seeds);
+}
+
 let optuna: Optuna | undefined;
 try {
-  optuna = await installOptuna();
+  if (!isOwnAlone) optuna = await installOptuna();
 } catch (caught) {
   say(`Optuna has no row: ${(caught as Error).message.split('\n')[0]}`);
 }
 const goals: Goal[] = [];
 const rows: Record<string, unknown> = {};
-const ROWS = { best: () => benchBest(optuna), front: () => benchFront(optuna), lag: benchLag };
+const ROWS = {
+  best: () => benchBest(optuna),
+  front: () => benchFront(optuna),
+  lag: benchLag,
+  rungs: benchOwn,
+};
 try {
   for (const name of values.only) {
     const bench = ROWS[name as keyof typeof ROWS] ?? refuse(`--only ${name} is no row`, known);
