@@ -194,12 +194,12 @@ function benchLag(): { goals: Goal[]; rows: unknown } {
   return { goals: [], rows };
 }
 
-/** Our own table is in the repository. */
+/** Our own table, where it was made. */
 function benchOwn(): { goals: Goal[]; rows: unknown } {
   const table = readOwnTable();
-  if (table === undefined)
-    throw new Error('our own table is not there; npm run generate:search-table makes it');
-  return benchRungs(table, seeds);
+  if (table !== undefined) return benchRungs(table, seeds);
+  say('our own table is not there, so rungs have no row; npm run generate:search-table makes it');
+  return { goals: [], rows: {} };
 }
 
 let optuna: Optuna | undefined;

@@ -3,7 +3,10 @@
 // others lack: what an evaluation that was cut short says of the full one. Decides what was trained.
 //
 // The networks are tiny and train for seconds, because the table had to be made on two cores; so seeds move a result
-// by much, and what the table says about that stands with each figure of the bench.
+// by much, and what the table says about that stands with each figure of the bench. Of 88 candidates the full
+// evaluations of two seeds agreed with a tau of 0.07 (95 %: -0.07 to 0.21): this setting tells candidates apart hardly
+// better than chance, no early result can foretell its full one, and no table of it is kept. One that is needs more
+// people and pairs to be verified with, or candidates that differ by more.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
