@@ -1,8 +1,9 @@
 // Where the embeddings of a teacher come from, as a sentence about a student or an embedding run; for `why`.
 
+import { listed } from '../../core/text/listed.ts';
 import { embeddingRunOf, isEmbedding, sharersOf, sharingKeyOf } from '../model/orders.ts';
 import { hasEnded, hasGang, type RunState, type State, wholeRunWith } from '../model/state.ts';
-import { planSharing, sharingText } from '../scheduling/sharing.ts';
+import { planOfPlaced, sharingText } from '../scheduling/sharing.ts';
 
 /** Runs that one sentence names. */
 const NAMED_MAX = 6;
@@ -28,20 +29,12 @@ export function embeddingText(state: State, run: RunState): string | undefined {
 function orderText(state: State, run: RunState, teacher: RunState): string {
   const sharers = sharersOf(state, teacher).get(sharingKeyOf(run) ?? '') ?? [run];
   const placed = sharers.filter((one) => !isEmbedding(one) && hasGang(one));
-  const workers = new Set(placed.flatMap(({ gang }) => gang.map(({ workerId }) => workerId)));
-  return sharingText(
-    planSharing({
-      teacher: teacher.costs.multiplyAdds,
-      students: placed.map(({ costs }) => costs.multiplyAdds),
-      workers: workers.size,
-    }),
-  );
+  return sharingText(planOfPlaced(teacher, placed));
 }
 
 function textOfPool(state: State, pool: RunState, teacher: RunState): string {
   const students = (sharersOf(state, teacher).get(sharingKeyOf(pool) ?? '') ?? [])
     .filter((run) => !isEmbedding(run) && !hasEnded(run))
     .map(({ id }) => id);
-  const others = students.length > NAMED_MAX ? ` and ${students.length - NAMED_MAX} others` : '';
-  return `${pool.id} computes the embeddings of ${teacher.id} for ${students.slice(0, NAMED_MAX).join(', ')}${others}`;
+  return `${pool.id} computes the embeddings of ${teacher.id} for ${listed(students, NAMED_MAX)}`;
 }

@@ -1,9 +1,8 @@
 // How many passes of its teacher each student of a text will cost, and why: students of one order share them. For the
 // forecast of a text, before anything is placed.
 
-import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { DistillationSpec } from '../../core/spec/distillation.ts';
-import { orderKeyOf } from '../../core/spec/order-key.ts';
+import { sharedOrderOf } from '../../core/spec/order-key.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { planSharing, sharingText } from '../scheduling/sharing.ts';
 
@@ -31,9 +30,7 @@ export function sharingIn(
   const orders = new Map<string, TextStudent[]>();
   for (const student of students) {
     const { schedule, share } = student.distillation;
-    const { epochs, exact } = student.training;
-    const order = orderKeyOf(student);
-    const key = share === 'own' ? student.name : canonicalJson({ order, epochs, exact, schedule });
+    const key = share === 'own' ? student.name : sharedOrderOf({ ...student, schedule });
     orders.set(key, [...(orders.get(key) ?? []), student]);
   }
   const found = new Map<string, SharedPasses>();

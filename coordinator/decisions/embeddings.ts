@@ -7,6 +7,7 @@ import { FleetError } from '../../core/errors.ts';
 import { costsOf } from '../../core/nn/space.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { BLOCK_BYTES_MAX, blockBytesOf } from '../../core/spec/share.ts';
+import { listed } from '../../core/text/listed.ts';
 import { heldBy } from '../model/holds.ts';
 import { isEmbedding, sharersOf, sharingKeyOf } from '../model/orders.ts';
 import {
@@ -18,7 +19,7 @@ import {
   type State,
   wholeRunWith,
 } from '../model/state.ts';
-import { planSharing, sharingText } from '../scheduling/sharing.ts';
+import { planOfPlaced, sharingText } from '../scheduling/sharing.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { endRun, setGang } from './gangs.ts';
 import { recordSpec } from './specs.ts';
@@ -54,24 +55,16 @@ function reasonToShare(teacher: RunState, students: readonly RunState[]): string
   const asking = students.filter(({ job }) => job.distillation?.share === 'stream').map(({ id }) => id);
   if (asking.length > 0) return `${listOf(asking)} ${asking.length === 1 ? 'asks' : 'ask'} for it`;
   const placed = students.filter(({ gang }) => gang.length > 0);
-  const workers = new Set(placed.flatMap(({ gang }) => gang.map(({ workerId }) => workerId)));
   if (placed.length < 2) return undefined;
-  const plan = planSharing({
-    teacher: teacher.costs.multiplyAdds,
-    students: placed.map(({ costs }) => costs.multiplyAdds),
-    workers: workers.size,
-  });
+  const plan = planOfPlaced(teacher, placed);
   if (plan.chosen !== 'stream') return undefined;
-  return `${listOf(placed.map(({ id }) => id))} learn in one order from ${teacher.id} on ${workers.size} workers: ${sharingText(plan)}`;
+  return `${listOf(placed.map(({ id }) => id))} learn in one order from ${teacher.id} on ${plan.workers} workers: ${sharingText(plan)}`;
 }
 
 /** Ids that one sentence names. */
 const NAMED_MAX = 4;
 
-function listOf(ids: readonly string[]): string {
-  const others = ids.length > NAMED_MAX ? ` and ${ids.length - NAMED_MAX} others` : '';
-  return ids.slice(0, NAMED_MAX).join(', ') + others;
-}
+const listOf = (ids: readonly string[]): string => listed(ids, NAMED_MAX);
 
 function begin(
   draft: Draft,

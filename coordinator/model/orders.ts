@@ -1,8 +1,7 @@
 // Which runs share the embeddings of a teacher over the fleet's stream: students of one teacher, order, schedule and,
 // where they are exact, device class, and the embedding run that computes for them.
 
-import { canonicalJson } from '../../core/spec/canonical-json.ts';
-import { orderKeyOf } from '../../core/spec/order-key.ts';
+import { sharedOrderOf } from '../../core/spec/order-key.ts';
 import { hasEnded, type Job, type RunState, type State, wholeRunWith } from './state.ts';
 
 /**
@@ -27,11 +26,7 @@ function keyOfJob(job: Job): string {
   const known = keys.get(job);
   if (known !== undefined) return known;
   const { data, training, distillation } = job;
-  const { epochs, exact } = training;
-  const key = canonicalJson({
-    order: orderKeyOf({ data, training }),
-    ...{ epochs, exact, schedule: distillation?.schedule },
-  });
+  const key = sharedOrderOf({ data, training, schedule: distillation?.schedule });
   keys.set(job, key);
   return key;
 }

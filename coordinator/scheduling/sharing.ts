@@ -3,6 +3,8 @@
 // are multiply-adds: they are known before anything is measured and the same for whoever decides, and seconds follow
 // them within one device class. Pure.
 
+import type { RunState } from '../model/state.ts';
+
 /** Forward, and backward with respect to activations and to weights. */
 const STEP_PER_FORWARD = 3;
 
@@ -17,6 +19,8 @@ export interface Order {
 /** The ways, each with what it costs. */
 export interface SharingPlan {
   readonly chosen: 'worker' | 'stream';
+  /** On which the students train. */
+  readonly workers: number;
   /** Passes of the teacher for an image of all students. */
   readonly passes: { readonly own: number; readonly worker: number; readonly stream: number };
   /** Multiply-adds of an image of all students: their steps and these passes. */
@@ -36,6 +40,7 @@ export function planSharing({ teacher, students, workers }: Order): SharingPlan 
   const passInSteps = teacher / (STEP_PER_FORWARD * Math.min(...students));
   return {
     chosen: passes.worker > 1 && passInSteps > 1 ? 'stream' : 'worker',
+    workers,
     passes,
     costs: {
       own: steps + passes.own * teacher,
@@ -44,6 +49,16 @@ export function planSharing({ teacher, students, workers }: Order): SharingPlan 
     },
     passInSteps,
   };
+}
+
+/** The plan for students that are placed, at least one. */
+export function planOfPlaced(teacher: RunState, placed: readonly RunState[]): SharingPlan {
+  const workers = new Set(placed.flatMap(({ gang }) => gang.map(({ workerId }) => workerId)));
+  return planSharing({
+    teacher: teacher.costs.multiplyAdds,
+    students: placed.map(({ costs }) => costs.multiplyAdds),
+    workers: workers.size,
+  });
 }
 
 /** The arithmetic as one sentence's part: what an image costs each way. */

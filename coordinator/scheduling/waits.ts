@@ -1,6 +1,7 @@
 // What queued runs wait for, in words and as the label of a metric. Derived from the board when somebody
 // asks, and once for all runs that need the same.
 
+import { listed } from '../../core/text/listed.ts';
 import { ownerKey, shareOf, usedAt } from '../model/accounts.ts';
 import { lookup } from '../model/persistent-map.ts';
 import { type Avoided, numberOf, type RunState } from '../model/state.ts';
@@ -223,9 +224,8 @@ function exclusiveTexts(board: Board, run: RunState): { readonly count: number; 
       holders.add(devices.exclusiveOn(device)!);
       count += 1;
     }
-  const named = [...holders].slice(0, NAMED_MAX).map((number) => `run-${number}`);
-  const others = holders.size > NAMED_MAX ? ` and ${holders.size - NAMED_MAX} others` : '';
-  return { count, text: `${count} on devices that ${named.join(', ')}${others} has for itself` };
+  const named = [...holders].map((number) => `run-${number}`);
+  return { count, text: `${count} on devices that ${listed(named, NAMED_MAX)} has for itself` };
 }
 
 function busyTexts(board: Board, run: RunState, avoided: readonly Avoided[]): string[] {

@@ -2,8 +2,19 @@
 // places, so that the embeddings of a teacher serve all of them.
 
 import { canonicalJson } from './canonical-json.ts';
+import type { TeacherSchedule } from './distillation.ts';
 import type { RunSpec } from './run.ts';
 import { orderOf } from './training.ts';
+
+/** What students of one teacher have in common that may share its embeddings: their order, and the stage of each epoch. */
+export function sharedOrderOf({
+  training,
+  data,
+  schedule,
+}: Pick<RunSpec, 'training' | 'data'> & { readonly schedule: TeacherSchedule | undefined }): string {
+  const { epochs, exact } = training;
+  return canonicalJson({ order: orderKeyOf({ data, training }), epochs, exact, schedule });
+}
 
 /**
  * Data, order, cut of the steps and flips as one text. Runs that promise no equal bits have keys of their own: what is
