@@ -190,24 +190,29 @@ export function randomStream(options: {
   };
 }
 
-const PERMUTATION_STREAM = hashName('permutation', BASIS_A);
 const PERMUTATION_ROUNDS = 8;
 
 /**
- * The place of `index` in the permutation of 0..size-1 that (seed, epoch) names, computed without a list of
+ * The place of `index` in the permutation of 0..size-1 that (seed, stream, epoch) names, computed without a list of
  * all places, which would take memory and time for each image of each epoch. It is a Feistel network over the
  * smallest rectangle a x b with a = ceil(sqrt(size)) that holds `size` places: each round moves one
  * coordinate by a keyed function of the other, which is a bijection whatever the function. A result beyond
  * `size` is sent through again (cycle walking: Black and Rogaway, 2002). That keeps the bijection and is
  * rare, because fewer than a of the a*b places lie beyond.
  */
-export function permutationAt(options: { seed: number; epoch: number; size: number; index: number }): number {
-  const { size } = options;
+export function permutationAt(options: {
+  seed: number;
+  epoch: number;
+  size: number;
+  index: number;
+  stream?: string;
+}): number {
+  const { size, stream = 'permutation' } = options;
   if (!Number.isSafeInteger(size) || size < 1 || !(options.index >= 0 && options.index < size))
     throw new RangeError(`index ${options.index} is not below the size ${size} of the permutation`);
   const rows = Math.ceil(Math.sqrt(size));
   const columns = Math.ceil(size / rows);
-  const key: Key = [options.seed >>> 0, PERMUTATION_STREAM];
+  const key: Key = [options.seed >>> 0, hashName(stream, BASIS_A)];
   const words = new Uint32Array(4);
   let at = options.index;
   do {
@@ -224,18 +229,28 @@ export function permutationAt(options: { seed: number; epoch: number; size: numb
   return at;
 }
 
-const FLIP_STREAM = hashName('flip', BASIS_A);
+/** Where a sample of a run stands. */
+export interface SampleAt {
+  readonly seed: number;
+  readonly epoch: number;
+  readonly step: number;
+  readonly shard: number;
+  readonly sample: number;
+}
 
 /** Whether the sample at (epoch, step, shard, sample) is mirrored: the low bit of its own draw. */
-export function flipBit(at: {
-  seed: number;
-  epoch: number;
-  step: number;
-  shard: number;
-  sample: number;
-}): boolean {
-  const words = philox([at.seed >>> 0, FLIP_STREAM], [at.epoch, at.step, at.shard, at.sample]);
-  return (words[0]! & 1) === 1;
+export function flipBit(at: SampleAt & { readonly stream?: string }): boolean {
+  return (sampleWords(at, at.stream ?? 'flip')[0]! & 1) === 1;
+}
+
+/** Two numbers in [0, 1) of the sample at (epoch, step, shard, sample): where across and down it is cut out. */
+export function cropPlace(at: SampleAt & { readonly stream: string }): readonly [number, number] {
+  const words = sampleWords(at, at.stream);
+  return [words[0]! / 2 ** 32, words[1]! / 2 ** 32];
+}
+
+function sampleWords({ seed, epoch, step, shard, sample }: SampleAt, stream: string): Uint32Array {
+  return philox([seed >>> 0, hashName(stream, BASIS_A)], [epoch, step, shard, sample]);
 }
 
 const NEGATIVES_STREAM = hashName('negatives', BASIS_A);

@@ -43,7 +43,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   'core/optim': 'core/nn',
   'core/screening': 'core/nn core/spec core/tensor core/tensor/graph core/tensor/ops',
   'core/search': 'core/loss core/nn core/optim core/spec core/tensor',
-  'core/data': 'core/spec',
+  'core/data': 'core/search core/spec',
   'core/verify': 'core/data',
   'core/report': 'core/search core/verify proto/gen',
   'core/model': 'core/nn core/spec proto/gen',

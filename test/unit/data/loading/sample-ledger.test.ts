@@ -4,7 +4,9 @@ import fc from 'fast-check';
 import {
   contributionDigest,
   emptyLedger,
+  halfSamplings,
   ledgerAfter,
+  pairTag,
   type Sampling,
   stageSteps,
   stepImages,
@@ -120,4 +122,49 @@ test('a worker keeps the same ledger whether it was there from the first step or
     }),
     { numRuns: 40 },
   );
+});
+
+test('the two halves of a search are counted once an epoch each, in orders and chains of their own', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 16, max: 90 }),
+      fc.constantFrom(1, 2, 4),
+      fc.nat(0xffff_ffff),
+      (trainingImages, shards, seed) => {
+        const batch = 2 * shards;
+        const images = Math.ceil(trainingImages / 2);
+        const { schedule } = samplingOf({ images, batch, shards, epochs: 3, seed });
+        const halves = halfSamplings(schedule, seed, trainingImages);
+        assert.equal(halves.weights.schedule.images + halves.alphas.schedule.images, trainingImages);
+        for (const sampling of [halves.weights, halves.alphas]) {
+          const counted = Array.from({ length: schedule.stepsTotal }, (_, step) =>
+            stepImages(sampling, step).flatMap((shard) => [...shard]),
+          ).flat();
+          const size = sampling.schedule.images;
+          for (let epoch = 0; epoch < 3; epoch++) {
+            const images = counted.slice(epoch * size, (epoch + 1) * size);
+            assert.deepEqual(
+              images.sort((a, b) => a - b),
+              Array.from({ length: size }, (_, i) => i),
+            );
+          }
+        }
+        assert.notDeepEqual(
+          Array.from({ length: 8 }, (_, step) => stepImages(halves.weights, step)).flat(),
+          Array.from({ length: 8 }, (_, step) => stepImages(halves.alphas, step)).flat(),
+        );
+        const ledgers = [halves.weights, halves.alphas, { schedule, seed }].map((sampling) =>
+          plainLedger(sampling, 3),
+        );
+        assert.equal(new Set(ledgers).size, 3);
+      },
+    ),
+    { numRuns: 30 },
+  );
+});
+
+test('the tag of a search step changes with the batch of either half', () => {
+  const [one, other] = ['0123456789abcdef', 'fedcba9876543210'];
+  assert.match(pairTag(one, other), /^[0-9a-f]{16}$/);
+  assert.equal(new Set([pairTag(one, other), pairTag(other, one), pairTag(one, one)]).size, 3);
 });
