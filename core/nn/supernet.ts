@@ -152,6 +152,18 @@ export function initialAlphas(seed: number): Float32Array {
   return Float32Array.from(normals(seed, 'alphas', ALPHA_COUNT), (value) => value * ALPHA_DEVIATION);
 }
 
+/** What an alpha weighs, in words: `skip_connect of input 1 of node 2 of the normal cell`. */
+export function alphaName(index: number): string {
+  const op = OPS[index % OPS.length];
+  const row = Math.floor(index / OPS.length);
+  const cell = row < CELL_EDGES ? 'normal' : 'reduction';
+  for (let node = 0; node < NODES; node++) {
+    const input = (row % CELL_EDGES) - alphaRow(false, node, 0);
+    if (input < node + 2) return `${op} of input ${input} of node ${node} of the ${cell} cell`;
+  }
+  throw new Error(`assertion: there is no alpha ${index}`);
+}
+
 /** Flat alphas [A] by cell, node, edge and op, as decodeAlphas takes them. */
 export function alphasOf(flat: Float32Array): Alphas {
   if (flat.length !== ALPHA_COUNT)

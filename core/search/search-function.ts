@@ -16,6 +16,7 @@ import {
 import { ALPHA_COUNT, type Supernet } from '../nn/supernet.ts';
 import { concatFlat, splitFlat } from '../tensor/flat.ts';
 import type { Tensor } from '../tensor/tf.ts';
+import type { Wanted } from './rounds.ts';
 
 /** A search network for batches of b images. */
 interface FunctionOptions {
@@ -24,12 +25,6 @@ interface FunctionOptions {
   readonly batch: number;
   readonly fuse?: boolean;
 }
-
-/**
- * What is differentiated. Finite differences need the alphas' gradient only, and without weights' gradients
- * no filter gradient is made.
- */
-export type Wanted = 'weights-and-alphas' | 'alphas';
 
 /**
  * Inputs: weights [P], alphas [A], images [b, 112, 112, 3], labels [b]. Output: one vector, [P + A + S + 1]

@@ -5,16 +5,10 @@
 import { type Layout, layoutOf } from '../../core/nn/layout.ts';
 import { ALPHA_COUNT, buildSupernet, type Supernet } from '../../core/nn/supernet.ts';
 import { createAdam } from '../../core/optim/adam.ts';
-import {
-  type Order,
-  type RunPass,
-  type SearchState,
-  type SearchStep,
-  type SearchStepOptions,
-  searchStep,
-  type Variant,
-} from '../../core/search/darts.ts';
-import { searchFunction, searchLogitsFunction, type Wanted } from '../../core/search/search-function.ts';
+import type { SearchState, SearchStepOptions } from '../../core/search/bilevel.ts';
+import { type RunPass, searchStep } from '../../core/search/darts.ts';
+import type { Order, Variant, Wanted } from '../../core/search/rounds.ts';
+import { searchFunction, searchLogitsFunction } from '../../core/search/search-function.ts';
 import { type Execution, prepare, type Way } from './execute.ts';
 import {
   absolute,
@@ -223,7 +217,7 @@ async function checkFirstOrder(check: Check, way: Way, passAt: PassAt): Promise<
 }
 
 interface Replayed {
-  readonly steps: readonly SearchStep[];
+  readonly steps: readonly Awaited<ReturnType<typeof searchStep>>[];
   /** After each step. */
   readonly states: readonly SearchState[];
 }
