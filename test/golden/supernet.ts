@@ -237,7 +237,7 @@ async function replay(
     adam: createAdam(ALPHA_COUNT),
   };
   const step = stepOptions(check.fixture, settings);
-  const steps: SearchStep[] = [];
+  const steps: Replayed['steps'][number][] = [];
   const states: SearchState[] = [];
   for (let index = 0; index < (settings.only ?? check.steps); index++) {
     steps.push(await searchStep({ layout, state, step, pass: passAt(index) }));
