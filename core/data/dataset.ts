@@ -9,6 +9,7 @@ import { ANYWHERE, type Roots } from '../system/file-access.ts';
 import { printable } from '../text/printable.ts';
 import { folderNotes, openFolderSet } from './folder.ts';
 import { classesLeft } from './holdout.ts';
+import { fitSquare, IMAGE_BYTES, type Pixels, SIDE } from './images/pixels.ts';
 import { digestOfFiles } from './inspection/content-digest.ts';
 import type { DataCache } from './inspection/data-cache.ts';
 import { identityKey } from './inspection/set-identity.ts';
@@ -24,6 +25,8 @@ export interface Split {
   label(index: number): number;
   /** Writes 112 x 112 RGB bytes. */
   read(index: number, into: Uint8Array): Promise<void>;
+  /** The whole image in its own size. */
+  decoded(index: number): Promise<Pixels>;
   /** Where a person finds it: a file, a record's key, or the numbers of a synthetic image. */
   nameOf(index: number): string;
 }
@@ -58,6 +61,7 @@ export interface Source {
   /** Places of images that opening the set has already found unreadable. */
   readonly broken?: readonly number[];
   read(index: number, into: Uint8Array): Promise<void>;
+  decoded(index: number): Promise<Pixels>;
   nameOf(index: number): string;
   nameOfClass(label: number): string;
   /** Encoded bytes, where images are stored; undefined where they are drawn. */
@@ -173,6 +177,7 @@ function splitOf(source: Source, places: Places, firstLabel: number): Split {
     size,
     label: (index) => source.label(at(index)) - firstLabel,
     read: (index, into) => source.read(at(index), into),
+    decoded: (index) => source.decoded(at(index)),
     nameOf: (index) => source.nameOf(at(index)),
   };
 }
@@ -190,13 +195,19 @@ export async function openSource(
     case 'synthetic': {
       const { createRenderer } = await import('./synthetic/renderer.ts');
       const renderer = createRenderer({ seed: spec.seed, difficulty: spec.difficulty });
+      const draw = (index: number, into: Uint8Array) =>
+        renderer.render(Math.floor(index / spec.images), index % spec.images, into);
       return {
         size: spec.identities * spec.images,
         classes: spec.identities,
         rises: true,
         label: (index) => Math.floor(index / spec.images),
-        read: async (index, into) =>
-          renderer.render(Math.floor(index / spec.images), index % spec.images, into),
+        read: async (index, into) => draw(index, into),
+        async decoded(index) {
+          const rgb = new Uint8Array(IMAGE_BYTES);
+          draw(index, rgb);
+          return { width: SIDE, height: SIDE, rgb };
+        },
         nameOf: (index) =>
           `synthetic identity ${Math.floor(index / spec.images)}, image ${index % spec.images}`,
         nameOfClass: (label) => `synthetic identity ${label}`,
@@ -279,21 +290,23 @@ function rises({ size, label }: { readonly size: number; label(index: number): n
 
 /** Stored images; one that cannot be decoded is an error that names it. */
 function stored(encoded: (index: number) => Promise<Uint8Array>, nameOf: (index: number) => string) {
+  async function decoded(index: number): Promise<Pixels> {
+    try {
+      // The image library is loaded with the first image, because many callers need labels alone.
+      const { decodeImage } = await import('./images/image.ts');
+      return await decodeImage(await encoded(index));
+    } catch (caught) {
+      // Errors of reading the file name it already.
+      const error = toFleetError(caught);
+      throw error.message.startsWith('data.path:')
+        ? error
+        : toFleetError(error, `data.path: image ${printable(nameOf(index))}`);
+    }
+  }
   return {
     encoded,
     nameOf,
-    async read(index: number, into: Uint8Array) {
-      try {
-        // The image library is loaded with the first image, because many callers need labels alone.
-        const { readImage } = await import('./images/image.ts');
-        await readImage(await encoded(index), into);
-      } catch (caught) {
-        // Errors of reading the file name it already.
-        const error = toFleetError(caught);
-        throw error.message.startsWith('data.path:')
-          ? error
-          : toFleetError(error, `data.path: image ${printable(nameOf(index))}`);
-      }
-    },
+    decoded,
+    read: async (index: number, into: Uint8Array) => fitSquare(await decoded(index), into),
   };
 }

@@ -96,14 +96,16 @@ async function openAny(
 
 async function openBin(path: string): Promise<Source> {
   const { images, same } = await readVerificationBin(path);
+  const elsewhere = async () => {
+    throw new FleetError('internal', 'the images of a verification set are read where they are verified');
+  };
   return {
     size: images.length,
     classes: same.length,
     rises: true,
     label: (index) => index >> 1,
-    read: async () => {
-      throw new FleetError('internal', 'the images of a verification set are read where they are verified');
-    },
+    read: elsewhere,
+    decoded: elsewhere,
     encoded: async (index) => images[index]!,
     nameOf: (index) => `image ${index} of ${path} (pair ${index >> 1})`,
     nameOfClass: (label) => `pair ${label}`,

@@ -1,18 +1,20 @@
-// The thread that makes batches: reads or draws images, mirrors them, and hands the buffers over. Decides
+// The thread that makes batches: reads or draws images, cuts and mirrors them, and hands the buffers over. Decides
 // which decoded images it keeps: all until a bound, because a small set comes round every epoch.
 
 import { workerData } from 'node:worker_threads';
+import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import { FleetError } from '../../errors.ts';
+import { type Halves, halvesOf } from '../../search/halves.ts';
 import type { DataSpec } from '../../spec/data.ts';
 import type { Roots } from '../../system/file-access.ts';
 import { answerCalls } from '../../thread-calls.ts';
 import { type Dataset, openDataset, type Split } from '../dataset.ts';
-import { IMAGE_BYTES, mirror } from '../images/pixels.ts';
+import { cutSquare, IMAGE_BYTES, mirror, type Pixels, SIDE, scaleShorter } from '../images/pixels.ts';
 import { createDataCache, noDataCache } from '../inspection/data-cache.ts';
 import { factsOf, labelsOf } from '../inspection/inspect.ts';
 import type { RecordTable } from '../packs/record-table.ts';
-import type { Batch, BatchRequest, DataCalls, OpenedSet } from './loader-messages.ts';
+import type { Batch, BatchRequest, DataCalls, HalvesRequest, OpenedSet } from './loader-messages.ts';
 import { shardSamples } from './sampler.ts';
 
 export interface LoaderThreadData {
@@ -24,31 +26,45 @@ export interface LoaderThreadData {
 }
 
 /**
- * Pixels of a split's images. It fills up to the bound and then stays: with a new permutation in each epoch,
- * replacing the least recently used would hit less often.
+ * Images of a split, 112 x 112 or, with a side, scaled to it by their shorter side. Decoded ones are kept up to a
+ * bound and then stay: with a new permutation in each epoch, replacing the least recently used would hit less
+ * often.
  */
-type ReadCached = (index: number) => Promise<Uint8Array>;
+type ReadCached = (index: number, side?: number) => Promise<Pixels>;
 
 function cached(split: Split, budget: { left: number }): ReadCached {
-  const kept = new Map<number, Uint8Array>();
-  return async (index) => {
-    const known = kept.get(index);
+  const kept = new Map<string, Pixels>();
+  return async (index, side) => {
+    const key = `${index}/${side}`;
+    const known = kept.get(key);
     if (known) return known;
-    const pixels = new Uint8Array(IMAGE_BYTES);
-    await split.read(index, pixels);
-    if (budget.left >= IMAGE_BYTES) {
-      budget.left -= IMAGE_BYTES;
-      kept.set(index, pixels);
+    const pixels =
+      side === undefined ? await fitted(split, index) : scaleShorter(await split.decoded(index), side);
+    const bytes = pixels.rgb.length;
+    if (budget.left >= bytes) {
+      budget.left -= bytes;
+      kept.set(key, pixels);
     }
     return pixels;
   };
+}
+
+async function fitted(split: Split, index: number): Promise<Pixels> {
+  const rgb = new Uint8Array(IMAGE_BYTES);
+  await split.read(index, rgb);
+  return { width: SIDE, height: SIDE, rgb };
 }
 
 interface Opened {
   readonly dataset: Dataset;
   readonly training: ReadCached;
   readonly heldOut: ReadCached;
+  /** A division is made once, for the batches of all steps. */
+  readonly halves: LRUCache<string, Halves>;
 }
+
+/** Divisions that a thread keeps: searches of different seeds that one worker has at a time. */
+const HALVES_MAX = 4;
 
 async function open({ data, cacheDir, cacheBytes, roots, table }: LoaderThreadData): Promise<Opened> {
   const cache = cacheDir === '' ? noDataCache : createDataCache(cacheDir);
@@ -58,7 +74,17 @@ async function open({ data, cacheDir, cacheBytes, roots, table }: LoaderThreadDa
     dataset,
     training: cached(dataset.training, budget),
     heldOut: cached(dataset.heldOut, budget),
+    halves: new LRUCache({ max: HALVES_MAX }),
   };
+}
+
+function divided({ dataset, halves }: Opened, { seed, stratify }: HalvesRequest): Halves {
+  const key = `${seed}/${stratify}`;
+  const known = halves.get(key);
+  if (known !== undefined) return known;
+  const found = halvesOf({ labels: labelsOf(dataset.training), seed, stratify });
+  halves.set(key, found);
+  return found;
 }
 
 function describe({ dataset }: Opened): OpenedSet {
@@ -66,23 +92,32 @@ function describe({ dataset }: Opened): OpenedSet {
   return { facts: factsOf(dataset), heldOutLabels: labelsOf(dataset.heldOut), labelMap, table };
 }
 
-async function makeBatch({ dataset, training }: Opened, request: BatchRequest): Promise<Batch> {
+async function makeBatch(opened: Opened, request: BatchRequest): Promise<Batch> {
+  const { dataset, training } = opened;
+  const { half, cropFrom } = request;
+  const places = half && divided(opened, { seed: half.seed, stratify: 'even' })[half.half];
   const { images: planned, setImages = planned } = request.schedule;
-  if (setImages !== dataset.training.size)
+  const there = places?.length ?? dataset.training.size;
+  if (setImages !== there)
     throw new FleetError(
       'failedPrecondition',
-      `the run was planned for ${setImages} training images, but this worker's data set has ${dataset.training.size}`,
+      `the run was planned for ${setImages} training images${half === undefined ? '' : ` in the half of the ${half.half}`}, but this worker's data set has ${there}`,
     );
-  const samples = shardSamples(request);
+  const samples = shardSamples({ ...request, half: half?.half, crop: cropFrom !== undefined });
   const images = new Uint8Array(samples.length * IMAGE_BYTES);
+  const whole = new Uint8Array(IMAGE_BYTES);
+  const imageOf = (index: number) => places?.[index] ?? index;
   await together(samples.length, async (i) => {
-    const { index, flip } = samples[i]!;
+    const { index, flip, crop } = samples[i]!;
     const into = images.subarray(i * IMAGE_BYTES, (i + 1) * IMAGE_BYTES);
-    const pixels = await training(index);
-    if (flip) mirror(pixels, into);
-    else into.set(pixels);
+    const pixels = await training(imageOf(index), cropFrom);
+    // Nothing awaits between the cut and the mirror, so one image of room serves all.
+    const upright = flip ? whole : into;
+    if (crop === undefined) upright.set(pixels.rgb);
+    else cutSquare(pixels, crop, upright);
+    if (flip) mirror(upright, into);
   });
-  const labels = Int32Array.from(samples, ({ index }) => dataset.training.label(index));
+  const labels = Int32Array.from(samples, ({ index }) => dataset.training.label(imageOf(index)));
   const indices = Uint32Array.from(samples, ({ index }) => index);
   return { images, indices, labels };
 }
@@ -92,7 +127,7 @@ async function readHeldOut(
   { from, count }: DataCalls['held-out']['ask'],
 ): Promise<Uint8Array<ArrayBuffer>> {
   const images = new Uint8Array(count * IMAGE_BYTES);
-  await together(count, async (i) => images.set(await heldOut(from + i), i * IMAGE_BYTES));
+  await together(count, async (i) => images.set((await heldOut(from + i)).rgb, i * IMAGE_BYTES));
   return images;
 }
 
@@ -114,6 +149,10 @@ answerCalls<DataCalls>({
   answers: {
     facts: async () => describe(await opened),
     batch: async (request) => makeBatch(await opened, request),
+    async halves(request) {
+      const { weights, alphas, single } = divided(await opened, request);
+      return { weights: weights.length, alphas: alphas.length, single };
+    },
     'held-out': async (range) => readHeldOut(await opened, range),
   },
   transfer: (answer) => {

@@ -7,13 +7,15 @@ import { ANYWHERE, type Roots } from '../../system/file-access.ts';
 import { IMAGE_BYTES } from '../images/pixels.ts';
 import type { DataFacts } from '../inspection/inspection.ts';
 import { type Begun, type DataThreads, startDataThreads } from './data-threads.ts';
-import type { Batch, BatchRequest } from './loader-messages.ts';
+import type { Batch, BatchRequest, HalvesFacts, HalvesRequest } from './loader-messages.ts';
 
 export interface Loader {
   readonly facts: DataFacts;
   /** Labels of the set in the order of its classes, as ranges; undefined where a label is its class. */
   readonly labelMap: string | undefined;
   batch(request: BatchRequest): Promise<Batch>;
+  /** Sizes of a search's halves; rejected where `strict` refuses the set. */
+  halves(request: HalvesRequest): Promise<HalvesFacts>;
   /** Held-out images from..from+count-1, unmirrored: [count, 112, 112, 3]. */
   heldOutImages(from: number, count: number): Promise<Uint8Array>;
   heldOutLabels(): Promise<Int32Array>;
@@ -59,6 +61,7 @@ export async function createLoader(options: {
         ahead.begin({ ...request, step: request.step + 1 });
         return asked;
       },
+      halves: (request) => pool.ask('halves', request),
       heldOutImages: (from, count) => pool.ask('held-out', { from, count }),
       heldOutLabels: async () => heldOutLabels,
       hasEnded: pool.hasEnded,
@@ -106,6 +109,7 @@ function createAhead(pool: DataThreads, bytesMax: number): Ahead {
   };
 }
 
-function keyOf({ schedule, seed, flip, step, shard }: BatchRequest): string {
-  return [schedule.images, schedule.batch, schedule.shards, seed, flip, step, shard].join('/');
+function keyOf({ schedule, seed, flip, cropFrom, half, step, shard }: BatchRequest): string {
+  const { images, batch, shards } = schedule;
+  return [images, batch, shards, seed, flip, cropFrom, half?.half, half?.seed, step, shard].join('/');
 }

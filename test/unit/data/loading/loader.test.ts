@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openDataset } from '../../../../core/data/dataset.ts';
-import { IMAGE_BYTES, mirror } from '../../../../core/data/images/pixels.ts';
+import { IMAGE_BYTES, mirror, scaleShorter } from '../../../../core/data/images/pixels.ts';
 import { createLoader } from '../../../../core/data/loading/loader.ts';
 import { shardSamples } from '../../../../core/data/loading/sampler.ts';
+import { halvesOf } from '../../../../core/search/halves.ts';
 import type { DataSpec } from '../../../../core/spec/data.ts';
 import type { Schedule } from '../../../../core/spec/schedule.ts';
 
@@ -38,6 +39,65 @@ test('a batch holds the images, mirrorings and labels that the sampler names', a
         }
       }
     assert.ok(mirrored > 0 && mirrored < 48);
+  } finally {
+    await loader.close();
+    await dataset.close();
+  }
+});
+
+test('batches of the two halves of a search: scaled, cut out and mirrored, and as they are', async () => {
+  const loader = await createLoader({ data });
+  const dataset = await openDataset(data);
+  const labels = Array.from({ length: 16 }, (_, index) => dataset.training.label(index));
+  const places = halvesOf({ labels, seed: 4 });
+  const half = { ...schedule, images: 8, stepsTotal: 3 };
+  try {
+    assert.deepEqual(await loader.halves({ seed: 4, stratify: 'strict' }), {
+      weights: 8,
+      alphas: 8,
+      single: 0,
+    });
+    const offsets = new Set<string>();
+    for (const name of ['weights', 'alphas'] as const)
+      for (const shard of [0, 1]) {
+        const cropped = name === 'weights';
+        const request = { schedule: half, seed: 3, flip: cropped, step: 1, shard };
+        const batch = await loader.batch({
+          ...request,
+          half: { half: name, seed: 4 },
+          ...(cropped ? { cropFrom: 128 } : {}),
+        });
+        const samples = shardSamples({ ...request, half: name, crop: cropped });
+        assert.deepEqual(
+          [...batch.indices],
+          samples.map(({ index }) => index),
+        );
+        for (const [i, { index, flip, crop }] of samples.entries()) {
+          const image = places[name][index]!;
+          assert.equal(batch.labels[i], labels[image]);
+          const rgb = new Uint8Array(IMAGE_BYTES);
+          await dataset.training.read(image, rgb);
+          const scaled = cropped
+            ? scaleShorter({ width: 112, height: 112, rgb }, 128)
+            : { width: 112, height: 112, rgb };
+          const [left, top] = (crop ?? [0, 0]).map((at) => Math.floor(at * 17));
+          offsets.add(`${left}/${top}`);
+          // A plain second way: pixel by pixel, read from the right where it is mirrored.
+          const got = batch.images.subarray(i * IMAGE_BYTES, (i + 1) * IMAGE_BYTES);
+          for (let y = 0; y < 112; y++)
+            for (let x = 0; x < 112; x++) {
+              const from = ((y + top!) * scaled.width + left! + (flip ? 111 - x : x)) * 3;
+              const to = (y * 112 + x) * 3;
+              if (got[to] !== scaled.rgb[from] || got[to + 2] !== scaled.rgb[from + 2])
+                assert.fail(`${name}, image ${i}, pixel ${x}/${y}`);
+            }
+        }
+      }
+    assert.ok(offsets.size >= 7, `${[...offsets].join(' ')}`);
+    await assert.rejects(
+      loader.batch({ schedule, seed: 3, flip: false, step: 0, shard: 0, half: { half: 'alphas', seed: 4 } }),
+      /planned for 16 training images in the half of the alphas, but this worker's data set has 8/,
+    );
   } finally {
     await loader.close();
     await dataset.close();

@@ -95,6 +95,31 @@ test('about half of the samples are mirrored, and none when flipping is off', ()
   assert.ok(off.every((sample) => !sample.flip));
 });
 
+test('places of cuts are uniform, differ between halves, and none are drawn where nothing is cut', () => {
+  const plan = schedule(4000, 400, 8, 1);
+  const cuts = (half: 'weights' | 'alphas') =>
+    Array.from({ length: 10 }, (_, step) =>
+      [0, 1, 2, 3, 4, 5, 6, 7].flatMap((shard) =>
+        shardSamples({ schedule: plan, seed: 1, step, shard, flip: false, crop: true, half }),
+      ),
+    )
+      .flat()
+      .map(({ crop }) => crop!);
+  const places = cuts('weights');
+  for (const axis of [0, 1] as const) {
+    // 4000 draws of 17 places: 235 each, standard deviation 15.
+    const counts = new Uint32Array(17);
+    for (const place of places) counts[Math.floor(place[axis] * 17)]! += 1;
+    assert.ok(
+      counts.every((count) => Math.abs(count - 235) < 75),
+      counts.join(' '),
+    );
+  }
+  assert.notDeepEqual(cuts('alphas').slice(0, 3), places.slice(0, 3));
+  const whole = shardSamples({ schedule: plan, seed: 1, step: 0, shard: 0, flip: false, half: 'weights' });
+  assert.ok(whole.every((sample) => !('crop' in sample)));
+});
+
 test('a shard that does not exist is refused', () => {
   assert.throws(
     () => shardSamples({ schedule: schedule(10, 4, 2, 1), seed: 1, step: 0, shard: 2, flip: true }),
