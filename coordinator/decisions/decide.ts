@@ -351,7 +351,7 @@ function attach(draft: Draft, hello: WorkerHello, goneAtMs: number | undefined):
       ...age,
       reason: known === undefined ? 'new' : restarted ? 'restarted' : 'came back after it was declared lost',
     });
-  send(draft, hello.workerId, { kind: 'welcome' });
+  send(draft, hello.workerId, { kind: 'welcome', incarnation: hello.incarnation });
   reconcileLeases(draft, hello.workerId, leases);
 }
 

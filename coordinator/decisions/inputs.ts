@@ -285,7 +285,8 @@ export interface ListedToken extends Caller {
 
 /** What a worker is sent as part of a decision. */
 export type Command =
-  | { readonly kind: 'welcome' }
+  /** What the process of this incarnation said in its hello is decided. */
+  | { readonly kind: 'welcome'; readonly incarnation: string }
   | { readonly kind: 'acknowledge'; readonly sequence: number }
   | {
       readonly kind: 'assign';

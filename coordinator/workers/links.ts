@@ -1,7 +1,8 @@
 // Who is on a stream now and when each was last heard of: the volatile half of membership. Keeps the facts,
 // and the streams that commands are sent on; the judgements on these facts are pure and lie in membership.ts.
 // A command to a worker that is away is dropped and not kept, because the worker's next hello lists what it
-// holds and is answered with the difference.
+// holds and is answered with the difference. So is a command to a process that is not welcome yet: whatever was
+// decided before its hello was meant for the process before it, which may have held other runs.
 
 import type { Clock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
@@ -79,6 +80,8 @@ export type RequestCommand = VerifyCommand | ReplayCommand | InspectCommand | Sc
 export interface Links {
   /** Workers on a stream now. */
   readonly connected: PersistentMap<true>;
+  /** Those of them whose hello is answered: what is sent arrives. */
+  readonly welcomed: PersistentMap<true>;
   /**
    * Decisions begin with these workers: each has to dial, anew if it is on a stream, and report what it holds;
    * it has the grace of a start to come.
@@ -104,16 +107,16 @@ export interface Links {
   /** The worker reported that it drains. */
   draining(workerId: string): void;
   /**
-   * Sends a command, or drops it and returns false when the worker is away: its next hello is answered with
-   * the difference.
+   * Sends a command, or drops it and returns false when the worker is away or its process is not welcome yet: its
+   * next hello is answered with the difference.
    */
   send(workerId: string, command: Command | RequestCommand): boolean;
   /** Ends the stream of this process and lets go of it; ignored when another process has come since. */
   disconnect(workerId: string, incarnation: string, reason: string): void;
   /** The process whose stream ended is gone from the broker too; ignored when it dialled again. */
   absent(workerId: string, incarnation: string): void;
-  /** The listener is called whenever a stream was taken. */
-  onAttach(listener: (workerId: string) => void): void;
+  /** The listener is called whenever a process was welcomed. */
+  onWelcome(listener: (workerId: string) => void): void;
   /** The listener is called whenever a stream has ended, from whichever side. */
   onDetach(listener: (workerId: string, incarnation: string) => void): void;
   /** Judges everybody: who is lost, why, and when it was last there (milliseconds since the epoch). */
@@ -125,6 +128,8 @@ interface Link {
   readonly incarnation: string;
   readonly device?: DeviceDetails | undefined;
   stream: Stream | undefined;
+  /** The answer to its hello was sent. */
+  welcomed: boolean;
   presence: Presence;
 }
 
@@ -133,8 +138,9 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
   const { clock, log, limits } = options;
   const links = new Map<string, Link>();
   let connected = emptyMap<true>();
+  let welcomed = emptyMap<true>();
   const listeners: Parameters<Links['onDetach']>[0][] = [];
-  const attachListeners: Parameters<Links['onAttach']>[0][] = [];
+  const welcomeListeners: Parameters<Links['onWelcome']>[0][] = [];
   let judgedAtMs = clock.monotonic();
 
   /** A time of the monotonic clock on the wall clock. */
@@ -151,9 +157,17 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
 
   function leave(workerId: string, link: Link): void {
     link.stream = undefined;
+    link.welcomed = false;
+    welcomed = withoutEntry(welcomed, workerId);
     change(link, { detachedAtMs: clock.monotonic() });
     connected = withoutEntry(connected, workerId);
     for (const listener of listeners) listener(workerId, link.incarnation);
+  }
+
+  function welcome(workerId: string, link: Link): void {
+    link.welcomed = true;
+    welcomed = withEntry(welcomed, workerId, true);
+    for (const listener of welcomeListeners) listener(workerId);
   }
 
   function clear(error: FleetError): void {
@@ -169,13 +183,16 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
     get connected() {
       return connected;
     },
+    get welcomed() {
+      return welcomed;
+    },
     expect(workers) {
       clear(unavailable('the coordinator begins to lead'));
       const presence = { lastSeenMs: clock.monotonic(), draining: false, awaited: true };
       for (const { id, state, incarnation } of valuesOf(workers))
         if (state !== 'lost')
           links.set(id, {
-            ...{ incarnation, stream: undefined },
+            ...{ incarnation, stream: undefined, welcomed: false },
             presence: { ...presence, draining: state === 'draining' },
           });
     },
@@ -190,10 +207,10 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       const before = knownOf(workerId);
       links.get(workerId)?.stream?.end(unavailable('a newer stream of this worker took its place'));
       const { presence, predecessorGoneAtMs } = attachedNow(incarnation, before, clock.monotonic());
-      links.set(workerId, { incarnation, device, stream, presence });
+      links.set(workerId, { incarnation, device, stream, welcomed: false, presence });
       connected = withEntry(connected, workerId, true);
+      welcomed = withoutEntry(welcomed, workerId);
       log.info({ worker: workerId, leases: leases.length }, 'worker attached');
-      for (const listener of attachListeners) listener(workerId);
       return predecessorGoneAtMs === undefined ? undefined : onWallClock(predecessorGoneAtMs);
     },
     detach(workerId, stream) {
@@ -213,9 +230,13 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       if (link !== undefined) change(link, { draining: true });
     },
     send(workerId, command) {
-      const stream = links.get(workerId)?.stream;
-      stream?.send(command);
-      return stream !== undefined;
+      const link = links.get(workerId);
+      if (link?.stream === undefined) return false;
+      const isWelcome = command.kind === 'welcome' && command.incarnation === link.incarnation;
+      if (!isWelcome && !link.welcomed) return false;
+      link.stream.send(command);
+      if (isWelcome) welcome(workerId, link);
+      return true;
     },
     disconnect(workerId, incarnation, reason) {
       const link = links.get(workerId);
@@ -229,7 +250,7 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       const link = links.get(workerId);
       if (link?.incarnation === incarnation && link.stream === undefined) change(link, { absent: true });
     },
-    onAttach: (listener) => void attachListeners.push(listener),
+    onWelcome: (listener) => void welcomeListeners.push(listener),
     onDetach: (listener) => void listeners.push(listener),
     judge() {
       const now = clock.monotonic();

@@ -37,7 +37,7 @@ export interface RequestKind<Item> {
 /** One request, until a worker has ended it. */
 export interface WorkerRequest {
   /**
-   * Picks the worker to ask, or throws the reason why none will do. `free`: attached, connected and not yet
+   * Picks the worker to ask, or throws the reason why none will do. `free`: attached, welcomed and not yet
    * asked, least loaded first. `lost`: those that were asked and lost. Undefined: the request waits until
    * another worker attaches, or one that was lost is back.
    */
@@ -100,7 +100,7 @@ interface Pending<Item> {
 
 /** No requests are open at first. */
 export function createRequests(options: {
-  readonly links: Pick<Links, 'connected' | 'onAttach' | 'onDetach' | 'send'>;
+  readonly links: Pick<Links, 'welcomed' | 'onWelcome' | 'onDetach' | 'send'>;
   readonly state: () => State;
   /** The listener is called after each change of the state. Returns the end of that. */
   readonly onChange: (listener: () => void) => () => void;
@@ -114,7 +114,7 @@ export function createRequests(options: {
   const lookAgain = () => {
     for (const look of [...looking]) look();
   };
-  links.onAttach(lookAgain);
+  links.onWelcome(lookAgain);
   options.onChange(lookAgain);
   /** Worker of each open request, of all kinds. */
   const inHand = new Map<string, string>();
@@ -162,7 +162,7 @@ export function createRequests(options: {
             leaving.throwIfAborted();
             const redirect = options.redirect();
             if (redirect !== undefined) throw redirect;
-            const free = (but: readonly string[]) => freeWorkers(state(), links.connected, inHand, but);
+            const free = (but: readonly string[]) => freeWorkers(state(), links.welcomed, inHand, but);
             // One that was lost and is back is asked again before a request waits for others.
             const worker = request.choose(free(lost), lost) ?? request.choose(free([]), lost);
             if (worker === undefined) {

@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pino } from 'pino';
-import { step } from '../../../../coordinator/decisions/decide.ts';
 import { initialState, type State, workerWith } from '../../../../coordinator/model/state.ts';
 import { newsOf } from '../../../../coordinator/workers/inspection-news.ts';
 import { createInspector } from '../../../../coordinator/workers/inspector.ts';
@@ -14,6 +13,7 @@ import type { DataProgress } from '../../../../core/data/progress-pace.ts';
 import { FleetError } from '../../../../core/errors.ts';
 import type { DataInspection, InspectResult } from '../../../../proto/gen/pocketfleet/v1/worker.ts';
 import { LIMITS } from '../../../sim/world.ts';
+import { attached } from '../../../support/attached.ts';
 import { until } from '../../../support/processes.ts';
 
 const DATA = { kind: 'folder', path: '/faces', holdout: 2 } as const;
@@ -70,8 +70,7 @@ function fleet() {
       };
       const send = (command: unknown) => void asked.push({ workerId, command: command as RequestCommand });
       streams.set(workerId, { send, end: () => undefined });
-      links.attach(hello, streams.get(workerId)!);
-      state = step(state, { kind: 'attached', hello }, { now: 0, connected: links.connected }).state;
+      state = attached(links, state, hello, streams.get(workerId)!);
       for (const listener of [...listeners]) listener();
     },
     /** The lead is lost: every stream ends. */
@@ -86,6 +85,7 @@ function fleet() {
       const worker = workerWith(state, id)!;
       const hello = { ...worker, workerId: id, leases: [] };
       links.attach(hello as unknown as Parameters<typeof links.attach>[0], streams.get(id)!);
+      links.send(id, { kind: 'welcome', incarnation: worker.incarnation });
     },
     async isAsked(workerId: string, times = 1) {
       const count = () =>

@@ -11,6 +11,7 @@ import { systemClock } from '../../../../core/clock.ts';
 import type { ReplayPoint } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { teacher } from '../../../sim/specs.ts';
 import { FACTS, LIMITS } from '../../../sim/world.ts';
+import { attached } from '../../../support/attached.ts';
 import { connections } from '../../../support/state.ts';
 
 /** A fleet by hand: workers that hear what they are asked and say what the test lets them say. */
@@ -39,8 +40,7 @@ function fleet(...workers: { id: string; deviceClass: string }[]) {
       end: () => undefined,
     };
     streams.set(id, stream);
-    links.attach(hello, stream);
-    state = step(state, { kind: 'attached', hello }, { now: 0, connected: links.connected }).state;
+    state = attached(links, state, hello, stream);
   }
   const documents = [{ kind: 'run', spec: teacher(), facts: FACTS }] as const;
   state = step(state, { kind: 'submit', documents }, { now: 0, connected: connections() }).state;

@@ -4,13 +4,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pino } from 'pino';
-import { step } from '../../../../coordinator/decisions/decide.ts';
 import { initialState, type State } from '../../../../coordinator/model/state.ts';
 import { createLinks, type RequestCommand } from '../../../../coordinator/workers/links.ts';
 import { createRequests, freeWorkers, type WorkerRequest } from '../../../../coordinator/workers/requests.ts';
 import { systemClock } from '../../../../core/clock.ts';
 import { FleetError } from '../../../../core/errors.ts';
 import { LIMITS } from '../../../sim/world.ts';
+import { attached } from '../../../support/attached.ts';
 
 const SENTENCES = { lost: (id: string) => `${id} was lost`, tooSlow: 'the caller reads too slowly' };
 const verify = { kind: 'verify', runId: 'run-1', stage: 1, specJson: '{}', setPath: '' } as const;
@@ -30,8 +30,7 @@ function fleet(...ids: string[]) {
     };
     const send = (command: unknown) => void sent.push({ workerId, command: command as RequestCommand });
     streams.set(workerId, { send, end: () => undefined });
-    links.attach(hello, streams.get(workerId)!);
-    state = step(state, { kind: 'attached', hello }, { now: 0, connected: links.connected }).state;
+    state = attached(links, state, hello, streams.get(workerId)!);
   }
   let pass = (): void => undefined;
   const clock = {

@@ -25,7 +25,10 @@ async function screened(answering: Answering) {
   let state: State = initialState;
   let now = 0;
   const give = (input: Input) => {
-    state = step(state, input, { now: ++now, connected: links.connected }).state;
+    const decision = step(state, input, { now: ++now, connected: links.connected });
+    state = decision.state;
+    for (const effect of decision.effects)
+      if (effect.kind === 'send') links.send(effect.workerId, effect.command);
   };
   // Time passes at once.
   const clock = {

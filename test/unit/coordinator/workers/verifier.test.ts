@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pino } from 'pino';
-import { step } from '../../../../coordinator/decisions/decide.ts';
 import { initialState } from '../../../../coordinator/model/state.ts';
 import { createLinks, type RequestCommand } from '../../../../coordinator/workers/links.ts';
 import { createRequests } from '../../../../coordinator/workers/requests.ts';
 import { createVerifier } from '../../../../coordinator/workers/verifier.ts';
 import { systemClock } from '../../../../core/clock.ts';
 import { LIMITS } from '../../../sim/world.ts';
+import { attached } from '../../../support/attached.ts';
 
 test('a verification that nobody waits for any more is forgotten by its worker, one that was answered is not', async () => {
   const links = createLinks({ clock: systemClock, log: pino({ level: 'silent' }), limits: LIMITS });
@@ -16,11 +16,10 @@ test('a verification that nobody waits for any more is forgotten by its worker, 
     ...{ workerId: 'a', incarnation: 'i', version: '', host: '', pid: 1, deviceKind: 'cpu' },
     ...{ deviceName: 'cpu', deviceClass: 'c', slots: 4, leases: [], metricsEndpoint: '', podUid: '' },
   };
-  links.attach(hello, {
+  const state = attached(links, initialState, hello, {
     send: (command) => void asked.push(command as RequestCommand),
     end: () => undefined,
   });
-  const { state } = step(initialState, { kind: 'attached', hello }, { now: 0, connected: links.connected });
   const requests = createRequests({
     links,
     onChange: () => () => undefined,
