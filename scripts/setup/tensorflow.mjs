@@ -183,7 +183,8 @@ function requirePin(plan) {
   );
 }
 
-function shareFolder(from, to) {
+/** Hard links to all files of a folder, in folders of the same names. */
+export function shareFolder(from, to) {
   for (const entry of readdirSync(from, { recursive: true, withFileTypes: true })) {
     if (entry.isDirectory()) continue;
     const source = join(entry.parentPath ?? entry.path, entry.name);

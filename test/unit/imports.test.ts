@@ -36,6 +36,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   'core/tensor/ops': 'core/tensor',
   'core/tensor/recording': 'core/tensor core/tensor/ops',
   'core/tensor/passes': 'core/tensor/ops core/tensor/recording',
+  'core/tensor/pjrt': 'proto/gen',
   'core/tensor/graph':
     'core/spec core/tensor core/tensor/ops core/tensor/passes core/tensor/recording proto/gen',
   'core/loss': 'core/tensor core/tensor/ops',
