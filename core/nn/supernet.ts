@@ -175,3 +175,11 @@ export function alphasOf(flat: Float32Array): Alphas {
     );
   return { normal: cell(false), reduce: cell(true) };
 }
+
+/** The inverse of alphasOf: alphas by cell, node, edge and op as the flat vector [A]. */
+export function flatAlphas({ normal, reduce }: Alphas): Float32Array {
+  const flat = Float32Array.from([...normal, ...reduce].flat(2));
+  if (flat.length !== ALPHA_COUNT)
+    throw new FleetError('invalidArgument', `${flat.length} alphas, ${ALPHA_COUNT} expected`);
+  return flat;
+}

@@ -45,3 +45,35 @@ test('alphas of the wrong shape are refused with the node', () => {
     /node 0 have 1 edges, 2 expected/,
   );
 });
+
+/** A normal cell whose kept edges are skips of falling strength, with a second best op each. */
+const skippy: CellAlphas = [2, 3, 4, 5].map((edges, node) =>
+  Array.from({ length: edges }, (_, input) =>
+    row(input < 2 ? { 2: 0.9 - node / 10 - input / 100, 5: 0.3 + input / 10, 4: 0.2 } : { 3: 0.05 }),
+  ),
+);
+
+const opsOf = (skipsMax?: number) =>
+  decodeAlphas({ normal: skippy, reduce: skippy }, 'raw', { skipsMax }).normal.flat();
+const skips = (edges: readonly (readonly [string, number])[]) =>
+  edges.filter(([op]) => op === 'skip_connect').length;
+
+test('the weakest skips give way to the next best op of their edge, down to the number allowed', () => {
+  assert.equal(skips(opsOf()), 8);
+  assert.deepEqual(opsOf(8), opsOf());
+  for (let skipsMax = 0; skipsMax < 8; skipsMax++) assert.equal(skips(opsOf(skipsMax)), skipsMax);
+  // The weakest is edge 1 of the last node, whose next best op is the 7x7.
+  assert.deepEqual(opsOf(7), [...opsOf().slice(0, 7), ['dw_conv_7x7', 1]]);
+  // Both edges of the last node: the second has the better op now and comes first.
+  assert.deepEqual(opsOf(6).slice(6), [
+    ['dw_conv_7x7', 1],
+    ['dw_conv_7x7', 0],
+  ]);
+});
+
+test('skips of the reduction cell are not limited, and edges stay the same ones', () => {
+  const { normal, reduce } = decodeAlphas({ normal: skippy, reduce: skippy }, 'softmax', { skipsMax: 0 });
+  assert.equal(skips(reduce.flat()), 8);
+  const inputs = (cell: typeof normal) => cell.map((pair) => pair.map(([, input]) => input).sort());
+  assert.deepEqual(inputs(normal), inputs(reduce));
+});
