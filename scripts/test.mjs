@@ -2,7 +2,8 @@
 // whole systems, two processes at a time because the machines they must pass on have two cores. A whole system
 // has a process of its own; the files of small parts share one with those of the same room, because most of
 // them would spend more time on loading than on testing. Arguments pick files by a part of their path
-// (`npm test -- allreduce`) and leave the checks out.
+// (`npm test -- allreduce`) and leave the checks out. The files of test/long are run only where they are asked for
+// (`npm run test:long`), because the others have to end within ten minutes.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -23,18 +24,18 @@ const PROCESS_TIMEOUT_MS = 600_000;
 const SLOWEST = 12;
 // Whole systems of several processes come last. Each spends much of its time waiting for a wire or a disk, so
 // two share two cores.
-const HEAVY = /^test\/(integration|fault)\//;
+const HEAVY = /^test\/(integration|long)\//;
+const ON_REQUEST = /^test\/long\//;
 /** Those that take longest, longest first: whatever is begun last decides for how long one core is idle. */
 const LONG = [
-  'fault/training',
   'integration/up',
-  'integration/sharded-head',
   'integration/worker',
   'golden/golden',
-  'integration/suspicion',
-  'integration/outer',
+  'long/faults',
+  'long/suspicion',
   'integration/proofs',
   'integration/whole',
+  'integration/plan',
 ];
 /** The room of a file that shares a process; of another one nothing. */
 const ROOM = /^test\/(?:unit(?:\/coordinator)?(?:\/[^/]+(?=\/))?|helm)(?=\/)/;
@@ -44,7 +45,9 @@ const ALONE =
 
 const failures = [];
 if (picks.length === 0) for (const name of ['check:types', 'check:lint', 'check:proto']) check(name);
-const files = testFiles().filter((file) => picks.length === 0 || picks.some((pick) => file.includes(pick)));
+const isPicked = (file) =>
+  picks.length === 0 ? !ON_REQUEST.test(file) : picks.some((pick) => file.includes(pick));
+const files = testFiles().filter(isPicked);
 if (files.length === 0) {
   process.stderr.write(`no test file has ${picks.map((p) => `"${p}"`).join(' or ')} in its path\n`);
   process.exit(1);

@@ -1,13 +1,12 @@
 // At least 200 faults, of every kind, over real training: messages lost and doubled, slow and broken wires, processes stopped,
 // killed and started again. Every fault is asserted to have happened, every run to end with the same bytes and a ledger
-// that holds. POCKETFLEET_SEED repeats a schedule. As many as fit beside everything else into the ten minutes of `npm test`;
-// `npm run soak` runs a thousand.
+// that holds. POCKETFLEET_SEED repeats a schedule. `npm run soak` runs a thousand.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { fight } from './battle.ts';
-import { dealDeck } from './deck.ts';
-import { seedOf } from './seed.ts';
+import { fight } from '../fault/battle.ts';
+import { dealDeck } from '../fault/deck.ts';
+import { seedOf } from '../fault/seed.ts';
 
 const FAULTS = 200;
 
