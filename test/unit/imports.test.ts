@@ -35,6 +35,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   'core/tensor': '',
   'core/tensor/ops': 'core/tensor',
   'core/tensor/recording': 'core/tensor core/tensor/ops',
+  'core/tensor/lowering': 'core/tensor/ops core/tensor/recording',
   'core/tensor/passes': 'core/tensor/ops core/tensor/recording',
   'core/tensor/pjrt': 'proto/gen',
   'core/tensor/graph':

@@ -83,6 +83,13 @@ export interface RecordOptions {
    * Also runs every operation on zeros and fails where it gives another shape than its rule; slow, for tests.
    */
   readonly audit?: boolean;
+  /**
+   * gpu: the operations that a GPU's graph consists of, the library's own alone, whatever device this process
+   * has. Without it those that this process's device computes fastest.
+   */
+  readonly flavour?: 'gpu';
+  /** Called with the name of each operation before it is recorded; throws where the engine to come lacks it. */
+  readonly check?: (op: string) => void;
 }
 
 /**
@@ -112,7 +119,7 @@ const REFUSED = new Set(
 export function record(options: RecordOptions): Recording {
   const backend = nativeBackend();
   const real = backend.binding;
-  const recorder = createRecorder(real, options.audit === true);
+  const recorder = createRecorder(real, options);
   backend.binding = recorder.binding;
   const alive = tf.memory().numTensors;
   try {
@@ -165,7 +172,7 @@ function checkOutput(nodes: readonly RecordedNode[], edge: Edge, index: number):
 }
 
 /** The stand-in for the addon, and what it has recorded so far. */
-function createRecorder(real: Binding, audit: boolean) {
+function createRecorder(real: Binding, { audit = false, flavour, check }: RecordOptions) {
   const nodes: RecordedNode[] = [];
   /**
    * Index of the node with this key. Operations here are pure, so equal ones are one node: the gradients of a
@@ -204,6 +211,7 @@ function createRecorder(real: Binding, audit: boolean) {
         'failedPrecondition',
         `${op} depends on values or chance and cannot be recorded; compute it outside and make it an input`,
       );
+    check?.(op);
     if (op === 'AddN' && inputIds.length > 2)
       throw new FleetError(
         'failedPrecondition',
@@ -253,7 +261,14 @@ function createRecorder(real: Binding, audit: boolean) {
     ];
     return executeOp('Cast', cast, [fed.id], 1)[0]!;
   };
-  const own = { executeOp, createTensor, deleteTensor, tensorDataSync };
+  const own = {
+    executeOp,
+    createTensor,
+    deleteTensor,
+    tensorDataSync,
+    // What the operations choose by (core/tensor/ops) is asked of the binding.
+    ...(flavour === 'gpu' ? { isUsingGpuDevice: () => true } : {}),
+  };
   return { binding: standInFor(real, own), nodes, edgeOf, declareInput };
 }
 
