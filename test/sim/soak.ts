@@ -25,13 +25,14 @@ const WORKERS = Number(values.workers);
 /** Milliseconds of a trial on average, and how far a trial may be from it. */
 const TRIAL_MS = 10_000;
 const SPREAD = 0.8;
+/** Between two faults on average, milliseconds, and appends of which one kills its writer. */
+const FAULTS = { everyMs: 4_000, appendsADeath: 1_000 };
 /**
- * Between two faults on average, milliseconds, and in a course of more trials than so many: with each fault of a
- * coordinator all workers attach anew, which costs as much as their trials do in half a minute.
+ * In a course of more trials than so many: after each fault of a coordinator all workers attach anew, and one that
+ * starts reads a snapshot of all trials, which costs as much as thousands of trials do.
  */
-const FAULT_MS = 4_000;
-const LONG_FAULT_MS = 20_000;
 const LONG_TRIALS = 100_000;
+const LONG_FAULTS = { everyMs: 60_000, appendsADeath: 20_000 };
 /** Heap that each coordinator may take: for the fleet, and for each trial. */
 const FLEET_BYTES = 200e6;
 const TRIAL_BYTES = 2_500;
@@ -66,9 +67,8 @@ async function soak(seed: number, trials: number): Promise<void> {
   const faults = values.calm
     ? undefined
     : startFaults(world, {
-        everyMs: trials > LONG_TRIALS ? LONG_FAULT_MS : FAULT_MS,
+        ...(trials > LONG_TRIALS ? LONG_FAULTS : FAULTS),
         workersAtOnce: Math.ceil(WORKERS / 200),
-        appendsADeath: 1_000,
         done,
       });
   const fakeFrom = world.now();
