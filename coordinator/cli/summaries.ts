@@ -139,7 +139,7 @@ export const SUMMARIES: readonly Summary[] = [
   { usage: 'ledger', description: 'the samples that runs have counted', hasOptions: false },
   {
     usage: 'replay <run>',
-    description: 'compute stages of a run again on a worker and compare with the stored checkpoints',
+    description: 'compute a run again on a worker and compare with what its stages and pauses have stored',
     hasOptions: true,
   },
   {

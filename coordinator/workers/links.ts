@@ -46,6 +46,8 @@ interface ReplayCommand {
   readonly fromStage: number;
   readonly toStage: number;
   readonly eachStep: boolean;
+  /** Committed steps within stages after which a point is sent too; it goes on to the last of them. */
+  readonly steps: readonly number[];
   readonly teacherRunId: string;
   readonly teacherStages: number;
   readonly deviceClass: string;

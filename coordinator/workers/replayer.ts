@@ -1,6 +1,6 @@
 // Replays on request: a worker computes steps of a run once more, and the caller compares. Decides which
 // workers may do that (those of the device class that computed the run, because others give other bits),
-// which stages can be replayed, and where the next worker goes on when one is lost: at the last finished
+// which stages and steps can be replayed, and where the next worker goes on when one is lost: at the last finished
 // stage, so that the caller gets each step once.
 
 import { FleetError } from '../../core/errors.ts';
@@ -10,7 +10,7 @@ import { stateClaim } from '../../core/text/state-text.ts';
 import type { ReplayPoint, ReplayRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { missingStage, stagesText } from '../decisions/retaining.ts';
 import type { SpecifiedRun } from '../model/spec-of.ts';
-import { type State, type WorkerState, wholeRunWith } from '../model/state.ts';
+import { type State, storedStep, type WorkerState, wholeRunWith } from '../model/state.ts';
 import type { Requests } from './requests.ts';
 
 /** Replays for callers of the service. */
@@ -48,7 +48,7 @@ export function createReplayer(options: {
   });
   async function* compute(
     run: SpecifiedRun,
-    range: { readonly fromStage: number; readonly toStage: number },
+    range: Range,
     how: { readonly eachStep: boolean; readonly mend: boolean },
     signal: AbortSignal,
   ): AsyncGenerator<ReplayPoint> {
@@ -82,7 +82,7 @@ export function createReplayer(options: {
     },
     async mend(run, stage, signal) {
       const fromStage = startBefore(run, stage - 1);
-      const range = rangeOf(state(), run, { fromStage, toStage: stage });
+      const range = rangeOf(state(), run, { fromStage, toStage: stage, steps: [] });
       for await (const _ of compute(run, range, { eachStep: false, mend: true }, signal));
       return { fromStage };
     },
@@ -123,29 +123,39 @@ function startsOf({ checkpoints }: Pick<SpecifiedRun, 'checkpoints'>): number[] 
     .map(({ stage }) => stage);
 }
 
-/** The stages to compute, from the checkpoint of the first one; `toStage` 0: up to the newest checkpoint. */
-function rangeOf(
-  state: State,
-  run: SpecifiedRun,
-  { fromStage, toStage }: { fromStage: number; toStage: number },
-): { fromStage: number; toStage: number } {
+/** What is computed: from the checkpoint of a stage up to another, or to the last of the steps where that is later. */
+interface Range {
+  readonly fromStage: number;
+  readonly toStage: number;
+  /** Committed steps within stages that are compared too. */
+  readonly steps: readonly number[];
+}
+
+/** The stages to compute, from the checkpoint of the first one; `toStage` 0: up to the newest stage that is stored. */
+function rangeOf(state: State, run: SpecifiedRun, { fromStage, toStage, steps }: Range): Range {
   const newest = run.checkpoints.at(-1)?.stage ?? 0;
   const refuse = (why: string) => new FleetError('failedPrecondition', `${run.id} ${why}`);
   if (run.job.imported !== undefined)
     throw refuse(`gets its stages from files (${run.job.imported.from}): there is nothing to compute again`);
   if (!run.job.training.exact) throw refuse('was not promised exact bits (training.exact: false)');
-  if (newest === 0) throw refuse(`has no checkpoint yet; it ${stateClaim(run.state)}`);
+  const reached = storedStep(run);
+  if (reached === 0) throw refuse(`has no checkpoint yet; it ${stateClaim(run.state)}`);
   const to = toStage === 0 ? newest : toStage;
   if (to > newest) throw refuse(`has checkpoints up to stage ${newest}, not ${to}`);
-  if (fromStage >= to) throw refuse(`has nothing between stage ${fromStage} and stage ${to} to compute`);
+  const unknown = steps.find((step) => !(Number.isSafeInteger(step) && step >= 1 && step <= reached));
+  if (unknown !== undefined) throw refuse(`has stored steps up to ${reached}, and not step ${unknown}`);
+  const end = run.checkpoints.find(({ stage }) => stage === to)?.step ?? 0;
+  const isBeyond = steps.some((step) => step > end);
+  if (fromStage > to || (fromStage === to && !isBeyond))
+    throw refuse(`has nothing between stage ${fromStage} and stage ${to} to compute`);
   const starts = startsOf(run);
   if (fromStage > 0 && !starts.includes(fromStage))
     throw refuse(
       `cannot be computed from stage ${fromStage}, of which not everything is stored: a replay can start from its seed (--from 0)${starts.length === 0 ? '' : ` and from ${stagesText(starts)}`}`,
     );
-  const missing = missingOfTeacher(state, run, { fromStage, to });
+  const missing = missingOfTeacher(state, run, { fromStage, to: isBeyond ? to + 1 : to });
   if (missing !== undefined) throw refuse(`cannot be computed from stage ${fromStage}: ${missing}`);
-  return { fromStage, toStage: to };
+  return { fromStage, toStage: to, steps };
 }
 
 /** Why the teacher's stages that these stages learned from cannot be read; undefined while all can. */

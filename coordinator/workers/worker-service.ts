@@ -310,8 +310,8 @@ function toMessage(
       return { kind: { $case: 'verify', value } };
     }
     case 'replay': {
-      const { kind: _kind, ...value } = command;
-      return { kind: { $case: 'replay', value } };
+      const { kind: _kind, steps, ...value } = command;
+      return { kind: { $case: 'replay', value: { ...value, steps: [...steps] } } };
     }
     case 'inspect': {
       const { kind: _kind, ...value } = command;

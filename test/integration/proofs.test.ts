@@ -16,6 +16,7 @@ import { checkpointArtefact, loadCheckpoint } from '../../core/checkpoint/checkp
 import { createArtefactStore } from '../../core/checkpoint/store.ts';
 import type { ExportFormat } from '../../core/model/export-format.ts';
 import { importModel } from '../../core/model/import.ts';
+import { unary } from '../../core/net/grpc-client.ts';
 import { connectNats } from '../../core/net/nats.ts';
 import { vectorNamed, WEIGHTS, withVector } from '../../core/state-vectors.ts';
 import type { Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
@@ -151,6 +152,35 @@ test('a replay reproduces every checkpoint from the seed, and the last one from 
   const beyond = await pocketfleet('replay', 'uneven', '--to', '9');
   assert.equal(beyond.code, 1);
   assert.match(beyond.output, /has checkpoints up to stage 3, not 9/);
+});
+
+test('a replay proves where a run was paused, while that is stored and after it was let go', async () => {
+  // 100 images, 13 steps a stage. With int8 a pause also stores what compression has left of each shard.
+  const text = spec('halting', { compression: 'int8' })
+    .replace('identities: 8, images: 10', 'identities: 8, images: 20')
+    .replace('batch: 16', 'batch: 8')
+    .replace('shards: 8', 'shards: 4')
+    .replace('epochs: 3', 'epochs: 100');
+  const id = (await fleet.submit(text)).runIds[0]!;
+  await fleet.until((s) => (runIn(s, id)?.step ?? 0) >= 1, 'a step is committed', 60_000);
+  await unary(fleet.client, fleet.client.pause, { id, reason: '' });
+  const paused = await fleet.until((s) => runIn(s, id)?.state === 'paused', 'it is paused', 60_000);
+  const { step } = runIn(paused, id)!;
+  assert.ok(step % 13 !== 0, `it was paused within a stage, at step ${step}`);
+  const there = await pocketfleet('replay', 'halting');
+  assert.equal(there.code, 0, there.output);
+  assert.match(there.output, new RegExp(`^pause, step ${step}: equal, state [0-9a-f]{16}`, 'm'));
+  const stage = Math.floor(step / 13) + 1;
+  await unary(fleet.client, fleet.client.resume, { id, reason: '' });
+  await fleet.until((s) => (runIn(s, id)?.checkpoints ?? 0) >= stage, 'the next stage is stored', 60_000);
+  await unary(fleet.client, fleet.client.cancel, { id, reason: '' });
+  const gone = await pocketfleet('replay', 'halting', '--from', String(stage - 1), '--to', String(stage));
+  assert.equal(gone.code, 0, gone.output);
+  assert.match(
+    gone.output,
+    new RegExp(`^pause, step ${step}: equal.*\\nstage ${stage}, step ${13 * stage}: equal`, 'm'),
+  );
+  assert.match(gone.output, /1 stage and 1 pause computed again, all equal to the last bit/);
 });
 
 test('bisect finds two runs equal, and names the field, step and tensor where they are not', async () => {

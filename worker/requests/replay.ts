@@ -1,6 +1,7 @@
 // Answers a Replay command: the steps between two checkpoints of a run are computed again by this worker
-// alone, with the code that trained the run, and compared with what is stored. Decides what is compared and
-// what a point of the answer contains. A failure is part of the answer.
+// alone, with the code that trained the run, and compared with what is stored after its stages and after the
+// steps where it was paused. Decides what is compared and what a point of the answer contains. A failure is part
+// of the answer.
 
 import type { Exchange } from '../../core/allreduce/exchange.ts';
 import { isWhole } from '../../core/checkpoint/manifest.ts';
@@ -19,6 +20,7 @@ import type { Replay } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Checkpoints } from '../run/checkpoints.ts';
 import { checkpointOf } from '../run/finish.ts';
 import { exchangedState, sumOf } from '../run/gang.ts';
+import { pausedVectors } from '../run/pause.ts';
 import type { OwnServices, Services } from '../run/services.ts';
 import { firstReplica, openSession, type Session } from '../run/session.ts';
 import type { Membership } from '../training/procedure.ts';
@@ -43,7 +45,8 @@ export async function answerReplay(
   try {
     await replay(services, request, signal, (point) => {
       points.push(point);
-      if (point.stage > 0 || points.length >= POINTS_TOGETHER) send({ ended: false, error: '' });
+      const isCompared = point.stage > 0 || request.steps.includes(point.step);
+      if (isCompared || points.length >= POINTS_TOGETHER) send({ ended: false, error: '' });
     });
     send({ ended: true, error: '' });
   } catch (caught) {
@@ -60,7 +63,7 @@ async function replay(
   signal: AbortSignal,
   onPoint: (point: ReplayPoint) => void,
 ): Promise<void> {
-  const { runId, fromStage, toStage, deviceClass } = request;
+  const { runId, fromStage, toStage, steps, deviceClass } = request;
   // Bits are equal within a device class only, so a difference that is found on another class would prove
   // nothing.
   if (deviceClass !== services.deviceClass)
@@ -97,11 +100,16 @@ async function replay(
         deviceClass: services.deviceClass,
       };
     };
-    const schedule = { ...session.schedule, stepsTotal: stepsAtStage(session.schedule, toStage) };
+    const stepsTotal = Math.max(stepsAtStage(session.schedule, toStage), ...steps);
+    const schedule = { ...session.schedule, stepsTotal };
     // Two runs may differ before their first step.
     if (request.eachStep) onPoint(await point(0, await stateNow()));
     const alone = await exchangeAlone(services, session, replica);
     releases.push(() => alone.close());
+    const pausePoint = async (step: number): Promise<ReplayPoint> => {
+      const state = await pausedVectors(session, await stateNow(), alone);
+      return point(0, state, await storedAfter(checkpoints, runId, step, signal));
+    };
     await train({
       ...session,
       schedule,
@@ -125,8 +133,9 @@ async function replay(
       onProgress: () => undefined,
       onUnit: async ({ step }) => {
         // A point at the end of a stage is sent with its verdict, by onBoundary.
-        if (request.eachStep && stageEndingAt(schedule, step) === 0)
-          onPoint(await point(0, await stateNow()));
+        if (stageEndingAt(schedule, step) > 0) return;
+        if (steps.includes(step)) onPoint(await pausePoint(step));
+        else if (request.eachStep) onPoint(await point(0, await stateNow()));
       },
     });
   } finally {
@@ -148,6 +157,21 @@ async function storedAt(
   if (isWhole(manifest)) return checkpoints.load(runId, stage, signal);
   const digest = manifest.metadata.state_digest;
   return digest === undefined ? undefined : { digest };
+}
+
+/** What a pause has stored after a step; undefined once it was let go, which the next stage does. */
+async function storedAfter(
+  checkpoints: Checkpoints,
+  runId: string,
+  step: number,
+  signal: AbortSignal,
+): Promise<Stored | undefined> {
+  try {
+    return await checkpoints.loadStep(runId, step, signal);
+  } catch (caught) {
+    if (toFleetError(caught).code === 'notFound') return undefined;
+    throw caught;
+  }
 }
 
 /**
@@ -223,9 +247,15 @@ interface StatePart {
   valuesIn(state: StateVectors): Float32Array;
 }
 
-/** Every tensor of a state in the order in which differences are looked for: vector by vector. */
-function partsOf(shape: StateShape): StatePart[] {
-  return shape.flatMap(({ name: vector, length, parts }) => {
+/**
+ * Every tensor of a state in the order in which differences are looked for: vector by vector, at last those that a
+ * pause stores beside the shape of the state.
+ */
+function partsOf(shape: StateShape, state: StateVectors): StatePart[] {
+  const more = state
+    .slice(shape.length)
+    .map(({ name, values }) => ({ name, length: values.length, parts: [] }));
+  return [...shape, ...more].flatMap(({ name: vector, length, parts }) => {
     const whole = [{ name: vector, offset: 0, size: length }];
     return (parts.length > 0 ? parts : whole).map(({ name, offset, size }) => ({
       name: vector === WEIGHTS || name === vector ? name : `${vector}/${name}`,
@@ -235,7 +265,7 @@ function partsOf(shape: StateShape): StatePart[] {
 }
 
 const tensorDigests = (shape: StateShape, state: StateVectors): TensorDigest[] =>
-  partsOf(shape).map((part) => ({ name: part.name, digest: digest64(part.valuesIn(state)) }));
+  partsOf(shape, state).map((part) => ({ name: part.name, digest: digest64(part.valuesIn(state)) }));
 
 function verdictOf(shape: StateShape, computed: StateVectors, stored: Stored): StageVerdict {
   if ('vectors' in stored) return compareStates(shape, computed, stored.vectors);
@@ -244,7 +274,7 @@ function verdictOf(shape: StateShape, computed: StateVectors, stored: Stored): S
 }
 
 function compareStates(shape: StateShape, computed: StateVectors, stored: StateVectors): StageVerdict {
-  const differing = partsOf(shape).filter(
+  const differing = partsOf(shape, computed).filter(
     (part) => digest64(part.valuesIn(computed)) !== digest64(part.valuesIn(stored)),
   );
   const [first] = differing;

@@ -69,19 +69,27 @@ async function storeHere(
     exchange,
   }: { readonly membership: Membership; readonly replica: Replica; readonly exchange: Exchange },
 ): Promise<StoredStep | undefined> {
-  const vectors = await membership.gatherState(replica);
-  if (vectors === undefined) return undefined;
-  const left = finish.session.spec.training.compression === 'int8' ? await exchange.residuals() : [];
-  const residuals = [...left]
-    .sort((a, b) => a.shard - b.shard)
-    .map(({ shard, values }) => ({ name: residualName(shard), values }));
-  const { bytes, digest, metadata } = await storeStep(finish, replica.step, [...vectors, ...residuals]);
+  const gathered = await membership.gatherState(replica);
+  if (gathered === undefined) return undefined;
+  const vectors = await pausedVectors(finish.session, gathered, exchange);
+  const { bytes, digest, metadata } = await storeStep(finish, replica.step, vectors);
   return {
     ...{ bytes, digest },
     weightsDigest: metadata.weights_digest ?? '',
     stateDigest: metadata.state_digest ?? '',
     ledgerDigest: metadata.ledger_digest ?? '',
   };
+}
+
+/** What a pause stores of a state: with int8 also what compression has left of each shard, in the order of shards. */
+export async function pausedVectors(
+  { spec }: Pick<Session, 'spec'>,
+  state: StateVectors,
+  exchange: Pick<Exchange, 'residuals'>,
+): Promise<StateVectors> {
+  if (spec.training.compression !== 'int8') return state;
+  const left = [...(await exchange.residuals())].sort((a, b) => a.shard - b.shard);
+  return [...state, ...left.map(({ shard, values }) => ({ name: residualName(shard), values }))];
 }
 
 /** A state from which a run goes on. */

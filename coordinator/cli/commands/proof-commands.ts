@@ -5,8 +5,6 @@ import type { Command } from 'commander';
 import { FleetError } from '../../../core/errors.ts';
 import { clip, formatCount } from '../../../core/report/format.ts';
 import { stateClaim } from '../../../core/text/state-text.ts';
-import type { ReplayPoint, StageVerdict } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
-import { persistently } from '../absence.ts';
 import type { FleetClient } from '../client.ts';
 import {
   type FleetOptions,
@@ -19,8 +17,9 @@ import {
 import { outliveReader } from '../lost-output.ts';
 import { type Bisection, bisect } from '../proof/bisect.ts';
 import { type ProvedEpoch, type ProvedPause, proveLedger } from '../proof/ledger-proof.ts';
+import { replayRun } from '../proof/replay-proof.ts';
 import { wholeLedger } from '../proof/whole-ledger.ts';
-import { print, printJson, say, toJson } from '../screen/output.ts';
+import { print, printJson, say } from '../screen/output.ts';
 import { type Column, table } from '../screen/table.ts';
 
 const STAGE_MAX = 100_000;
@@ -37,12 +36,17 @@ export function addProofCommands(program: Command): void {
   fleetCommand(
     program,
     'replay <run>',
-    'compute stages of a run again on a worker and compare with the stored checkpoints',
+    'compute a run again on a worker and compare with what its stages and pauses have stored',
   )
     .option('--from <stage>', 'checkpoint to start from; 0 is the seed', wholeNumber(0, STAGE_MAX), 0)
-    .option('--to <stage>', 'last checkpoint to compare; 0 is the newest', wholeNumber(0, STAGE_MAX), 0)
+    .option(
+      '--to <stage>',
+      'last stage to compare; 0 is the newest checkpoint, that of a pause too',
+      wholeNumber(0, STAGE_MAX),
+      0,
+    )
     .action((run: string, options: FleetOptions & { from: number; to: number }) =>
-      withFleet(options, (client) => interruptible((signal) => replay(client, run, options, signal))),
+      withFleet(options, (client) => interruptible((signal) => replayRun(client, run, options, signal))),
     );
   fleetCommand(
     program,
@@ -93,69 +97,6 @@ async function verifyLedger(client: FleetClient, name: string, options: { json?:
     say(
       `${id}: ${formatCount(proof.skipped.count)} images are in no epoch, because they were corrupt when it was submitted (digest ${proof.skipped.digest})`,
     );
-}
-
-async function replay(
-  client: FleetClient,
-  name: string,
-  options: { from: number; to: number; json?: boolean },
-  signal: AbortSignal,
-): Promise<void> {
-  outliveReader();
-  const { id, checkpoints } = await findRun(client, name);
-  const last = options.to === 0 ? checkpoints : options.to;
-  // What the journal says of stages whose bytes were let go.
-  const { entries } = await wholeLedger(client, id);
-  const recorded = new Map(entries.map(({ stage, stateDigest }) => [stage, stateDigest]));
-  const open = () => {
-    const request = { runId: id, fromStage, toStage: last, eachStep: false };
-    return client.follow((service) => service.replay, request, signal);
-  };
-  let fromStage = options.from;
-  let equal = 0;
-  for await (const point of persistently(open, { signal, say })) {
-    if (point.stage === 0) continue;
-    const verdict = point.verdict ?? recordedVerdict(point, recorded.get(point.stage) ?? '');
-    print(options.json ? toJson({ ...point, verdict }) : verdictText(point, verdict));
-    if (verdict.equal) {
-      equal += 1;
-      // After a restart of the coordinator the next stage is computed, from the one that was just proved.
-      fromStage = point.stage;
-      if (point.stage === last) break;
-      continue;
-    }
-    // Everything after it starts from a state that is not the stored one.
-    say(`pocketfleet: ${id} is not what its spec gives: stage ${point.stage} differs`);
-    process.exitCode = 1;
-    return;
-  }
-  signal.throwIfAborted();
-  say(`${id}: ${equal} stages computed again, all equal to the last bit`);
-}
-
-/** The verdict on a stage that is not stored any more: the journal has the digest of its state. */
-function recordedVerdict({ stage, stateDigest }: ReplayPoint, recorded: string): StageVerdict {
-  if (recorded === '')
-    throw new FleetError(
-      'failedPrecondition',
-      `stage ${stage} is not stored any more, and its digest was not recorded`,
-    );
-  return {
-    equal: stateDigest === recorded,
-    storedStateDigest: recorded,
-    tensor: '',
-    tensorsDiffering: 0,
-    differenceMax: 0,
-  };
-}
-
-function verdictText(point: ReplayPoint, verdict: StageVerdict): string {
-  const where = `stage ${point.stage}, step ${formatCount(point.step)}`;
-  if (verdict.equal)
-    return `${where}: equal, state ${point.stateDigest}, weights ${point.weightsDigest} (${point.workerId}, ${point.deviceClass})`;
-  if (verdict.tensor === '')
-    return `${where}: DIFFERS; recorded ${verdict.storedStateDigest}, computed ${point.stateDigest} (${point.workerId}, ${point.deviceClass}); its bytes are not kept any more, so that no tensor can be named`;
-  return `${where}: DIFFERS in ${verdict.tensorsDiffering} tensors, first ${verdict.tensor} by up to ${verdict.differenceMax}; stored ${verdict.storedStateDigest}, computed ${point.stateDigest} (${point.workerId}, ${point.deviceClass})`;
 }
 
 async function compareRuns(

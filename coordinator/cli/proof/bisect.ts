@@ -116,7 +116,7 @@ async function stepThrough(
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   const follow = (run: Ledger) => {
-    const request = { runId: run.runId, fromStage, toStage: pair.stage, eachStep: true };
+    const request = { runId: run.runId, fromStage, toStage: pair.stage, eachStep: true, steps: [] };
     return client.follow((service) => service.replay, request, signal)[Symbol.asyncIterator]();
   };
   const streams = [follow(pair.a), follow(pair.b)] as const;

@@ -997,10 +997,12 @@ export interface ReplayRequest {
   runId: string;
   /** 0: from the seed; otherwise the checkpoint to start from. */
   fromStage: number;
-  /** 0: up to the newest checkpoint. */
+  /** 0: up to the newest checkpoint of a stage. */
   toStage: number;
   /** True: a point for each step, with the digests of all tensors. */
   eachStep: boolean;
+  /** Committed steps within stages after which pauses have stored the state: each gives a point. One after to_stage is computed too. */
+  steps: number[];
 }
 
 /** The replayed state after `step` committed steps. */
@@ -1012,7 +1014,7 @@ export interface ReplayPoint {
   stateDigest: string;
   /** With each_step: every tensor of the state, in its order. */
   tensors: TensorDigest[];
-  /** At the end of a stage: the checkpoint that is stored. */
+  /** At the end of a stage, and after a step that was asked for: the checkpoint that is stored. */
   verdict: StageVerdict | undefined;
   workerId: string;
   deviceClass: string;
@@ -14418,7 +14420,7 @@ export const LedgerEntry: MessageFns<LedgerEntry> = {
 };
 
 function createBaseReplayRequest(): ReplayRequest {
-  return { runId: "", fromStage: 0, toStage: 0, eachStep: false };
+  return { runId: "", fromStage: 0, toStage: 0, eachStep: false, steps: [] };
 }
 
 export const ReplayRequest: MessageFns<ReplayRequest> = {
@@ -14434,6 +14436,13 @@ export const ReplayRequest: MessageFns<ReplayRequest> = {
     }
     if (message.eachStep !== false) {
       writer.uint32(32).bool(message.eachStep);
+    }
+    if (message.steps.length !== 0) {
+      writer.uint32(42).fork();
+      for (const v of message.steps) {
+        writer.double(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -14483,6 +14492,24 @@ export const ReplayRequest: MessageFns<ReplayRequest> = {
             message.eachStep = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag === 41) {
+              message.steps.push(reader.double());
+
+              continue;
+            }
+
+            if (tag === 42) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.steps.push(reader.double());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -14517,6 +14544,9 @@ export const ReplayRequest: MessageFns<ReplayRequest> = {
         : isSet(object.each_step)
         ? globalThis.Boolean(object.each_step)
         : false,
+      steps: globalThis.Array.isArray(object?.steps)
+        ? object.steps.map((e: any) => globalThis.Number(e))
+        : [],
     };
   },
 
@@ -14534,6 +14564,9 @@ export const ReplayRequest: MessageFns<ReplayRequest> = {
     if (message.eachStep !== false) {
       obj.eachStep = message.eachStep;
     }
+    if (message.steps?.length) {
+      obj.steps = message.steps.map((e) => floatToJson(e));
+    }
     return obj;
   },
 
@@ -14546,6 +14579,7 @@ export const ReplayRequest: MessageFns<ReplayRequest> = {
     message.fromStage = object.fromStage ?? 0;
     message.toStage = object.toStage ?? 0;
     message.eachStep = object.eachStep ?? false;
+    message.steps = object.steps?.map((e) => e) || [];
     return message;
   },
 };

@@ -499,6 +499,8 @@ export interface Replay {
   deviceClass: string;
   /** True: to_stage is stored again where what is stored of it is damaged; its digest must be that of its manifest. */
   mend: boolean;
+  /** Committed steps within stages after which a point is sent too; training goes on to the last of them. */
+  steps: number[];
 }
 
 /**
@@ -5902,6 +5904,7 @@ function createBaseReplay(): Replay {
     teacherStages: 0,
     deviceClass: "",
     mend: false,
+    steps: [],
   };
 }
 
@@ -5936,6 +5939,13 @@ export const Replay: MessageFns<Replay> = {
     }
     if (message.mend !== false) {
       writer.uint32(80).bool(message.mend);
+    }
+    if (message.steps.length !== 0) {
+      writer.uint32(90).fork();
+      for (const v of message.steps) {
+        writer.double(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -6033,6 +6043,24 @@ export const Replay: MessageFns<Replay> = {
             message.mend = reader.bool();
             continue;
           }
+          case 11: {
+            if (tag === 89) {
+              message.steps.push(reader.double());
+
+              continue;
+            }
+
+            if (tag === 90) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.steps.push(reader.double());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6093,6 +6121,9 @@ export const Replay: MessageFns<Replay> = {
         ? globalThis.String(object.device_class)
         : "",
       mend: isSet(object.mend) ? globalThis.Boolean(object.mend) : false,
+      steps: globalThis.Array.isArray(object?.steps)
+        ? object.steps.map((e: any) => globalThis.Number(e))
+        : [],
     };
   },
 
@@ -6128,6 +6159,9 @@ export const Replay: MessageFns<Replay> = {
     if (message.mend !== false) {
       obj.mend = message.mend;
     }
+    if (message.steps?.length) {
+      obj.steps = message.steps.map((e) => floatToJson(e));
+    }
     return obj;
   },
 
@@ -6146,6 +6180,7 @@ export const Replay: MessageFns<Replay> = {
     message.teacherStages = object.teacherStages ?? 0;
     message.deviceClass = object.deviceClass ?? "";
     message.mend = object.mend ?? false;
+    message.steps = object.steps?.map((e) => e) || [];
     return message;
   },
 };

@@ -84,7 +84,7 @@ const point = (at: number, stage = 0): ReplayPoint => ({
   workerId: '',
   deviceClass: '',
 });
-const all = { fromStage: 0, toStage: 0, eachStep: true };
+const all = { fromStage: 0, toStage: 0, eachStep: true, steps: [] as number[] };
 const signal = () => new AbortController().signal;
 
 test('a replay goes to a worker of the device class that computed the run, and to no other', async () => {
@@ -162,6 +162,43 @@ test('what cannot be replayed is refused with the reason before a worker is aske
   const loose = { ...run.spec, training: { ...run.spec.training, exact: false } };
   await refused({ spec: loose, job: loose }, {}, /was not promised exact bits/);
   assert.equal(requests().length, 0);
+});
+
+test('a replay goes on to the last pause that it is asked for, and to no step that is not stored', async () => {
+  const { run, replayer, requests } = fleet({ id: 'a', deviceClass: 'avx512' });
+  const paused = {
+    ...run,
+    pausedStep: { step: 10, bytes: 1, digest: 'd', storedAtMs: 0 },
+  };
+  const asked = async (of: SpecifiedRun, request: Partial<typeof all>) => {
+    const points = replayer.replay(of, { ...all, ...request }, signal());
+    const first = points.next();
+    const { requestId, fromStage, toStage, steps } = requests().at(-1)!;
+    replayer.answered(requestId, { points: [], ended: true, error: '' });
+    await first;
+    return { fromStage, toStage, steps };
+  };
+  assert.deepEqual(await asked(paused, { steps: [3, 10] }), { fromStage: 0, toStage: 2, steps: [3, 10] });
+  assert.deepEqual(await asked(paused, { fromStage: 2, steps: [10] }), {
+    ...{ fromStage: 2, toStage: 2, steps: [10] },
+  });
+  // Within the first stage nothing but the pause is stored.
+  const first = { ...paused, checkpoints: [], pausedStep: { ...paused.pausedStep, step: 2 } };
+  assert.deepEqual(await asked(first, { steps: [2] }), { fromStage: 0, toStage: 0, steps: [2] });
+  const before = requests().length;
+  for (const [of, request, message] of [
+    [paused, { steps: [11] }, /has stored steps up to 10, and not step 11/],
+    [paused, { steps: [2.5] }, /and not step 2.5/],
+    [paused, { fromStage: 2, steps: [6] }, /has nothing between stage 2 and stage 2/],
+  ] as const)
+    await assert.rejects(
+      replayer.replay(of, { ...all, ...request, steps: [...request.steps] }, signal()).next(),
+      {
+        code: 'failedPrecondition',
+        message,
+      },
+    );
+  assert.equal(requests().length, before);
 });
 
 test("a worker's error and a caller that goes end a replay", async () => {
