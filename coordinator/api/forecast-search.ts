@@ -21,9 +21,10 @@ const REHEARSALS = 3;
 /** A search, the multiply-adds of an image in its candidates, and the key of the best one where that is known. */
 export async function searchPart(
   spec: SweepSpec,
-  { document, field, images, measured, facts, teacher }: About & { readonly teacher: Identity | undefined },
+  about: About & { readonly begins: string; readonly teacher: Identity | undefined },
   { state, now, pools }: ForecastContext,
 ): Promise<{ readonly part: ForecastPart; readonly network: Range; readonly best?: string | undefined }> {
+  const { document, field, begins, images, measured, facts, teacher } = about;
   const workers = attachedWorkers(state);
   const parallelism = spec.parallelism > 0 ? spec.parallelism : Math.max(1, workers);
   const prior = priorsOf(state, spec, startAtSubmit(state, withStartById(state, spec)).start);
@@ -49,7 +50,7 @@ export async function searchPart(
       field,
       name: spec.name,
       kind: 'search',
-      begins: 'at once',
+      begins,
       note: searchNote(spec, rehearsals, prior.length),
     },
     runs: rangeOf(totals.map(({ runs }) => runs)),

@@ -38,16 +38,24 @@ export async function forecastOf(
 ): Promise<Forecast> {
   const measured = measuredRuns(context.state, context.speedOf);
   const parts: ForecastPart[] = [];
-  for (const [at, document] of documents.entries()) {
+  for (const document of teachersFirst(documents)) {
     const { facts } = document;
-    const about = { document: at + 1, images: facts.trainingImages, measured, facts };
+    const about = {
+      document: documents.indexOf(document) + 1,
+      images: facts.trainingImages,
+      measured,
+      facts,
+    };
     if (document.kind === 'plan') parts.push(...(await planParts(document.spec, about, context)));
     else if (document.kind === 'sweep')
       parts.push(
         (
           await searchPart(
             document.spec,
-            { ...about, field: '', teacher: teacherOfSearch(document.spec, documents, context.state) },
+            {
+              ...{ ...about, field: '', begins: beginsOfSearch(document.spec) },
+              teacher: teacherOfSearch(document.spec, documents, context.state),
+            },
             context,
           )
         ).part,
@@ -58,6 +66,32 @@ export async function forecastOf(
     measured.length === 0 ? 'no run of this fleet is done or trains, so no speed was measured' : '';
   return { parts, times: totalTimes(parts), untimed };
 }
+
+/** The documents, each after the teacher of the same text that it learns from; in their order otherwise. */
+function teachersFirst(documents: readonly CheckedDocument[]): readonly CheckedDocument[] {
+  const named = (document: CheckedDocument): string | undefined => {
+    if (document.kind === 'run') return document.spec.distillation?.teacher;
+    return document.kind === 'sweep' ? document.spec.evaluation.distillation?.teacher : undefined;
+  };
+  const [pupils, others] = [new Map<string, CheckedDocument[]>(), [] as CheckedDocument[]];
+  for (const [at, document] of documents.entries()) {
+    const teacher = named(document);
+    const isLater = documents
+      .slice(at + 1)
+      .some(({ kind, spec }) => kind === 'run' && spec.kind === 'teacher' && spec.name === teacher);
+    if (teacher !== undefined && isLater) pupils.set(teacher, [...(pupils.get(teacher) ?? []), document]);
+    else others.push(document);
+  }
+  return others.flatMap((document) =>
+    document.kind === 'run' && document.spec.kind === 'teacher'
+      ? [document, ...(pupils.get(document.spec.name) ?? [])]
+      : [document],
+  );
+}
+
+/** When a search begins whose candidates may learn from a teacher. */
+const beginsOfSearch = ({ evaluation: { distillation } }: Pick<SweepSpec, 'evaluation'>): string =>
+  distillation === undefined ? 'at once' : `with the first checkpoint of ${distillation.teacher}`;
 
 function runByItself(
   { spec, facts }: Extract<CheckedDocument, { kind: 'run' }>,
@@ -71,7 +105,7 @@ function runByItself(
   const needs = spec.kind === 'teacher' ? needsIn({ kind: 'run', spec, facts }, documents, context) : [];
   const reused = foreseenRun(context, { spec, facts, teacher: teacher?.identity, needs });
   const run = { ...spec, network, teacher: teacher?.multiplyAdds };
-  const note = wholeDevicesNote(spec, context.state);
+  const note = wholeDevicesNote(spec, context);
   return runPart(run, { ...about, field: '', begins, note, reused });
 }
 
@@ -94,7 +128,12 @@ async function planParts(
       ...{ ...spec.search, kind: 'sweep', name: 'search', data: spec.data },
       ...(reuse === undefined ? {} : { reuse }),
     };
-    const searched = await searchPart(search, { ...about, field: 'search', teacher: learns }, context);
+    const begins = beginsOfSearch(search);
+    const searched = await searchPart(
+      search,
+      { ...about, field: 'search', begins, teacher: learns },
+      context,
+    );
     parts.push(searched.part);
     best = searched.network;
     winner = searched.best === undefined ? undefined : candidateNetwork(search, genotypeOfKey(searched.best));
@@ -116,7 +155,7 @@ async function planParts(
         : [{ schedule: distillation.schedule, epochs: training.epochs, newest: 0 }],
     );
     const reused = foreseenRun(context, { spec: teacherSpec(spec), facts, needs });
-    const note = wholeDevicesNote(teacher, context.state);
+    const note = wholeDevicesNote(teacher, context);
     const part = runPart(run, { ...about, field: 'teacher', begins, note, reused });
     if (teacher.start === 'at-once') parts.unshift(part);
     else parts.push(part);
@@ -142,9 +181,7 @@ async function planParts(
       ? `${afterSearch}, with the first checkpoint of ${(other ?? teacher)?.name}`
       : afterSearch;
     const notes = [network === undefined ? 'the network is one of the candidates' : ''];
-    const note = [...notes, wholeDevicesNote(student, context.state)]
-      .filter((text) => text !== '')
-      .join('; ');
+    const note = [...notes, wholeDevicesNote(student, context)].filter((text) => text !== '').join('; ');
     for (const name of namesOfStudent(student)) {
       const shared = sharing.get(name);
       const run = {

@@ -12,17 +12,21 @@ import type { RunSpec } from '../../../../core/spec/run.ts';
 import { scheduleOf, stepsAtStage } from '../../../../core/spec/schedule.ts';
 import type { SweepSpec } from '../../../../core/spec/sweep.ts';
 import type { ForecastRange } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
-import { plan, sweep, teacher, training } from '../../../sim/specs.ts';
+import { plan, student, sweep, teacher, training } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
 import { connections, wholeRuns } from '../../../support/state.ts';
 import { core } from '../decisions/core.ts';
 
 const accuracyOf = (number: number, epochs: number) => 0.3 + ((number * 37) % 101) / 200 + epochs / 100;
 const noSpeed = () => undefined;
-const forecast = (document: CheckedDocument, state: State = initialState, speedOf = noSpeed as never) => {
+const forecast = (
+  documents: CheckedDocument | readonly CheckedDocument[],
+  state: State = initialState,
+  speedOf = noSpeed as never,
+) => {
   const board = createBoard();
   board.follow(state, { now: 0, connected: connections(['w1', 'w2']) });
-  return forecastOf([document], { state, speedOf, now: () => 0, pools: () => board.pools.all() });
+  return forecastOf([documents].flat(), { state, speedOf, now: () => 0, pools: () => board.pools.all() });
 };
 
 /** Runs a text to its end on two workers, and counts what its runs were given to do. */
@@ -253,4 +257,37 @@ test('a run that has its devices to itself says what it keeps from others', asyn
   assert.equal(await of(alone, initialState), 'has its device to itself');
   assert.equal(await of(alone, state), 'has its device to itself, so that 2 other workers of it get nothing');
   assert.equal(await of(teacher(), state), '');
+  const busy = core(1, { deviceId: 'a' });
+  busy.submit({ kind: 'run', facts: FACTS, spec: teacher() });
+  const note = async (speed: number | undefined) => {
+    const document = { kind: 'run', facts: FACTS, spec: alone } as const;
+    return (await forecast(document, busy.state, (() => speed) as never)).parts[0]!.note;
+  };
+  const [run] = wholeRuns(busy.state);
+  const { stepsTotal, batch } = scheduleOf(run!.job.training, run!.facts.trainingImages);
+  assert.equal(
+    await note((stepsTotal * batch) / 90),
+    'has its device to itself; a device is empty in about 1 min 30 s, when the runs there have ended',
+  );
+  assert.match(await note(undefined), /when a device is empty is not known, since the speed of a run there/);
+});
+
+test('a search and a student come after the teacher of their text', async () => {
+  const taught = sweep({ evaluation: { training, distillation: { teacher: 'old' } } });
+  const documents = [
+    { kind: 'sweep', facts: FACTS, spec: taught },
+    { kind: 'sweep', facts: FACTS, spec: sweep() },
+    { kind: 'run', facts: FACTS, spec: student('old') },
+    { kind: 'run', facts: FACTS, spec: teacher({ name: 'old' }) },
+  ] as const;
+  const { parts } = await forecast(documents);
+  assert.deepEqual(
+    parts.map(({ document, begins }) => [document, begins]),
+    [
+      [2, 'at once'],
+      [4, 'at once'],
+      [1, 'with the first checkpoint of old'],
+      [3, 'with the first checkpoint of old'],
+    ],
+  );
 });
