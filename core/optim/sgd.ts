@@ -27,7 +27,7 @@ export interface AppliedStep {
 /** PyTorch's clip_grad_norm_ adds this to the norm. */
 const CLIP_EPSILON = 1e-6;
 /** Share of the batch's statistics in the new running ones; PyTorch's default momentum. */
-const RUNNING_SHARE = 0.1;
+export const RUNNING_SHARE = 0.1;
 
 /**
  * Updates weights [P], momentum [P] and running [S] in place. `mean` is [P + S + 3], already divided by the
@@ -46,17 +46,8 @@ export function applyStep(options: {
 }): AppliedStep {
   const { layout, weights, momentum, running, mean, learningRate, optimizer } = options;
   checkLengths(options);
-  const { parameterCount, backboneCount, runningCount } = layout;
-  const gradientNorm = Math.sqrt(sumOfSquares(mean, 0, backboneCount));
-  const headGradientNorm = Math.sqrt(sumOfSquares(mean, backboneCount, parameterCount));
-  const rest = sumOfSquares(mean, parameterCount, mean.length);
-  if (!Number.isFinite(gradientNorm + headGradientNorm + rest))
-    throw notFinite(layout, options, options.step, {
-      gradient: 'the gradient of',
-      at: options.step === undefined ? '' : ` in step ${options.step}`,
-    });
-
-  const scale = Math.min(1, optimizer.clipNorm / (gradientNorm + CLIP_EPSILON));
+  const { parameterCount, backboneCount } = layout;
+  const { applied, scale } = assessStep({ ...options, weights: () => weights });
   for (const range of trainableRanges(layout)) {
     updateRange({
       weights,
@@ -70,13 +61,41 @@ export function applyStep(options: {
     });
   }
   updateRunning(running, mean, parameterCount);
+  return applied;
+}
+
+/**
+ * What a mean amounts to before anything is changed: its norms and losses, and the factor in (0, 1] of the
+ * backbone's gradient that clipping gives. Throws as applyStep does; `weights` is called only then, because an engine
+ * may keep them on its device.
+ */
+export function assessStep(options: {
+  layout: Layout;
+  weights: () => Float32Array;
+  mean: Float32Array;
+  optimizer: OptimizerOptions;
+  step?: number;
+}): { readonly applied: AppliedStep; readonly scale: number } {
+  const { layout, mean, optimizer, step } = options;
+  const { parameterCount, backboneCount, runningCount } = layout;
+  const gradientNorm = Math.sqrt(sumOfSquares(mean, 0, backboneCount));
+  const headGradientNorm = Math.sqrt(sumOfSquares(mean, backboneCount, parameterCount));
+  const rest = sumOfSquares(mean, parameterCount, mean.length);
+  if (!Number.isFinite(gradientNorm + headGradientNorm + rest))
+    throw notFinite(layout, { weights: options.weights(), mean }, step, {
+      gradient: 'the gradient of',
+      at: step === undefined ? '' : ` in step ${step}`,
+    });
   const losses = parameterCount + runningCount;
   return {
-    gradientNorm,
-    headGradientNorm,
-    loss: mean[losses] ?? 0,
-    lossArcface: mean[losses + 1] ?? 0,
-    lossDistillation: mean[losses + 2] ?? 0,
+    scale: Math.min(1, optimizer.clipNorm / (gradientNorm + CLIP_EPSILON)),
+    applied: {
+      gradientNorm,
+      headGradientNorm,
+      loss: mean[losses] ?? 0,
+      lossArcface: mean[losses + 1] ?? 0,
+      lossDistillation: mean[losses + 2] ?? 0,
+    },
   };
 }
 
