@@ -1,12 +1,12 @@
-// Our own table: candidates of PocketNet's cells, each trained from several seeds by `npm run generate:search-table`,
-// with the verification accuracy after every epoch and the scores of the initial weights. It is for what tables of
-// others lack: what an evaluation that was cut short says of the full one. Decides what was trained.
+// Our own table: networks of PocketNet's cells, trained by `npm run generate:search-table`, with the verification after
+// stages of the training and the scores of the initial weights. It is for what tables of others lack: what an evaluation
+// that was cut short says of the full one. Decides what was trained.
 //
-// The networks are tiny and train for seconds, because the table had to be made on two cores; so seeds move a result
-// by much, and what the table says about that stands with each figure of the bench. Of 88 candidates the full
-// evaluations of two seeds agreed with a tau of 0.07 (95 %: -0.07 to 0.21): this setting tells candidates apart hardly
-// better than chance, no early result can foretell its full one, and no table of it is kept. One that is needs more
-// people and pairs to be verified with, or candidates that differ by more.
+// The networks are tiny and train for seconds, because the table had to be made on two cores. What tells candidates apart
+// has to be larger than what the seed of a training does, and cells at one width and rate were not: full evaluations of
+// two seeds agreed with a tau of 0.07. So a candidate is a network of some width, of operations of which one list learns
+// nothing, and a learning rate; and a search looks for the area under the curve, which has no threshold to be lucky
+// with. A part of the candidates is trained from a second seed, which shows what is noise.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -16,44 +16,74 @@ import { z } from 'zod';
 /** Where the table is stored. */
 export const OWN_TABLE = fileURLToPath(new URL('own-table.json.gz', import.meta.url));
 
-/** What every candidate has, and gets. */
+const POOLS = ['max_pool_3x3', 'avg_pool_3x3', 'skip_connect'] as const;
+
+/** What there is to choose, and what every candidate gets. */
 export const SETTING = {
   space: {
-    kind: 'pocketnet-cells',
-    channels: 4,
+    channels: [2, 4],
     layers: 4,
-    embedding: 32,
-    ops: ['max_pool_3x3', 'avg_pool_3x3', 'skip_connect', 'dw_conv_3x3'],
+    embeddings: [2, 4, 8, 32],
+    /** The operations of a candidate are drawn from one of them. */
+    ops: [POOLS, ['max_pool_3x3', 'skip_connect', 'dw_conv_3x3'], ['dw_conv_3x3', 'dw_conv_5x5']],
+    /** Every network is trained with each. */
+    learningRates: [0.003, 0.01, 0.03, 0.1],
   },
-  data: { kind: 'synthetic', identities: 20, images: 5, holdout: 10, seed: 5, difficulty: 0.5 },
+  data: { kind: 'synthetic', identities: 13, images: 10, holdout: 5, seed: 5, difficulty: 0.5 },
   training: {
-    epochs: 9,
-    batch: 10,
+    epochs: 16,
+    batch: 8,
+    fraction: 0.4,
     shards: 1,
     loss: { scale: 16, margin: 0.2 },
-    optimizer: { learningRate: 0.02, milestones: [6, 8], gamma: 0.3 },
+    milestones: [11, 14],
+    gamma: 0.3,
   },
-  verification: { pairs: 200 },
+  verification: { pairs: 440 },
+  /** Epochs after which a candidate is verified. */
+  stages: [1, 2, 4, 8, 16],
   /** Candidates are drawn with it. */
   drawSeed: 1,
   trainingSeeds: [1, 2],
+  /** One of so many candidates is trained from all seeds, the others from the first. */
+  seededEvery: 3,
 } as const;
+
+/** What a candidate is; its key is `channels/embedding/genotype/learningRate`. */
+export interface Choice {
+  readonly channels: number;
+  readonly embedding: number;
+  /** Key of the canonical genotype. */
+  readonly genotype: string;
+  readonly learningRate: number;
+}
+
+/** The key of a candidate. */
+export const keyOfChoice = ({ channels, embedding, genotype, learningRate }: Choice): string =>
+  [channels, embedding, genotype, learningRate].join('/');
 
 const numbers = z.array(z.number());
 
 const tableSchema = z.strictObject({
-  setting: z.unknown(),
+  /** The command that made it. */
+  command: z.string(),
+  /** Commits of this repository whose code trained it. */
+  commits: z.array(z.string()),
   deviceClass: z.string(),
+  setting: z.unknown(),
   candidates: z.array(
     z.strictObject({
-      /** Key of the canonical genotype. */
+      /** Which of the candidates that the setting draws it is. */
+      number: z.int(),
       key: z.string(),
       parameters: z.number(),
       multiplyAdds: z.number(),
-      /** Accuracy 0..1 by seed, after each epoch. */
+      /** Area under the curve 0..1, by seed and stage. */
+      auc: z.array(numbers),
+      /** Accuracy 0..1, by seed and stage. */
       accuracy: z.array(numbers),
-      /** By the name of the score, a value for each seed; null where it has none. */
-      scores: z.record(z.string(), z.array(z.number().nullable())),
+      /** At the weights of the first seed, by the name of the score; null where it has none. */
+      scores: z.record(z.string(), z.number().nullable()),
     }),
   ),
 });

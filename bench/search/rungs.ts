@@ -1,6 +1,6 @@
 // What our own table says: how well an evaluation that was cut short, or a score of the initial weights, foretells the
-// full one, and how many epochs ASHA and Hyperband need to one of the best. A search sees what one training seed gave;
-// which candidates are the best is the mean of all seeds.
+// full one, and how many epochs ASHA and Hyperband need until one of the best has its full evaluation. A search sees
+// what the first training seed gave, by which the best are the best; the other seed says how much of that is noise.
 
 import type { SearchSpace } from '../../coordinator/strategies/search-space.ts';
 import { strategyOf } from '../../coordinator/strategies/strategies.ts';
@@ -19,10 +19,11 @@ const LAG = 4;
 /** What ASHA may need of the epochs of full evaluations. */
 const ASHA_OF_FULL = 1 / 3;
 
-const mean = (numbers: readonly number[]) => numbers.reduce((sum, one) => sum + one, 0) / numbers.length;
-const finalOf = ({ accuracy }: OwnCandidate, seed: number) => accuracy[seed]![EPOCHS - 1]!;
-const truthOf = (candidate: OwnCandidate) =>
-  mean(candidate.accuracy.map((_, seed) => finalOf(candidate, seed)));
+/** Searches for each seed that the bench was asked for: they cost little, and a median of few moves by much. */
+const SEARCHES = 10;
+const STAGES: readonly number[] = SETTING.stages;
+
+const finalOf = ({ auc }: OwnCandidate, seed = 0) => auc[seed]!.at(-1)!;
 
 interface Agreement {
   readonly tau: number;
@@ -37,26 +38,35 @@ function agreementOf(a: readonly number[], b: readonly number[]): Agreement {
 
 const textOf = ({ tau, low, high }: Agreement) => `${tau.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}]`;
 
-/** Kendall's tau of what is known early with the full evaluation from another training seed. */
+/** Kendall's tau of what is known early with the full evaluation: that of the same training, and of another seed. */
 function agreements({ candidates }: OwnTable): Record<string, Agreement> {
   const rows: Record<string, Agreement> = {};
-  const others = candidates.map((one) => finalOf(one, 1));
-  for (let epochs = 1; epochs <= EPOCHS; epochs++)
-    rows[`${epochs} of ${EPOCHS} epochs`] = agreementOf(
-      candidates.map(({ accuracy }) => accuracy[0]![epochs - 1]!),
+  const full = candidates.map((one) => finalOf(one));
+  const seeded = candidates.filter(({ auc }) => auc.length > 1);
+  const others = seeded.map((one) => finalOf(one, 1));
+  for (const [at, epochs] of STAGES.entries()) {
+    const early = `${epochs} of ${EPOCHS} epochs`;
+    if (epochs < EPOCHS)
+      rows[early] = agreementOf(
+        candidates.map(({ auc }) => auc[0]![at]!),
+        full,
+      );
+    rows[`${early}, another seed`] = agreementOf(
+      seeded.map(({ auc }) => auc[0]![at]!),
       others,
     );
+  }
   for (const name of Object.keys(candidates[0]!.scores)) {
-    const scored = candidates.filter(({ scores }) => scores[name]![0] !== null);
+    const scored = candidates.filter(({ scores }) => scores[name] !== null);
     rows[name] = agreementOf(
-      scored.map(({ scores }) => scores[name]![0]!),
-      scored.map((one) => finalOf(one, 1)),
+      scored.map(({ scores }) => scores[name]!),
+      scored.map((one) => finalOf(one)),
     );
   }
   for (const name of ['parameters', 'multiplyAdds'] as const)
     rows[name] = agreementOf(
       candidates.map((one) => one[name]),
-      others,
+      full,
     );
   return rows;
 }
@@ -80,10 +90,13 @@ function spaceOf({ candidates }: OwnTable): SearchSpace {
   };
 }
 
-/** Epochs that a search trains until one of the best has its full evaluation; all of its epochs without one. */
-function epochsToTop(table: OwnTable, spec: StrategySpec): number {
+/**
+ * Epochs that a search trains until one of the best has its full evaluation; all of its epochs without one.
+ * `isForetold`: whether a result that comes early is already that of the full evaluation.
+ */
+function epochsToTop(table: OwnTable, spec: StrategySpec, isForetold = false): number {
   const byKey = new Map(table.candidates.map((one) => [one.key, one]));
-  const best = table.candidates.map(truthOf).sort((a, b) => b - a);
+  const best = table.candidates.map((one) => finalOf(one)).sort((a, b) => b - a);
   const bar = best[Math.max(0, Math.ceil(TOP * best.length) - 1)]!;
   const space = spaceOf(table);
   const trained = new Map<string, number>();
@@ -100,9 +113,10 @@ function epochsToTop(table: OwnTable, spec: StrategySpec): number {
       if (!isFound) {
         epochs += asked - (trained.get(key) ?? 0);
         trained.set(key, asked);
-        isFound = asked === EPOCHS && truthOf(byKey.get(key)!) >= bar;
+        isFound = asked === EPOCHS && finalOf(byKey.get(key)!) >= bar;
       }
-      return [byKey.get(key)!.accuracy[0]![asked - 1]!];
+      const { auc } = byKey.get(key)!;
+      return [auc[0]![STAGES.indexOf(isForetold ? EPOCHS : asked)]!];
     },
     until: () => isFound,
   });
@@ -112,23 +126,31 @@ function epochsToTop(table: OwnTable, spec: StrategySpec): number {
 /** The rows and the goal of our own table. */
 export function benchRungs(table: OwnTable, seeds: readonly number[]): { goals: Goal[]; rows: unknown } {
   const taus = agreements(table);
-  say(`our own table: ${table.candidates.length} candidates, ${SETTING.trainingSeeds.length} seeds each`);
-  for (const [name, one] of Object.entries(taus))
-    say(`tau with the full evaluation of another seed, ${name}: ${textOf(one)}`);
   const trials = table.candidates.length;
-  const kinds: Record<string, object> = {
-    random: { kind: 'random' },
-    asha: { kind: 'asha', eta: 3, epochsMin: 1 },
-    'asha, mode: stop': { kind: 'asha', eta: 3, epochsMin: 1, mode: 'stop' },
-    hyperband: { kind: 'hyperband', eta: 3, epochsMin: 1 },
+  const seeded = table.candidates.filter(({ auc }) => auc.length > 1).length;
+  say(`our own table: ${trials} candidates, ${seeded} of them from ${SETTING.trainingSeeds.length} seeds`);
+  for (const [name, one] of Object.entries(taus))
+    say(`tau with the full evaluation, ${name}: ${textOf(one)}`);
+  const searches = Array.from({ length: SEARCHES * seeds.length }, (_, i) => i + 1);
+  const rungs = { eta: 4, epochsMin: 1 };
+  const kinds: Record<string, readonly [of: object, isForetold?: boolean]> = {
+    random: [{ kind: 'random' }],
+    asha: [{ kind: 'asha', ...rungs }],
+    'asha, mode: stop': [{ kind: 'asha', ...rungs, mode: 'stop' }],
+    hyperband: [{ kind: 'hyperband', ...rungs }],
+    'asha, if a first epoch foretold the last': [{ kind: 'asha', ...rungs }, true],
   };
   const epochs = Object.fromEntries(
-    Object.entries(kinds).map(([name, more]) => [
+    Object.entries(kinds).map(([name, [more, isForetold]]) => [
       name,
-      median(seeds.map((seed) => epochsToTop(table, strategySchema.parse({ ...more, seed, trials })))),
+      median(
+        searches.map((seed) =>
+          epochsToTop(table, strategySchema.parse({ ...more, seed, trials }), isForetold),
+        ),
+      ),
     ]),
   );
-  say(`epochs to the top 5 %, median: ${JSON.stringify(epochs)}`);
+  say(`epochs to the top 5 %, median of ${searches.length} searches: ${JSON.stringify(epochs)}`);
   const goal = atMost(
     'asha, epochs to the top 5 %, of full evaluations',
     epochs.asha! / epochs.random!,

@@ -1,14 +1,15 @@
-// `npm run generate:search-table -- --candidates N`: trains the first N candidates of our own table (own-table.ts) and
-// stores what each epoch's verification said, beside the scores of their initial weights. One candidate after the other
-// in this process, by the loop, the compiled step and the verification of a worker; only the sum over shards is
-// missing, because there is one shard.
+// `npm run generate:search-table -- --candidates N --seconds S --first F`: trains N candidates of our own table
+// (own-table.ts) from number F on, for S seconds of processor time at most, and stores what each verification on the way
+// said, beside the scores of their initial weights. One candidate after the other in this process, by the loop, the compiled step and the
+// verification of a worker; only the sum over shards is missing, because there is one shard.
 //
 // What the stored table has already is not trained again, and it is written after each candidate: so a table can be
 // stopped and extended.
 
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { renameSync, writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
-import { cellSpace } from '../../coordinator/strategies/cell-space.ts';
+import { type CellSpace, cellSpace } from '../../coordinator/strategies/cell-space.ts';
 import { createLoader } from '../../core/data/loading/loader.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { genotypeOfKey } from '../../core/nn/genotype-code.ts';
@@ -16,11 +17,13 @@ import { initialWeights } from '../../core/nn/init.ts';
 import { type Layout, layoutOf } from '../../core/nn/layout.ts';
 import type { Network } from '../../core/nn/network.ts';
 import { trainingFunction } from '../../core/nn/step-function.ts';
+import { randomStream } from '../../core/rng.ts';
 import { initialPass, normalisedPixels } from '../../core/screening/initial-pass.ts';
 import { naswot } from '../../core/screening/naswot.ts';
 import { synflow } from '../../core/screening/synflow.ts';
 import { zen, zenImages } from '../../core/screening/zen.ts';
 import { zico } from '../../core/screening/zico.ts';
+import type { Op } from '../../core/spec/network.ts';
 import { type RunSpec, runSchema } from '../../core/spec/run.ts';
 import { scheduleOf } from '../../core/spec/schedule.ts';
 import { sweepSchema } from '../../core/spec/sweep.ts';
@@ -28,73 +31,135 @@ import { prepare } from '../../test/golden/execute.ts';
 import { createCompute } from '../../worker/compute/client.ts';
 import { optionsOf, say } from '../goals.ts';
 import { heldOutOf, trainHere, verifyHere } from '../train-here.ts';
-import { OWN_TABLE, type OwnCandidate, readOwnTable, SETTING } from './own-table.ts';
+import {
+  type Choice,
+  keyOfChoice,
+  OWN_TABLE,
+  type OwnCandidate,
+  readOwnTable,
+  SETTING,
+} from './own-table.ts';
 
 /** Images of a batch for NASWOT, zen and ZiCo. */
 const SCREENED = 10;
 /** Of ZiCo. */
 const BATCHES = 2;
 
-const { candidates: wanted } = optionsOf({ candidates: 240 });
-const { training, verification, data, drawSeed, trainingSeeds } = SETTING;
-const { space } = sweepSchema.parse({
-  ...{ kind: 'sweep', name: 'table', space: SETTING.space, strategy: { kind: 'random', trials: 1, seed: 1 } },
-  ...{ evaluation: { training }, data },
-});
-const cells = cellSpace({ space, constraints: {} });
+const { candidates: wanted, seconds: most, first } = optionsOf({ candidates: 240, seconds: 3_000, first: 0 });
+const { space, stages, training, verification, data, drawSeed, trainingSeeds, seededEvery } = SETTING;
 const loader = await createLoader({ data });
 const compute = createCompute({ cacheDir: '' });
 const heldOut = await heldOutOf(loader);
-const known = readOwnTable()?.candidates ?? [];
-const table: OwnCandidate[] = [];
+const commit = execFileSync('git', ['rev-parse', 'HEAD'], { encoding: 'utf8' }).trim();
 const begun = process.cpuUsage();
-for (let draw = 0; table.length < wanted; draw++) {
-  const genes = cells.draw(drawSeed, draw);
-  const key = cells.keyOf(genes);
-  if (table.some((one) => one.key === key)) continue;
-  const found = known.find((one) => one.key === key);
-  table.push(found ?? (await candidateOf(key)));
-  if (found === undefined) store();
+/** Of the network in hand, which is trained with one learning rate after the other. */
+let scored: { readonly network: string; readonly scores: OwnCandidate['scores'] } | undefined;
+for (let number = first; number < first + wanted && processorSeconds() < most; number++) {
+  const { cells, ...choice } = drawn(number);
+  const key = keyOfChoice(choice);
+  if (readOwnTable()?.candidates.some((one) => one.key === key)) continue;
+  store(await candidateOf(number, choice, cells));
 }
 await loader.close();
 await compute.close();
 
-function store(): void {
-  const kept = [...table, ...known.slice(table.length)];
-  const text = JSON.stringify({ setting: SETTING, deviceClass: 'cpu', candidates: kept });
-  writeFileSync(`${OWN_TABLE}.part`, gzipSync(text, { level: 9 }));
-  renameSync(`${OWN_TABLE}.part`, OWN_TABLE);
+function processorSeconds(): number {
   const { user, system } = process.cpuUsage(begun);
-  const bytes = readFileSync(OWN_TABLE).length;
-  say(`${kept.length} candidates, ${bytes} bytes, ${((user + system) / 1e6).toFixed(0)} s of processor time`);
+  return (user + system) / 1e6;
 }
 
-async function candidateOf(key: string): Promise<OwnCandidate> {
-  const { parameters, multiplyAdds } = cells.costsOf(cells.genesOf(key));
-  const accuracy: number[][] = [];
-  const scores: Record<string, (number | null)[]> = {};
-  for (const seed of trainingSeeds) {
-    const spec = runSchema.parse({
-      ...{ kind: 'candidate', name: 'table', data, verification, training: { ...training, seed } },
+/** Adds a candidate to what is stored now, because another process may train others beside this one. */
+function store(candidate: OwnCandidate): void {
+  const { commits = [], candidates = [] } = readOwnTable() ?? {};
+  const table = {
+    command: 'npm run generate:search-table',
+    commits: [...new Set([...commits, commit])],
+    ...{ deviceClass: 'cpu', setting: SETTING },
+    candidates: [...candidates, candidate].sort((a, b) => a.number - b.number),
+  };
+  const part = `${OWN_TABLE}.${process.pid}`;
+  writeFileSync(part, gzipSync(JSON.stringify(table), { level: 9 }));
+  renameSync(part, OWN_TABLE);
+  const auc = candidate.auc.map((stages) => stages.map((value) => value.toFixed(3)).join(' ')).join(' | ');
+  say(`${candidate.number} ${candidate.key}: ${auc}`);
+  say(`${table.candidates.length} candidates, ${processorSeconds().toFixed(0)} s of processor time here`);
+}
+
+/** The cells of a space of these widths. */
+function cellsOf(choice: {
+  readonly channels: number;
+  readonly embedding: number;
+  readonly ops: readonly Op[];
+}) {
+  const { channels, embedding, ops } = choice;
+  const document = {
+    ...{ kind: 'sweep', name: 'table', space: { channels, embedding, layers: space.layers, ops } },
+    ...{
+      strategy: { kind: 'random', trials: 1, seed: 1 },
+      evaluation: { training: { epochs: 1, batch: 2, shards: 1 } },
+      data,
+    },
+  };
+  return cellSpace({ space: sweepSchema.parse(document).space, constraints: {} });
+}
+
+/** What a number stands for: widths, a list of operations and cells of these, and a learning rate. */
+function drawn(number: number): Choice & { readonly cells: CellSpace } {
+  const { learningRates } = space;
+  const draw = Math.floor(number / learningRates.length);
+  const stream = randomStream({ seed: drawSeed, purpose: 'own-table', at: [draw, 0] });
+  const pick = <T>(from: readonly T[]): T => from[stream.integer(from.length)]!;
+  const channels = pick(space.channels);
+  const embedding = pick(space.embeddings);
+  const ops = pick<readonly Op[]>(space.ops);
+  const cells = cellsOf({ channels, embedding, ops });
+  const genotype = cells.keyOf(cells.draw(drawSeed, draw));
+  return {
+    channels,
+    embedding,
+    genotype,
+    cells,
+    learningRate: learningRates[number % learningRates.length]!,
+  };
+}
+
+async function candidateOf(number: number, choice: Choice, cells: CellSpace): Promise<OwnCandidate> {
+  const { channels, embedding, genotype, learningRate } = choice;
+  const { milestones, gamma, ...others } = training;
+  const optimizer = { learningRate, milestones, gamma };
+  const { parameters, multiplyAdds } = cells.costsOf(cells.genesOf(genotype));
+  const seeds = number % seededEvery === 0 ? trainingSeeds : trainingSeeds.slice(0, 1);
+  const specs = seeds.map((seed) =>
+    runSchema.parse({
+      ...{ kind: 'candidate', name: 'table', data, verification, training: { ...others, optimizer, seed } },
       network: {
-        ...{ kind: 'pocketnet', genotype: genotypeOfKey(key) },
-        ...{ channels: space.channels, layers: space.layers, embedding: space.embedding },
+        ...{ kind: 'pocketnet', genotype: genotypeOfKey(genotype) },
+        ...{ channels, embedding, layers: space.layers },
       },
-    });
-    accuracy.push(await accuraciesOf(spec));
-    for (const [name, score] of Object.entries(await scoresOf(spec)))
-      scores[name] = [...(scores[name] ?? []), score];
-  }
-  return { key, parameters, multiplyAdds, accuracy, scores };
+    }),
+  );
+  const network = [channels, embedding, genotype].join('/');
+  if (scored?.network !== network) scored = { network, scores: await scoresOf(specs[0]!) };
+  const found: { auc: number[]; accuracy: number[] }[] = [];
+  for (const spec of specs) found.push(await verifiedOn(spec));
+  return {
+    ...{ number, key: keyOfChoice(choice), parameters, multiplyAdds },
+    ...{ auc: found.map(({ auc }) => auc), accuracy: found.map(({ accuracy }) => accuracy) },
+    scores: scored.scores,
+  };
 }
 
-/** The accuracy after each epoch. */
-async function accuraciesOf(spec: RunSpec): Promise<number[]> {
-  const found: number[] = [];
-  await trainHere({ loader, compute }, spec, async (_stage, network) => {
-    found.push((await verifyHere(compute, spec, network, heldOut)).accuracy);
+/** What the verifications after the stages said. */
+async function verifiedOn(spec: RunSpec): Promise<{ auc: number[]; accuracy: number[] }> {
+  const [auc, accuracy]: [number[], number[]] = [[], []];
+  const asked: readonly number[] = stages;
+  await trainHere({ loader, compute }, spec, async (stage, network) => {
+    if (!asked.includes(stage)) return;
+    const found = await verifyHere(compute, spec, network, heldOut);
+    auc.push(Number(found.auc.toFixed(4)));
+    accuracy.push(Number(found.accuracy.toFixed(4)));
   });
-  return found.map((value) => Number(value.toFixed(4)));
+  return { auc, accuracy };
 }
 
 /** The scores at the weights with which the seed begins. */
