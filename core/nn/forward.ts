@@ -48,6 +48,11 @@ export interface ForwardOptions {
    * too.
    */
   readonly alphas?: Tensor;
+  /**
+   * [1]: weight of an unweighted skip beside each mixed edge of a search network (Chu et al., "DARTS-", 2020,
+   * eq. 4). It goes through the edge's own skip, which has parameters where the edge has a stride. Absent: none.
+   */
+  readonly auxiliarySkip?: Tensor | undefined;
   /** false runs every layer by itself, so that each output exists; for tests and for tracing inner layers. */
   readonly fuse?: boolean;
 }
@@ -72,7 +77,7 @@ export function forward(options: ForwardOptions): ForwardResult {
     fusion,
     weights: byLayer(layout.parameters, options.parameters),
     running: running === undefined ? undefined : byLayer(layout.running, running),
-    opWeights: options.alphas === undefined ? [] : opWeights(options.alphas),
+    opWeights: options.alphas === undefined ? [] : opWeights(options.alphas, options.auxiliarySkip),
     outputs: [options.images],
     statistics: [],
   };
@@ -98,7 +103,7 @@ interface Pass {
   readonly fusion: Fusion;
   readonly weights: ReadonlyMap<number, LayerTensors>;
   readonly running: ReadonlyMap<number, LayerTensors> | undefined;
-  /** A tensors [1]: softmax over the eight alphas of an edge, edge by edge. */
+  /** A tensors [1]: what each op's output is multiplied by, edge by edge. */
   readonly opWeights: readonly Tensor[];
   readonly outputs: (Tensor | undefined)[];
   readonly statistics: Tensor[];
@@ -298,11 +303,19 @@ function opWeight(pass: Pass, { row, column }: Term): Tensor {
   return weight;
 }
 
-/** [A] alphas -> A tensors [1]: the softmax over the ops of each edge (DARTS, eq. 2). */
-function opWeights(alphas: Tensor): Tensor[] {
+/**
+ * [A] alphas -> A tensors [1]: the softmax over the ops of each edge (DARTS, eq. 2), and for its skip connection
+ * the weight of the unweighted one in addition.
+ */
+function opWeights(alphas: Tensor, auxiliarySkip: Tensor | undefined): Tensor[] {
   const edges = tf.reshape(alphas, [-1, OPS.length]); // [A] -> [A / 8, 8]
-  return tf.split(tf.reshape(tf.softmax(edges), [-1]), alphas.size);
+  const weights = tf.split(tf.reshape(tf.softmax(edges), [-1]), alphas.size);
+  return auxiliarySkip === undefined
+    ? weights
+    : weights.map((weight, i) => (i % OPS.length === SKIP ? tf.add(weight, auxiliarySkip) : weight));
 }
+
+const SKIP = OPS.indexOf('skip_connect');
 
 function plus(x: Tensor, bias: Tensor | null): Tensor {
   return bias === null ? x : tf.add(x, bias);

@@ -24,10 +24,13 @@ interface FunctionOptions {
   readonly layout: Layout;
   readonly batch: number;
   readonly fuse?: boolean;
+  /** Whether the weight of an unweighted skip beside each edge is an input, so that it may change between steps. */
+  readonly hasAuxiliarySkip?: boolean;
 }
 
 /**
- * Inputs: weights [P], alphas [A], images [b, 112, 112, 3], labels [b]. Output: one vector, [P + A + S + 1]
+ * Inputs: weights [P], alphas [A], images [b, 112, 112, 3], labels [b] and, with one, the auxiliary skip's weight
+ * [1]. Output: one vector, [P + A + S + 1]
  * or, for alphas alone, [A + S + 1]: gradients of the mean cross entropy, batch means and unbiased variances,
  * the loss.
  */
@@ -38,9 +41,16 @@ export function searchFunction(options: FunctionOptions & { readonly wanted: Wan
       ...parameterInputs(layout),
       imagesInput(batch),
       { name: 'labels', dtype: 'int32', shape: [batch] },
+      ...auxiliaryInput(options),
     ],
     build: (inputs) => {
-      const [weights, alphas, images, labels] = inputs as [Tensor, Tensor, Tensor, Tensor];
+      const [weights, alphas, images, labels, auxiliarySkip] = inputs as [
+        Tensor,
+        Tensor,
+        Tensor,
+        Tensor,
+        Tensor?,
+      ];
       const normalised = normaliseImages(images);
       const targets = oneHot(labels, network.spec.classes);
       const both = wanted === 'weights-and-alphas';
@@ -52,6 +62,7 @@ export function searchFunction(options: FunctionOptions & { readonly wanted: Wan
             ...options,
             parameters: tensors.slice(0, -1),
             alphas: tensors.at(-1) as Tensor,
+            auxiliarySkip,
             images: normalised,
           });
           const loss = softmaxCrossEntropy(logits, targets);
@@ -66,8 +77,8 @@ export function searchFunction(options: FunctionOptions & { readonly wanted: Wan
 }
 
 /**
- * Inputs: weights [P], alphas [A], running [S], images [b, 112, 112, 3]. Output: logits [b, K] in evaluation
- * mode.
+ * Inputs: weights [P], alphas [A], running [S], images [b, 112, 112, 3] and, with one, the auxiliary skip's weight
+ * [1]. Output: logits [b, K] in evaluation mode.
  */
 export function searchLogitsFunction(options: FunctionOptions): TensorFunction {
   const { layout, batch } = options;
@@ -76,13 +87,21 @@ export function searchLogitsFunction(options: FunctionOptions): TensorFunction {
       ...parameterInputs(layout),
       { name: 'running', dtype: 'float32', shape: [layout.runningCount] },
       imagesInput(batch),
+      ...auxiliaryInput(options),
     ],
     build: (inputs) => {
-      const [weights, alphas, running, images] = inputs as [Tensor, Tensor, Tensor, Tensor];
+      const [weights, alphas, running, images, auxiliarySkip] = inputs as [
+        Tensor,
+        Tensor,
+        Tensor,
+        Tensor,
+        Tensor?,
+      ];
       const { embedding: logits } = forward({
         ...options,
         parameters: splitFlat(weights, layout.parameters),
         alphas,
+        auxiliarySkip,
         running: splitFlat(running, layout.running),
         images: normaliseImages(images),
       });
@@ -101,3 +120,6 @@ function parameterInputs(layout: Layout): FunctionInput[] {
 function imagesInput(batch: number): FunctionInput {
   return { name: 'images', dtype: 'uint8', shape: [batch, IMAGE.height, IMAGE.width, IMAGE.channels] };
 }
+
+const auxiliaryInput = ({ hasAuxiliarySkip }: FunctionOptions): FunctionInput[] =>
+  hasAuxiliarySkip === true ? [{ name: 'auxiliary skip', dtype: 'float32', shape: [1] }] : [];

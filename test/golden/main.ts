@@ -1,8 +1,8 @@
 // npm run test:golden -- [--dir DIR] [--scale F] [--brief]: checks the implementation against a folder of golden fixtures, packed or plain,
 // and prints one line a comparison: file, check, measured difference, tolerance, ok or FAIL. Without --dir it takes the
 // fixtures of this repository. F multiplies every tolerance, for a device that computes in other orders. --brief leaves out
-// what takes longest and no worker runs: training on composed operations, and further seeds of screening scores. Exit status
-// 1 when anything fails; files that nothing checks are named.
+// what takes longest and no worker runs: training on composed operations, further seeds of screening scores, and the search
+// network with an unweighted skip beside each edge. Exit status 1 when anything fails; files that nothing checks are named.
 
 import { parseArgs } from 'node:util';
 import { GOLDEN } from './packed-folder.ts';

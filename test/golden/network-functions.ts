@@ -98,23 +98,29 @@ export function layersFunction(
   };
 }
 
-/** Outputs of the chosen layers of a search network in training mode. Inputs: weights, alphas, image bytes. */
+/**
+ * Outputs of the chosen layers of a search network in training mode. Inputs: weights, alphas, image bytes and, where there
+ * is one, the weight of the skip beside each edge.
+ */
 export function searchTraceFunction(
-  { network, layout, batch, fuse = true }: Omit<Options, 'network'> & { readonly network: Supernet },
+  options: Omit<Options, 'network'> & { readonly network: Supernet; readonly hasAuxiliarySkip?: boolean },
   layers: readonly number[],
 ): TensorFunction {
+  const { network, layout, batch, fuse = true, hasAuxiliarySkip = false } = options;
   return {
     inputs: [
       { name: 'weights', dtype: 'float32', shape: [layout.parameterCount] },
       { name: 'alphas', dtype: 'float32', shape: [ALPHA_COUNT] },
       { name: 'images', dtype: 'uint8', shape: [batch, ...IMAGE] },
+      ...(hasAuxiliarySkip ? [{ name: 'skip', dtype: 'float32' as const, shape: [1] }] : []),
     ],
-    build: ([weights, alphas, images]) => {
+    build: ([weights, alphas, images, auxiliarySkip]) => {
       const pass = forward({
         network,
         layout,
         parameters: splitFlat(weights as Tensor, layout.parameters),
         alphas: alphas as Tensor,
+        auxiliarySkip,
         images: normaliseImages(images as Tensor),
         fuse,
       });

@@ -86,7 +86,7 @@ async function checkFile(path: string, file: string, { scale, brief }: Checking)
       return checked(await checkKd(fixture, scale));
     case 'searchcnn':
     case 'supernet':
-      return checked(await checkSupernet(fixture, scale));
+      return checked(await checkSupernet(fixture, { scale, brief }));
     default:
       return unchecked('unknown kind of file');
   }

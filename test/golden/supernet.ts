@@ -9,6 +9,7 @@ import type { SearchState, SearchStepOptions } from '../../core/search/bilevel.t
 import { type RunPass, searchStep } from '../../core/search/darts.ts';
 import type { Order, Variant, Wanted } from '../../core/search/rounds.ts';
 import { searchFunction, searchLogitsFunction } from '../../core/search/search-function.ts';
+import { OPS } from '../../core/spec/network.ts';
 import { type Execution, prepare, type Way } from './execute.ts';
 import {
   absolute,
@@ -45,7 +46,11 @@ interface Check {
 
 const VARIANTS = ['reference', 'noleak', 'darts'] as const satisfies readonly Variant[];
 
-export async function checkSupernet(fixture: Fixture, scale: number): Promise<CheckRow[]> {
+/** `brief`: without the unweighted skip, for which no numbers of the reference exist. */
+export async function checkSupernet(
+  fixture: Fixture,
+  { scale, brief }: { readonly scale: number; readonly brief: boolean },
+): Promise<CheckRow[]> {
   const network = buildSupernet({
     kind: 'supernet',
     channels: Number(meta(fixture, 'C')),
@@ -80,6 +85,7 @@ export async function checkSupernet(fixture: Fixture, scale: number): Promise<Ch
     }
   }
   if (fixture.tensors.has('forward/trace_train/table')) await checkTraces(check);
+  if (!brief) await checkAuxiliarySkip(check);
   return check.rows;
 }
 
@@ -440,4 +446,81 @@ function layerOf(network: Supernet, name: string): number {
   const layer = exact >= 0 ? exact : network.layers.findLastIndex((other) => other.module === name);
   if (layer < 0) throw new Error(`the fixture traces ${name}, which the network does not have`);
   return layer;
+}
+
+/** Weight of the unweighted skip in its checks. */
+const SKIP_WEIGHT = 0.6;
+
+/**
+ * The unweighted skip beside each edge, which the reference does not have: every mixture of the layer-by-layer network
+ * against a plain sum over its own inputs, then the compiled network with its fusions against that one.
+ */
+async function checkAuxiliarySkip(check: Check): Promise<void> {
+  const { fixture, network, layout, batch, start } = check;
+  const images = slice(imageBytes(fixture, 'train_u8').images, 0, check.steps);
+  const labels = slice(integers(fixture, 'train_labels'), 0, check.steps);
+  const weight = Float32Array.of(SKIP_WEIGHT);
+  const shares = Array.from({ length: ALPHA_COUNT / OPS.length }, (_, row) => {
+    const powers = OPS.map((_, column) => Math.exp(start.alphas[row * OPS.length + column]!));
+    return powers.map((power) => power / powers.reduce((a, b) => a + b, 0));
+  });
+  const mixtures = network.layers.flatMap((layer, index) => (layer.kind === 'mix' ? [{ layer, index }] : []));
+  // The last node of each cell has all five inputs.
+  let worst = 0;
+  for (const { layer, index } of mixtures.filter((_, i) => i % 4 === 3)) {
+    const execution = await prepare(
+      'eager',
+      `${fixture.file}/skip`,
+      searchTraceFunction({ network, layout, batch, fuse: false, hasAuxiliarySkip: true }, [
+        index,
+        ...layer.inputs,
+      ]),
+    );
+    const [mixed = new Float32Array(), ...maps] = execution.run([
+      start.weights,
+      start.alphas,
+      images,
+      weight,
+    ]);
+    execution.close();
+    const plain = Float64Array.from(mixed, (_, i) =>
+      layer.terms.reduce((sum, { row, column }, term) => {
+        const extra = OPS[column] === 'skip_connect' ? SKIP_WEIGHT : 0;
+        return sum + (shares[row]![column]! + extra) * maps[term]![i]!;
+      }, 0),
+    );
+    worst = Math.max(worst, relative([...mixed], [...plain]));
+  }
+  add(check, `unweighted skip: the last mixture of ${mixtures.length / 4} cells`, worst, 1e-5);
+  const vectors: Float32Array[] = [];
+  for (const way of ['eager', 'compiled'] as const) {
+    const execution = await prepare(
+      way,
+      `${fixture.file}/skip/${way}`,
+      searchFunction({
+        ...{ network, layout, batch, fuse: way === 'compiled' },
+        ...{ wanted: 'weights-and-alphas', hasAuxiliarySkip: true },
+      }),
+    );
+    const [vector = new Float32Array()] = execution.run([
+      start.weights,
+      start.alphas,
+      images,
+      labels,
+      weight,
+    ]);
+    vectors.push(vector);
+    execution.close();
+  }
+  const [eager, compiled] = vectors as [Float32Array, Float32Array];
+  const compare = (name: string, from: number, to: number) =>
+    add(
+      check,
+      `unweighted skip: ${name}, compiled against layer by layer, L2`,
+      euclidean([[compiled.slice(from, to), eager.slice(from, to)]]),
+      5e-5,
+    );
+  compare("weights' gradient", 0, layout.parameterCount);
+  compare("alphas' gradient", layout.parameterCount, layout.parameterCount + ALPHA_COUNT);
+  add(check, 'unweighted skip: loss', absolute(compiled.slice(-1), eager.slice(-1)), 5e-6);
 }
