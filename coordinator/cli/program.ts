@@ -54,6 +54,10 @@ const GROUPS: readonly Group[] = [
     add: async (program) => (await import('./commands/tau-command.ts')).addTauCommand(program),
   },
   {
+    words: ['genotype'],
+    add: async (program) => (await import('./commands/genotype-command.ts')).addGenotypeCommand(program),
+  },
+  {
     words: ['compare'],
     add: async (program) => (await import('./commands/compare-command.ts')).addCompareCommand(program),
   },

@@ -119,6 +119,11 @@ export const SUMMARIES: readonly Summary[] = [
     hasOptions: true,
   },
   {
+    usage: 'genotype <run|trial|sweep|file>',
+    description: 'the cells of a network, as text or as a drawing',
+    hasOptions: true,
+  },
+  {
     usage: 'compare <id-a> <id-b>',
     description: 'two runs, trials or sweeps: what was asked differently, what came out, what it cost',
     hasOptions: true,

@@ -230,7 +230,8 @@ function frame(
   return svg(WIDTH, HEIGHT, options.title, rows.join('') + columns.join('') + axis + labels + inside);
 }
 
-function svg(width: number, height: number, title: string, inside: string): string {
+/** An `svg` element of that size; `title` is read by screen readers. */
+export function svg(width: number, height: number, title: string, inside: string): string {
   return `<svg${width > WIDTH ? ' class="wide"' : ''} viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeText(title)}">${inside}</svg>`;
 }
 

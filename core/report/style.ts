@@ -38,6 +38,7 @@ svg text.name { fill: var(--ink); }
 .line { fill: none; stroke-width: 2.2; stroke-linejoin: round; stroke: currentColor; } .faint { opacity: 0.22; stroke-width: 1.2; }
 .line.d1 { stroke-dasharray: 9 4; } .line.d2 { stroke-dasharray: 2.5 3.5; } .line.d3 { stroke-dasharray: 12 4 2.5 4; }
 .dot circle { fill: currentColor; fill-opacity: 0.85; stroke: var(--card); stroke-width: 1.5; } .dot text { fill: var(--soft); } .chosen text { fill: var(--ink); font-weight: 620; }
+.op rect { fill: currentColor; fill-opacity: 0.14; stroke: currentColor; } .node rect, .node circle { fill: var(--card); stroke: var(--soft); } .share { fill: currentColor; }
 .span { fill: currentColor; fill-opacity: 0.85; } .mark { stroke: var(--ink); stroke-width: 1.6; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; padding: 6px 0 0 60px; color: var(--soft); font-size: 13px; }
 .swatch { width: 34px; min-width: 0; height: 8px; display: inline-block; margin-right: 7px; vertical-align: middle; }

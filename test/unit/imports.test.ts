@@ -47,7 +47,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   'core/search': 'core/loss core/nn core/optim core/spec core/tensor',
   'core/data': 'core/search core/spec',
   'core/verify': 'core/data',
-  'core/report': 'core/search core/verify proto/gen',
+  'core/report': 'core/search core/spec core/verify proto/gen',
   'core/model': 'core/nn core/spec proto/gen',
   'core/checkpoint': 'core/model core/net core/spec proto/gen',
   'core/allreduce/kernels': '',

@@ -4,6 +4,7 @@
 
 import { scatterChart } from '../../../core/report/charts.ts';
 import { measuredOf, objectiveText, scoreOf } from '../../../core/report/objectives.ts';
+import { standaloneSvg } from '../../../core/report/standalone-svg.ts';
 import { frontOf, hypervolume } from '../../../core/search/pareto.ts';
 import type { Objective, Trial } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { type Column, table } from './table.ts';
@@ -127,10 +128,6 @@ function plotLines({ objectives, measured, front }: Front): string[] {
   ];
 }
 
-/** Colours by themselves: the charts' own follow the page around them. */
-const SVG_STYLE =
-  '<style>svg{background:#fff;color:#333;font:12px sans-serif}.c0{color:#8a94a6}.c1{color:#c2410c}.dot circle{fill:currentColor}.grid,.axis{stroke:#ccc}</style>';
-
 /** The same picture as an SVG file. */
 export function frontSvg({ objectives, measured, front }: Front, title: string): string {
   const [up, right] = [objectives[0]!.name, objectives[1]!.name];
@@ -142,6 +139,5 @@ export function frontSvg({ objectives, measured, front }: Front, title: string):
     tip: `${trial.id}: ${objectives.map(({ name }) => `${name} ${objectiveText(name, measuredOf(trial, name))}`).join(', ')}`,
     chosen: isChosen.has(trial),
   }));
-  const chart = scatterChart(dots, { title, xLabel: right, yLabel: up });
-  return `${chart.replace('<svg', '<svg xmlns="http://www.w3.org/2000/svg"').replace('>', `>${SVG_STYLE}`)}\n`;
+  return standaloneSvg(scatterChart(dots, { title, xLabel: right, yLabel: up }));
 }

@@ -1,0 +1,119 @@
+// `genotype`: the cells of a network, as text for a spec or as a drawing. Decides what a word names: a preset, a
+// published genotype or a file of this machine, else a run, trial or sweep of a fleet.
+
+import { extname } from 'node:path';
+import type { Command } from 'commander';
+import { FleetError, toFleetError } from '../../../core/errors.ts';
+import { resolveGenotype } from '../../../core/nn/genotype.ts';
+import { genotypeKey } from '../../../core/nn/genotype-code.ts';
+import { genotypeDrawing } from '../../../core/report/cell-drawing.ts';
+import { standaloneSvg } from '../../../core/report/standalone-svg.ts';
+import { type Genotype, genotypeSchema, type PocketnetSpec } from '../../../core/spec/network.ts';
+import type { FleetClient } from '../client.ts';
+import { type FleetOptions, findOne, fleetCommand, withFleet } from '../context.ts';
+import { checkFilePlace, STDOUT, writeOutput } from '../output-file.ts';
+import { print, printJson, tellWritten } from '../screen/output.ts';
+import { namedNetwork, PRESET_NAMES } from './named-network.ts';
+
+interface GenotypeFlags extends FleetOptions {
+  readonly output?: string;
+}
+
+/** A genotype and what it is of, for people. */
+interface Named {
+  readonly of: string;
+  readonly genotype: Genotype;
+}
+
+export function addGenotypeCommand(program: Command): void {
+  fleetCommand(program, 'genotype <run|trial|sweep|file>', 'the cells of a network, as text or as a drawing')
+    .option('-o, --output <file>', 'SVG file to draw both cells in; - is stdout')
+    .action(genotype);
+}
+
+async function genotype(name: string, flags: GenotypeFlags): Promise<void> {
+  const { output } = flags;
+  if (output !== undefined) {
+    refuseOtherFormats(output);
+    await checkFilePlace(output);
+  }
+  const found = await named(name, flags);
+  const key = genotypeKey(found.genotype);
+  if (output === undefined) {
+    if (flags.json) printJson({ ...found, key });
+    else print(genotypeText(found, key));
+    return;
+  }
+  const drawing = standaloneSvg(genotypeDrawing(found.genotype, { title: `Cells of ${found.of}` }));
+  const file = await writeOutput(output, drawing);
+  tellWritten({ file }, `${file} (both cells of ${found.of})`, flags);
+}
+
+function refuseOtherFormats(output: string): void {
+  const extension = extname(output).toLowerCase();
+  if (output !== STDOUT && extension !== '' && extension !== '.svg')
+    throw new FleetError(
+      'invalidArgument',
+      `-o ${output}: a drawing is an SVG file, and ${extension} names another format; use .svg`,
+    );
+}
+
+async function named(name: string, flags: GenotypeFlags): Promise<Named> {
+  try {
+    return { of: name, genotype: cellsOf(await namedNetwork(name, {}), name) };
+  } catch (caught) {
+    const error = toFleetError(caught);
+    if (error.code !== 'notFound') throw error;
+  }
+  try {
+    return await withFleet(flags, (client) => ofFleet(client, name));
+  } catch (caught) {
+    const error = toFleetError(caught);
+    if (error.code !== 'notFound') throw error;
+    throw new FleetError(
+      'notFound',
+      `${error.message}; nor is it a preset (${PRESET_NAMES}), a published genotype or a file`,
+      { cause: caught },
+    );
+  }
+}
+
+/** The genotype of a run's network, of a trial, or of the best trial of a sweep. */
+async function ofFleet(client: FleetClient, word: string): Promise<Named> {
+  const { kind, id } = await findOne(client, word, ['run', 'trial', 'sweep']);
+  if (kind === 'run') {
+    const { specJson } = await client.ask((service) => service.getRun, { id });
+    return { of: id, genotype: cellsOf(JSON.parse(specJson).network, id) };
+  }
+  const trialId =
+    kind === 'trial' ? id : (await client.ask((service) => service.getSweep, { id })).bestTrialId;
+  if (trialId === '')
+    throw new FleetError('failedPrecondition', `${id} has no finished candidate yet, so it has no best one`);
+  const { genotypeJson } = await client.ask((service) => service.getTrial, { id: trialId });
+  return { of: trialId, genotype: genotypeSchema.parse(JSON.parse(genotypeJson)) };
+}
+
+function cellsOf(
+  network: { readonly kind: string } & Partial<Pick<PocketnetSpec, 'genotype'>>,
+  of: string,
+): Genotype {
+  if (network.kind !== 'pocketnet' || network.genotype === undefined)
+    throw new FleetError(
+      'invalidArgument',
+      `${of} is a network of kind ${network.kind}; a PocketNet has cells, and no other network has`,
+    );
+  return resolveGenotype(network.genotype);
+}
+
+/** YAML that a spec takes as its `genotype`. */
+function genotypeText({ of, genotype }: Named, key: string): string {
+  const cell = (nodes: Genotype['normal']) =>
+    nodes.map((pair) => `  - [${pair.map(([op, input]) => `[${op}, ${input}]`).join(', ')}]`);
+  return [
+    `# ${of}; isomorphic cells have the same key, ${key}`,
+    'normal:',
+    ...cell(genotype.normal),
+    'reduce:',
+    ...cell(genotype.reduce),
+  ].join('\n');
+}
