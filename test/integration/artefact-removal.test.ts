@@ -4,7 +4,9 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { jetstream } from '@nats-io/jetstream';
 import { createArtefactRemoval } from '../../core/checkpoint/artefact-removal.ts';
+import type { Manifest } from '../../core/checkpoint/manifest.ts';
 import { type ArtefactStore, createArtefactStore } from '../../core/checkpoint/store.ts';
+import { FleetError } from '../../core/errors.ts';
 import { headersOfLast, openBucket, streamManager } from '../../core/net/jetstream.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
 import { intercepted } from '../support/intercepted.ts';
@@ -149,7 +151,48 @@ test('a chunk that is stored again while it is about to be freed stays', async (
   assert.equal(await chunksOf('run-race'), 5);
 });
 
-test('a removal that is cut off at any request leaves every manifest whole, and the next one finishes it', async () => {
+/**
+ * An embedding run and a student that read the networks of a teacher: one looks each stage up when it needs it, the
+ * other has found all of them before and loads them when a block is missing. Stages 2 and 3 are leased to them.
+ */
+async function readTeacher(run: string) {
+  const found = await Promise.all([1, 2, 3].map((stage) => store.getManifest(key(run, stage))));
+  let isOver = false;
+  let reads = 0;
+  /** Of the whole test most reads are over before the removal is; more show nothing new. */
+  const ROUNDS_MAX = 6;
+  const read = async (manifest: Manifest | undefined, stage: number) => {
+    if (manifest === undefined) throw new FleetError('notFound', `${run} has no stage ${stage}`);
+    const bytes = await store.getPart(manifest, 'backbone');
+    assert.equal(new TextDecoder().decode(Uint8Array.from(bytes)), `backbone ${stage} of ${run}`);
+    reads += 1;
+  };
+  const reader = async (manifestOf: (stage: number) => Promise<Manifest | undefined>) => {
+    for (let round = 0; round < ROUNDS_MAX && !(round > 0 && isOver); round++) {
+      for (const stage of [2, 3]) await read(await manifestOf(stage), stage);
+      // Nobody has a lease of it: it is whole, or it is told to be gone.
+      await read(await manifestOf(1), 1).catch((caught: unknown) => {
+        if (caught instanceof FleetError)
+          assert.ok(['notFound', 'dataLoss'].includes(caught.code), caught.message);
+        else throw caught;
+      });
+    }
+  };
+  const readers = Promise.all([
+    reader((stage) => store.getManifest(key(run, stage))),
+    reader(async (stage) => found[stage - 1]),
+  ]);
+  readers.catch(() => undefined);
+  return {
+    async stop() {
+      isOver = true;
+      await readers;
+      assert.ok(reads >= 4);
+    },
+  };
+}
+
+test('a removal that is cut off at any request leaves every manifest whole while it is read, and the next one finishes it', async () => {
   let requests = 1;
   for (let cut = 0; cut < requests; cut++) {
     const run = `run-cut-${cut}`;
@@ -168,12 +211,14 @@ test('a removal that is cut off at any request leaves every manifest whole, and 
       await by.letGo(key(run, 2), ['optimizer', 'head']);
       await by.freeRun(run, false);
     };
+    const reading = await readTeacher(run);
     const isCut = await work(removal).then(
       () => false,
       () => true,
     );
     if (!dying.isClosed()) await dying.close();
     if (isCut) requests = cut + 2;
+    await reading.stop();
     await readAll(run);
     await work(createArtefactRemoval({ connection, names: NAMES }));
     assert.deepEqual(await readAll(run), [3, 1], `cut at request ${cut}`);

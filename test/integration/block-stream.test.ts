@@ -3,13 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { StorageType } from '@nats-io/jetstream';
 import { headers } from '@nats-io/transport-node';
 import { type Clock, systemClock } from '../../core/clock.ts';
 import { createDeferred } from '../../core/deferred.ts';
 import { sha256Hex } from '../../core/digest.ts';
 import { createLogger } from '../../core/log.ts';
 import { ensureEmbeddingStream, removeEmbeddingStream } from '../../core/net/embedding-stream.ts';
-import { streamManager } from '../../core/net/jetstream.ts';
+import { streamClient, streamManager } from '../../core/net/jetstream.ts';
 import { connectNats } from '../../core/net/nats.ts';
 import { createBlockStream, orderToken } from '../../worker/run/block-stream.ts';
 import { createBlockSupply } from '../../worker/training/block-supply.ts';
@@ -20,6 +21,8 @@ import { startNats } from '../support/nats.ts';
 const KEY: BlockKey = { network: 'ab'.repeat(32), order: 'an order', step: 3, shard: 1 };
 const VALUES = Float32Array.of(0.5, -1.25, 3);
 const LENGTH = VALUES.length;
+/** Of the broker, for streams in memory. */
+const MEMORY = 2 ** 21;
 const log = createLogger({ program: 'worker', level: 'fatal' });
 
 /** Time that passes as it is slept. */
@@ -35,8 +38,10 @@ function sleepingClock(): Clock {
 }
 
 test('one of several computes a block; a maker that is gone, changed bytes and a lost stream cost one computation each', async () => {
-  const nats = await startNats({ token: 'blocks' });
-  const connection = await connectNats({ url: nats.url, token: nats.token, name: 'worker' });
+  const nats = await startNats({
+    config: `accounts { FLEET: { jetstream: { max_mem: ${MEMORY}, max_file: 64MB }, users: [{ user: fleet, password: word }] } }\nno_auth_user: fleet\n`,
+  });
+  const connection = await connectNats({ url: nats.url, name: 'worker' });
   const manager = await streamManager(connection);
   const events: string[] = [];
   const member = (runId: string, options: { device?: string; clock?: Clock; poolRunId?: string } = {}) => {
@@ -132,6 +137,36 @@ test('one of several computes a block; a maker that is gone, changed bytes and a
     await removeEmbeddingStream(manager, NAMES);
     for (const step of [10, 11])
       assert.equal((await a.supply.obtain({ ...KEY, step }, LENGTH, async () => VALUES)).source, 'computed');
+
+    // A broker without memory for one more block costs a computation; once it has some, blocks travel again.
+    await ensureEmbeddingStream(manager, NAMES, 1 << 20);
+    const full = member('run-7');
+    const until = systemClock.monotonic() + 30_000;
+    let step = 100;
+    const published = async () => {
+      const seen = events.length;
+      step += 1;
+      await full.supply.obtain({ ...KEY, step }, LENGTH, async () => VALUES);
+      do await systemClock.sleep(2);
+      while (events.length === seen && systemClock.monotonic() < until);
+      return events.at(-1);
+    };
+    assert.equal(await published(), 'run-7 published');
+    await manager.streams.add({ name: 'HOG', subjects: ['hog'], storage: StorageType.Memory });
+    const hog = streamClient(connection);
+    const fits = () =>
+      hog.publish('hog', new Uint8Array(MEMORY / 64)).then(
+        () => true,
+        () => false,
+      );
+    while (await fits()) assert.ok(systemClock.monotonic() < until, 'the memory of the broker is full');
+    // What is left takes a claim of a few bytes at most.
+    while ((await published()) === 'run-7 published') assert.ok(systemClock.monotonic() < until);
+    assert.equal(events.at(-1), 'run-7 unpublished');
+    await manager.streams.delete('HOG');
+    while ((await published()) !== 'run-7 published')
+      assert.ok(systemClock.monotonic() < until, 'blocks travel again');
+    assert.equal((await b.supply.obtain({ ...KEY, step }, LENGTH, fails)).source, 'fetched');
 
     // A broker that hangs costs one request, and then nothing for a while.
     await nats.kill('SIGSTOP');

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { removeEmbeddingStream } from '../../core/net/embedding-stream.ts';
+import { unary } from '../../core/net/grpc-client.ts';
 import { streamManager } from '../../core/net/jetstream.ts';
 import { connectNats } from '../../core/net/nats.ts';
 import { runIn, startFleet, type TestFleet } from '../support/fleet.ts';
@@ -165,4 +166,86 @@ test('the stream is lost', async () => {
     await removeEmbeddingStream(await streamManager(connection), names);
     await connection.close();
   });
+});
+
+/** A teacher that takes longer for an epoch than its students. */
+const slowTeacher = (name: string) => `
+kind: teacher
+name: ${name}
+network: { kind: pocketnet, channels: 24, layers: 8, embedding: 8, genotype: casia }
+data: ${DATA}
+training: { epochs: ${EPOCHS}, batch: 12, shards: 2, seed: 4, optimizer: { learningRate: 0.05 } }
+verification: { pairs: 40 }
+workers: { min: 1, max: 1 }
+`;
+
+const waitsForStage = /waits for stage \d+ of its teacher run-\d+/;
+
+test('a student is killed while it waits for a stage of its teacher', async () => {
+  order += 1;
+  const before = teacher;
+  teacher = 'slow';
+  const students = STUDENTS.map(([share, workers], i) => studentText(`wait-${i}`, share, order, workers));
+  teacher = before;
+  const { runIds } = await fleet.submit([slowTeacher('slow'), ...students].join('---\n'));
+  const [slow = ''] = runIds;
+  const waiting = (what: string) =>
+    fleet.until(
+      ({ runs }) => {
+        const holders = runs.find(({ id }) => id === slow)?.workerIds ?? [];
+        return runs.some(
+          (run) =>
+            run.name.startsWith('wait-') &&
+            run.step >= 1 &&
+            waitsForStage.test(run.reason) &&
+            run.workerIds.some((id) => !holders.includes(id)),
+        );
+      },
+      what,
+      180_000,
+    );
+  const { runs } = await waiting('a student waits where its teacher is not');
+  const holders = runs.find(({ id }) => id === slow)!.workerIds;
+  const waits = runs.find(
+    (run) => run.name.startsWith('wait-') && waitsForStage.test(run.reason) && run.step >= 1,
+  )!;
+  const victim = waits.workerIds.find((id) => !holders.includes(id))!;
+  await fleet.killWorker(victim, 'SIGKILL');
+  await fleet.startWorker(victim, 120_000);
+  await waiting('a student waits again, with this sentence');
+  const digests = [];
+  for (const id of runIds.slice(1)) digests.push((await fleet.finished(id)).weightsDigest);
+  assert.equal(new Set(digests).size, 1, `${digests}`);
+});
+
+test('a stage that never comes: students fail with the reason, and what computed for them ends', async () => {
+  order += 1;
+  const before = teacher;
+  teacher = 'ends';
+  const students = ['stream', 'stream'].map((share, i) => studentText(`never-${i}`, share, order));
+  teacher = before;
+  const { runIds } = await fleet.submit([slowTeacher('ends'), ...students].join('---\n'));
+  const [ends = ''] = runIds;
+  const ofStudents = (runs: readonly { id: string }[]) =>
+    runs.filter(({ id }) => runIds.slice(1).includes(id));
+  await fleet.until(
+    ({ runs }) =>
+      runs.some(
+        ({ name, reason, step }) => name.startsWith('never-') && step >= 1 && waitsForStage.test(reason),
+      ),
+    'a student waits',
+    180_000,
+  );
+  await unary(fleet.client, fleet.client.cancel, { id: ends, reason: 'enough' });
+  const { runs } = await fleet.until(
+    (seen) =>
+      ofStudents(seen.runs).every(({ id }) => runIn(seen, id)?.state === 'failed') &&
+      seen.runs.every(({ name, state }) => name !== 'ends-embeddings' || state === 'done'),
+    'students fail, and the embedding run is done',
+  );
+  for (const id of runIds.slice(1))
+    assert.match(
+      runs.find((run) => run.id === id)!.reason,
+      new RegExp(`${ends} was cancelled: enough; it ended short of stage \\d+, which is needed`),
+    );
 });
