@@ -57,6 +57,7 @@ import { type Collector, startCollector } from './store/collector.ts';
 import { keepEmbeddingStream } from './store/embedding-sharing.ts';
 import { watchStore } from './store/store-watch.ts';
 import { prepareSpaces } from './strategies/spaces.ts';
+import { createImageTimes } from './workers/image-times.ts';
 import { createInspector } from './workers/inspector.ts';
 import { createLinks, type Links } from './workers/links.ts';
 import { startMender } from './workers/mender.ts';
@@ -178,6 +179,7 @@ async function connectBroker({ config, clock }: Options, releases: Releases): Pr
 function observeFleet({ config, log, clock }: Options) {
   const links = createLinks({ clock, log, limits: config });
   const progress = createProgressBoard();
+  const imageTimes = createImageTimes();
   const { heartbeatIntervalMs } = config;
   const suspicion = createSuspicionBoard({ now: clock.monotonic, heartbeatIntervalMs });
   const times = createTimeBoard();
@@ -188,9 +190,11 @@ function observeFleet({ config, log, clock }: Options) {
     connected: suspicion.placeable(links.connected),
     stepOf: (runId) => progress.of(runId)?.point.step,
     speedOf: progress.speedOf,
+    secondsOf: imageTimes.secondsOf,
+    imageRowsBytes: config.imageRowsBytes,
     openTimeOf: times.of,
   });
-  return { links, progress, suspicion, times, observe };
+  return { links, progress, imageTimes, suspicion, times, observe };
 }
 
 /**

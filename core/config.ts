@@ -218,6 +218,14 @@ export const coordinatorConfigSchema = z.strictObject({
     .describe(
       "bytes of the stream in the broker's memory in which students share the embeddings of their teacher; the oldest go first",
     ),
+  imageRowsBytes: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(256 * 2 ** 20)
+    .describe(
+      "bytes in which each worker may keep its teachers' embeddings of single images, which all epochs and orders of a stage share; 0: none are kept",
+    ),
   storeDir: z
     .string()
     .default('')

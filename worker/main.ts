@@ -46,7 +46,9 @@ import { namesIn } from './fleet/welcome.ts';
 import { createMetrics, type WorkerMetrics } from './metrics.ts';
 import { createDatasets, usualDataThreads } from './run/datasets.ts';
 import { createTimeline, type Timeline } from './run/timeline.ts';
+import { createRowProofs } from './training/row-proof.ts';
 import { createTeacherBlocks } from './training/teacher-blocks.ts';
+import { createTeacherRows } from './training/teacher-rows.ts';
 
 async function main(): Promise<void> {
   const argv = process.argv.slice(2);
@@ -204,6 +206,8 @@ function startAgent(parts: {
         roots,
       }),
       teacherBlocks: createTeacherBlocks(),
+      teacherRows: createTeacherRows(),
+      rowProofs: createRowProofs(),
       inspections,
       roots,
       metrics,

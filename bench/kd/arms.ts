@@ -8,8 +8,9 @@ import { orderKeyOf } from '../../core/spec/order-key.ts';
 import { type RunSpec, runSchema } from '../../core/spec/run.ts';
 import type { JudgedPairs } from '../../core/verify/paired-difference.ts';
 import type { Compute } from '../../worker/compute/client.ts';
-import { createTeacherFeed, type StoredNetwork } from '../../worker/training/teacher.ts';
+import { createTeacherFeed } from '../../worker/training/teacher.ts';
 import { createTeacherBlocks } from '../../worker/training/teacher-blocks.ts';
+import type { StoredNetwork } from '../../worker/training/teacher-network.ts';
 import { type HeldOut, heldOutOf, trainHere, verifyHere } from '../train-here.ts';
 
 /** Students without a teacher, of its last stage, and of stage e+1 in epoch e. */
@@ -60,8 +61,7 @@ export async function trainArms(
     const stages = new Map<number, StoredNetwork>();
     const reachedAt: Reached[] = [];
     await trainHere(of, teacherSpec, async (stage, network) => {
-      const digest = `stage ${stage}`;
-      stages.set(stage, { ...network, network: teacherSpec.network, digest, networkDigest: digest });
+      stages.set(stage, { ...network, network: teacherSpec.network });
       reachedAt.push(await reachedBy(compute, teacherSpec, network, heldOut));
       said(`teacher, stage ${stage}: ${reachedAt.at(-1)!.accuracy.toFixed(2)} %`);
     });
@@ -133,12 +133,18 @@ function feedOf(
     strength: distillation!,
     batch: training.batch / training.shards,
     ...{ blocks: given.blocks, order: orderKeyOf(spec), embedding: network.embedding, compute },
+    clock: systemClock,
     ...{ begin: () => () => undefined, onImages: () => undefined, onWaiting: () => undefined },
-    load: async (stage) => stored(stage),
+    find: async (stage) => ({
+      ...{ digest: digestOf(stage), networkDigest: digestOf(stage), bytes: 0 },
+      load: async () => stored(stage),
+    }),
     exists: async () => true,
-    digestOf: async (stage) => stored(stage).digest,
+    digestOf: async (stage) => digestOf(stage),
   });
 }
+
+const digestOf = (stage: number): string => `stage ${stage}`;
 
 async function reachedBy(
   compute: Compute,

@@ -2,6 +2,7 @@
 
 import type { ForecastRange, ForecastTime } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Fleet } from '../decisions/reuse.ts';
+import type { Observed } from '../model/observed.ts';
 import type { DataFacts, State } from '../model/state.ts';
 import type { LoadTime, MeasuredRun, Range } from '../scheduling/measured-times.ts';
 
@@ -9,6 +10,8 @@ import type { LoadTime, MeasuredRun, Range } from '../scheduling/measured-times.
 export interface ForecastContext {
   readonly state: State;
   readonly speedOf: (runId: string, workerId: string) => number | undefined;
+  /** What was measured of passes and steps, and what workers may keep of passes. */
+  readonly observed: Pick<Observed, 'secondsOf' | 'imageRowsBytes'>;
   /** Milliseconds of any clock: a rehearsal is cut off by it. */
   readonly now: () => number;
   /** Workers by what a run may require, for what it would take of others. */

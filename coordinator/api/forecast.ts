@@ -15,9 +15,7 @@ import type { CheckedDocument } from '../decisions/inputs.ts';
 import { teacherSpec } from '../decisions/plan.ts';
 import type { Needs } from '../decisions/reuse.ts';
 import { learnsFromOwn } from '../decisions/teachers.ts';
-import { find } from '../model/find.ts';
-import { type Identity, identityOf, identityOfSpec } from '../model/identity.ts';
-import { attachedWorkers, type State, wholeRunWith } from '../model/state.ts';
+import { identityOfSpec } from '../model/identity.ts';
 import {
   type MeasuredRun,
   measuredRuns,
@@ -27,8 +25,9 @@ import {
 } from '../scheduling/measured-times.ts';
 import { type About, exactly, type ForecastContext, forecastTime, scaled } from './forecast-amounts.ts';
 import { searchPart } from './forecast-search.ts';
+import { sharingOfRuns, teacherOf, teacherOfSearch } from './forecast-teachers.ts';
 import { foreseenRun } from './foreseen.ts';
-import { sharingIn } from './shared-passes.ts';
+import { type SharedPasses, sharingIn, teacherOfText } from './shared-passes.ts';
 import { wholeDevicesNote } from './whole-devices.ts';
 
 /** The forecast of a whole text. */
@@ -38,6 +37,7 @@ export async function forecastOf(
 ): Promise<Forecast> {
   const measured = measuredRuns(context.state, context.speedOf);
   const parts: ForecastPart[] = [];
+  const sharing = sharingOfRuns(documents, context);
   for (const document of teachersFirst(documents)) {
     const { facts } = document;
     const about = {
@@ -60,7 +60,7 @@ export async function forecastOf(
           )
         ).part,
       );
-    else parts.push(runByItself(document, documents, about, context));
+    else parts.push(runByItself(document, documents, { ...about, shared: sharing.get(document) }, context));
   }
   const untimed =
     measured.length === 0 ? 'no run of this fleet is done or trains, so no speed was measured' : '';
@@ -96,16 +96,18 @@ const beginsOfSearch = ({ evaluation: { distillation } }: Pick<SweepSpec, 'evalu
 function runByItself(
   { spec, facts }: Extract<CheckedDocument, { kind: 'run' }>,
   documents: readonly CheckedDocument[],
-  about: Omit<About, 'field'>,
+  about: Omit<About, 'field'> & { readonly shared: SharedPasses | undefined },
   context: ForecastContext,
 ): ForecastPart {
+  const { shared } = about;
   const teacher = spec.distillation && teacherOf(spec.distillation.teacher, documents, context.state);
   const begins = teacher === undefined ? 'at once' : `with the first checkpoint of ${teacher.name}`;
   const network = exactly(costsOf(spec.network).multiplyAdds);
   const needs = spec.kind === 'teacher' ? needsIn({ kind: 'run', spec, facts }, documents, context) : [];
   const reused = foreseenRun(context, { spec, facts, teacher: teacher?.identity, needs });
-  const run = { ...spec, network, teacher: teacher?.multiplyAdds };
-  const note = wholeDevicesNote(spec, context);
+  const run = { ...spec, network, teacher: teacher && teacher.multiplyAdds * (shared?.passes ?? 1) };
+  const notes = [wholeDevicesNote(spec, context), shared?.note ?? ''];
+  const note = notes.filter((text) => text !== '').join('; ');
   return runPart(run, { ...about, field: '', begins, note, reused });
 }
 
@@ -171,7 +173,13 @@ async function planParts(
         ...{ name, data: spec.data, training, distillation, adds, workersMax: workers.max },
       }));
     }),
-    { teacher: teacherAdds ?? 0, attached: attachedWorkers(context.state) },
+    teacherOfText(context.state, {
+      adds: teacherAdds ?? 0,
+      stages: teacher?.training.epochs ?? 0,
+      embedding: teacher?.network.embedding ?? 0,
+      images: facts.trainingImages,
+      observed: context.observed,
+    }),
   );
   for (const [at, { student, network, reused }] of students.entries()) {
     const isTaught = student.distillation !== undefined;
@@ -207,31 +215,6 @@ function runOfStudent(
     ...(reuse === undefined ? {} : { reuse }),
     ...(distillation === undefined ? {} : { distillation: { ...distillation, teacher: 'teacher' } }),
   };
-}
-
-/** The teacher that a run by itself names: one of the same text, or a run of the fleet. */
-function teacherOf(named: string, documents: readonly CheckedDocument[], state: State) {
-  for (const { kind, spec, facts } of documents)
-    if (kind === 'run' && spec.kind === 'teacher' && spec.name === named)
-      return {
-        name: named,
-        multiplyAdds: costsOf(spec.network).multiplyAdds,
-        identity: identityOfSpec(spec, facts),
-      };
-  const { found, total } = find(state, named, ['run']);
-  const run = total === 1 ? wholeRunWith(state, found[0]!.id) : undefined;
-  const identity = run && identityOf(state, run);
-  return { name: named, multiplyAdds: run?.costs.multiplyAdds ?? 0, identity };
-}
-
-/** What the teacher of a search's candidates computes, where they have one. */
-function teacherOfSearch(
-  { evaluation }: Pick<SweepSpec, 'evaluation'>,
-  documents: readonly CheckedDocument[],
-  state: State,
-): Identity | undefined {
-  const { distillation } = evaluation;
-  return distillation && teacherOf(distillation.teacher, documents, state).identity;
 }
 
 /** What the students of the same text need of a teacher: those that take no result themselves. */

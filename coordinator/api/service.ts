@@ -382,6 +382,7 @@ async function submit(
     const about = {
       ...{ state: driver.state, speedOf: progress.speedOf, now: () => clock.monotonic() },
       pools: () => pools.all(),
+      observed: parts.desk.board.observed,
     };
     const forecast = await forecastOf(documents, about);
     return { planIds: [], sweepIds: [], runIds: [], notes, forecast };

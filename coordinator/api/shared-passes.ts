@@ -1,18 +1,38 @@
-// How many passes of its teacher each student of a text will cost, and why: students of one order share them. For the
-// forecast of a text, before anything is placed.
+// How many passes of its teacher each student of a text will cost, and why: students of one order share them, and where rows
+// of images are kept, those of all epochs and orders do. For the forecast of a text, before anything is placed.
 
 import type { DistillationSpec } from '../../core/spec/distillation.ts';
 import { sharedOrderOf } from '../../core/spec/order-key.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
+import type { Observed } from '../model/observed.ts';
+import { valuesOf } from '../model/persistent-map.ts';
+import { attachedWorkers, type State } from '../model/state.ts';
+import { countRows, rowsText } from '../scheduling/image-rows.ts';
 import { planSharing, sharingText } from '../scheduling/sharing.ts';
 
 /** A student of a text. */
 export interface TextStudent extends Pick<RunSpec, 'data' | 'training'> {
   readonly name: string;
-  readonly distillation: Pick<DistillationSpec, 'schedule' | 'share'>;
+  readonly distillation: Pick<DistillationSpec, 'schedule' | 'share' | 'embed'>;
   /** Multiply-adds of the forward pass of an image. */
   readonly adds: number;
   readonly workersMax: number;
+}
+
+/** Their teacher, and the fleet that would train them. */
+export interface TextTeacher {
+  /** Multiply-adds of a pass. */
+  readonly adds: number;
+  /** Stages that it has when it is done. */
+  readonly stages: number;
+  /** Size of its embeddings. */
+  readonly embedding: number;
+  /** Training images of the students' data. */
+  readonly images: number;
+  /** Workers of the fleet, and the device class that most of them have; undefined without one. */
+  readonly attached: number;
+  readonly deviceClass: string | undefined;
+  readonly observed: Pick<Observed, 'secondsOf' | 'imageRowsBytes'>;
 }
 
 /** What a student has of the passes of its teacher. */
@@ -22,31 +42,76 @@ export interface SharedPasses {
   readonly note: string;
 }
 
-/** By the students' names. `attached`: workers of the fleet; `teacher`: multiply-adds of a pass. */
-export function sharingIn(
-  students: readonly TextStudent[],
-  { teacher, attached }: { readonly teacher: number; readonly attached: number },
-): Map<string, SharedPasses> {
+/** What a teacher costs and where, for students of a text. */
+export function teacherOfText(
+  state: State,
+  teacher: Pick<TextTeacher, 'adds' | 'stages' | 'embedding' | 'images' | 'observed'>,
+): TextTeacher {
+  return { ...teacher, attached: attachedWorkers(state), deviceClass: commonClassOf(state) };
+}
+
+/** By the students' names; all learn from this teacher. */
+export function sharingIn(students: readonly TextStudent[], teacher: TextTeacher): Map<string, SharedPasses> {
+  const { attached, deviceClass, observed } = teacher;
+  const { secondsOf, imageRowsBytes: bytesMax = 0 } = observed;
   const orders = new Map<string, TextStudent[]>();
+  /** Students that share with nobody have a pass of their own over the same order. */
+  const distinct = new Map<string, TextStudent>();
   for (const student of students) {
     const { schedule, share } = student.distillation;
-    const key = share === 'own' ? student.name : sharedOrderOf({ ...student, schedule });
+    const order = sharedOrderOf({ ...student, schedule });
+    const key = share === 'own' ? student.name : order;
+    distinct.set(order, student);
     orders.set(key, [...(orders.get(key) ?? []), student]);
   }
   const found = new Map<string, SharedPasses>();
   for (const members of orders.values()) {
     const wanted = members.reduce((sum, { workersMax }) => sum + workersMax, 0);
     const workers = Math.max(1, Math.min(attached, wanted));
-    const plan = planSharing({ teacher, students: members.map(({ adds }) => adds), workers });
-    const isAsked = members.some(({ distillation }) => distillation.share === 'stream');
-    const isForWorkers = members.some(({ distillation }) => distillation.share === 'worker');
-    const chosen = isAsked ? 'stream' : isForWorkers ? 'worker' : plan.chosen;
+    const count = countRows({
+      orders: [...distinct.values()].map(({ training, distillation: { schedule } }) => ({
+        training,
+        schedule,
+      })),
+      ...{ workers, bytesMax, teacherStages: teacher.stages },
+      ...{ images: teacher.images, embedding: teacher.embedding },
+    });
+    const isKept = keepsRows(members, count.isWorthIt && bytesMax > 0);
+    const asks = (share: DistillationSpec['share']) =>
+      members.some(({ distillation }) => distillation.share === share);
+    const plan = planSharing({
+      ...{ teacher: teacher.adds, students: members.map(({ adds }) => adds), workers },
+      share: asks('stream') ? 'stream' : asks('worker') ? 'worker' : undefined,
+      measured: deviceClass === undefined || secondsOf === undefined ? undefined : { deviceClass, secondsOf },
+      keptShare: isKept ? count.byImage / count.byBatch : undefined,
+    });
+    const { chosen, byImage } = plan;
     const who =
       members.length === 1
         ? 'alone in its order'
         : `${members.length} students of one order share passes (${chosen})`;
+    const kept = isKept ? `; ${rowsText(count, bytesMax)}, where the proof on a worker holds` : '';
+    const passes = byImage?.passes ?? plan.passes[chosen];
     for (const { name } of members)
-      found.set(name, { passes: plan.passes[chosen] / members.length, note: `${who}: ${sharingText(plan)}` });
+      found.set(name, {
+        passes: passes / members.length,
+        note: `${who}: ${sharingText(plan)}${kept}`,
+      });
   }
   return found;
+}
+
+/** Whether rows are kept for students of one order: as one of them asks, and else where that takes fewer passes. */
+function keepsRows(members: readonly TextStudent[], isWorthIt: boolean): boolean {
+  const asked = members.map(({ distillation }) => distillation.embed);
+  if (asked.includes('by-image')) return true;
+  return isWorthIt && !asked.includes('by-batch');
+}
+
+/** The device class that most attached workers have; undefined without one. */
+function commonClassOf(state: State): string | undefined {
+  const counts = new Map<string, number>();
+  for (const { deviceClass, state: worker } of valuesOf(state.workers))
+    if (worker === 'attached') counts.set(deviceClass, (counts.get(deviceClass) ?? 0) + 1);
+  return [...counts].sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1))[0]?.[0];
 }

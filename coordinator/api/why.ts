@@ -107,7 +107,7 @@ function* textsNow({ context, board }: Parts, asked: Asked): Generator<string> {
     return;
   }
   const run = kind === 'run' ? wholeRunWith(state, id) : undefined;
-  const embeddings = run && embeddingText(state, run);
+  const embeddings = run && embeddingText(state, run, board.observed);
   if (embeddings !== undefined) yield embeddings;
   const held = searchWaitOf(state, id);
   if (held !== undefined) yield held;

@@ -36,7 +36,7 @@ export function shareEmbeddings(draft: Draft, teacherId: string): void {
       continue;
     }
     if (newest?.state === 'cancelled' || newest?.state === 'failed') continue;
-    const reason = reasonToShare(teacher, students);
+    const reason = reasonToShare(draft, teacher, students);
     if (reason !== undefined) begin(draft, { teacher, students, reason });
   }
 }
@@ -46,7 +46,11 @@ const needsEmbeddings = (state: State, run: RunState): boolean =>
   !hasEnded(run) && heldBy(state, run) === undefined;
 
 /** Why these students of one order get an embedding run; undefined: they need none. */
-function reasonToShare(teacher: RunState, students: readonly RunState[]): string | undefined {
+function reasonToShare(
+  { context }: Draft,
+  teacher: RunState,
+  students: readonly RunState[],
+): string | undefined {
   const [first] = students;
   if (first === undefined) return undefined;
   const { batch, shards } = first.job.training;
@@ -56,7 +60,7 @@ function reasonToShare(teacher: RunState, students: readonly RunState[]): string
   if (asking.length > 0) return `${listOf(asking)} ${asking.length === 1 ? 'asks' : 'ask'} for it`;
   const placed = students.filter(({ gang }) => gang.length > 0);
   if (placed.length < 2) return undefined;
-  const plan = planOfPlaced(teacher, placed);
+  const plan = planOfPlaced(teacher, placed, context);
   if (plan.chosen !== 'stream') return undefined;
   return `${listOf(placed.map(({ id }) => id))} learn in one order from ${teacher.id} on ${plan.workers} workers: ${sharingText(plan)}`;
 }
@@ -114,7 +118,8 @@ function embeddingSpec(teacher: RunState, students: readonly RunState[]): RunSpe
   const { name, network } = teacher.job;
   if (network === undefined || distillation === undefined)
     throw new FleetError('internal', `${teacher.id} is no teacher of ${students[0]!.id}`);
-  const { share: _share, ...taught } = distillation;
+  const { share: _share, embed: _embed, ...taught } = distillation;
+  const asked = students.find((one) => one.job.distillation?.embed === 'by-image');
   // A device for itself is for those whose steps are timed.
   const { device: _device, ...traits } = require ?? {};
   return {
@@ -122,7 +127,7 @@ function embeddingSpec(teacher: RunState, students: readonly RunState[]): RunSpe
     name: `${(name ?? teacher.id).slice(0, 52)}-embeddings`,
     network,
     ...{ data, training, verification },
-    distillation: taught,
+    distillation: asked === undefined ? taught : { ...taught, embed: 'by-image' },
     workers: { min: 1, max: training.shards },
     priority: Math.max(...students.map(priorityOf)),
     reuse: 'none',

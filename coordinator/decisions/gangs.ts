@@ -19,6 +19,7 @@ import {
   workerWith,
 } from '../model/state.ts';
 import { rowAt } from '../model/table.ts';
+import { rowsKeptFor } from '../scheduling/image-rows.ts';
 import { placeShards } from '../scheduling/placement.ts';
 import { replacementsFor } from '../scheduling/scheduler.ts';
 import { boardOf, type Draft, emit, send } from './draft.ts';
@@ -68,6 +69,13 @@ export function setGang(
       deviceClass: workerWith(draft.state, workerIds[0]!)!.deviceClass,
       ...(change.agedPriority === undefined ? {} : { agedPriority: change.agedPriority }),
       ...(lentByRunId === undefined ? {} : { lentByRunId }),
+      ...optional(
+        'imageRows',
+        rowsKeptFor(draft.state, run, {
+          workers: workerIds.length,
+          bytesMax: draft.context.imageRowsBytes ?? 0,
+        }),
+      ),
       reason,
     });
   }
@@ -156,6 +164,7 @@ function assignment(state: State, runId: string): Command {
           teacherStages: wholeRunWith(state, run.teacherRunId)?.job.training.epochs ?? 0,
         }),
     ...optional('embeddingRunId', embeddingRunOf(state, run)?.id),
+    ...optional('imageRowsBytes', run.imageRowsBytes),
     ...(run.state === 'pausing' ? { pauses: true as const } : {}),
     ...(run.pausedStep === undefined ? {} : { pausedStep: run.pausedStep.step }),
     ...(run.haltStage === undefined ? {} : { haltStage: run.haltStage }),

@@ -298,6 +298,8 @@ export type Command =
       readonly teacherStages?: number;
       /** The run that computes embeddings for a student. */
       readonly embeddingRunId?: string;
+      /** Bytes in which the worker may keep its teacher's embeddings of single images. */
+      readonly imageRowsBytes?: number;
       /** The gang stores where it stands and is released. */
       readonly pauses?: true;
       /** Committed steps of the checkpoint within a stage from which it goes on. */

@@ -175,7 +175,7 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `${event.runId} (${kind} ${name}) was created: ${event.reason}${leftOut(data)}`;
     }
     case 'run.assigned':
-      return `${event.runId} got generation ${event.generation} with ${event.members.map(memberText).join(', ')}: ${event.reason}`;
+      return `${event.runId} got generation ${event.generation} with ${event.members.map(memberText).join(', ')}: ${event.reason}${event.imageRows === undefined ? '' : `; embeddings ${event.imageRows.reason}`}`;
     case 'run.requeued':
       return `${event.runId} went back to the queue after generation ${event.generation}: ${event.reason}`;
     case 'run.pausing':

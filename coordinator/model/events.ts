@@ -238,6 +238,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller; readonly left
       readonly agedPriority?: number;
       /** It begins with workers that are kept for this run, and gives them back when that can start. */
       readonly lentByRunId?: string;
+      /** Its workers keep the embeddings of single images, in so many bytes at most, and why. */
+      readonly imageRows?: { readonly bytesMax: number; readonly reason: string };
       readonly reason: string;
     }
   | {

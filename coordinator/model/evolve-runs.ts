@@ -140,8 +140,9 @@ const NONE: readonly never[] = Object.freeze([]);
 export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
   const run = runOf(w, event.runId);
   const begins = run.gang.length === 0;
-  if (run.waitsForStage !== undefined || (begins && run.lentByRunId !== undefined)) {
-    const { waitsForStage: _waits, lentByRunId, ...rest } = run;
+  const keepsRows = run.imageRowsBytes !== undefined;
+  if (run.waitsForStage !== undefined || keepsRows || (begins && run.lentByRunId !== undefined)) {
+    const { waitsForStage: _waits, imageRowsBytes: _bytes, lentByRunId, ...rest } = run;
     w.runs = withRow(
       w.runs,
       numberOf(run.id),
@@ -164,6 +165,7 @@ export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
     ...(unstoredMs === 0 && run.unstoredMs === undefined ? {} : { unstoredMs }),
     ...optional('agedPriority', event.agedPriority),
     ...optional('lentByRunId', event.lentByRunId),
+    ...optional('imageRowsBytes', event.imageRows?.bytesMax),
   });
   if (run.trialId === undefined || trialOf(w, run.trialId).state !== 'queued') return;
   changeTrial(w, run.trialId, { state: 'running', reason: event.reason });

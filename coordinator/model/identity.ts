@@ -128,9 +128,9 @@ export function identityOfTeacher(state: State, teacherRunId: string | undefined
   return teacher && identityOf(state, teacher);
 }
 
-/** With whom it shares embeddings changes no bit, and the size of the teacher's follows from the teacher. */
+/** With whom it shares embeddings and how they are computed changes no bit, and the size of the teacher's follows from the teacher. */
 function learnsOf(distillation: RunSpec['distillation'], teacher: Identity | undefined) {
-  const { share: _share, teacherEmbedding: _size, ...how } = distillation ?? {};
+  const { share: _share, embed: _embed, teacherEmbedding: _size, ...how } = distillation ?? {};
   return teacher && { ...how, teacher: identityText(teacher) };
 }
 

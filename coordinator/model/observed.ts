@@ -26,6 +26,17 @@ export interface Observed {
    * before it was measured.
    */
   readonly speedOf?: (runId: string, workerId: string) => number | undefined;
+  /**
+   * Seconds that an image takes on a device class: of a teacher's pass or of a student's step, of a network with so many
+   * multiply-adds; undefined where none of about this size was measured since this coordinator started.
+   */
+  readonly secondsOf?: (
+    kind: 'pass' | 'step',
+    deviceClass: string,
+    multiplyAdds: number,
+  ) => number | undefined;
+  /** Bytes in which a worker may keep its teachers' embeddings of single images. */
+  readonly imageRowsBytes?: number;
   /** What a process has reported of its time since the last slice that was journalled. */
   readonly openTimeOf?: (workerId: string, incarnation: string) => TimeSlice | undefined;
 }

@@ -1,6 +1,8 @@
 // Which runs share the embeddings of a teacher over the fleet's stream: students of one teacher, order, schedule and,
 // where they are exact, device class, and the embedding run that computes for them.
 
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
+import type { TeacherSchedule } from '../../core/spec/distillation.ts';
 import { sharedOrderOf } from '../../core/spec/order-key.ts';
 import { hasEnded, type Job, type RunState, type State, wholeRunWith } from './state.ts';
 
@@ -58,4 +60,33 @@ export function embeddingRunOf(state: State, student: RunState): RunState | unde
     if (run !== undefined && isEmbedding(run) && !hasEnded(run) && sharingKeyOf(run) === key) return run;
   }
   return undefined;
+}
+
+/** An order of a teacher's students. */
+export interface StudentOrder extends Pick<Job, 'training'> {
+  readonly schedule: TeacherSchedule;
+}
+
+/** The orders of a teacher's open students that have the data of this one, each once; its own is one of them. */
+export function ordersOf(state: State, teacher: RunState, { job }: RunState): StudentOrder[] {
+  const orders = new Map<string, StudentOrder>();
+  const add = (of: Job) => {
+    const { distillation, training } = of;
+    if (distillation !== undefined) orders.set(keyOfJob(of), { training, schedule: distillation.schedule });
+  };
+  add(job);
+  const data = dataKeyOf(job);
+  for (const id of teacher.studentRunIds) {
+    const run = wholeRunWith(state, id);
+    if (run !== undefined && !hasEnded(run) && !isEmbedding(run) && dataKeyOf(run.job) === data) add(run.job);
+  }
+  return [...orders.values()];
+}
+
+const dataKeys = new WeakMap<Job, string>();
+
+function dataKeyOf(job: Job): string {
+  const known = dataKeys.get(job) ?? canonicalJson(job.data);
+  dataKeys.set(job, known);
+  return known;
 }

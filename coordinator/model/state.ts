@@ -281,6 +281,8 @@ export interface RunState extends Ending {
   readonly priority?: number;
   /** As which its gang was placed, where waiting had raised its priority; absent without a gang. */
   readonly agedPriority?: number;
+  /** Bytes in which its workers may keep the embeddings of single images; absent: they keep none. */
+  readonly imageRowsBytes?: number;
   readonly job: Job;
   readonly facts: DataFacts;
   readonly costs: Costs;

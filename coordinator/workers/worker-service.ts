@@ -21,6 +21,7 @@ import type { Command, Input, Report, WorkerHello } from '../decisions/inputs.ts
 import type { Driver } from '../journal/driver.ts';
 import { wholeRunWith } from '../model/state.ts';
 import { brokerKeyOf, helloOf } from './hello.ts';
+import type { ImageTimes } from './image-times.ts';
 import type { Inspector } from './inspector.ts';
 import type { Links, RequestCommand, Stream } from './links.ts';
 import type { ProgressBoard } from './progress-board.ts';
@@ -36,6 +37,7 @@ interface Parts {
   readonly driver: Driver;
   readonly links: Links;
   readonly progress: ProgressBoard;
+  readonly imageTimes: ImageTimes;
   readonly suspicion: SuspicionBoard;
   readonly times: TimeBoard;
   readonly verifier: Verifier;
@@ -185,6 +187,7 @@ function take(parts: Parts, worker: Process, message: WorkerReport, stream: Work
     case 'heartbeat':
       stream.rights?.heard(stream.sendRights);
       parts.progress.measured(worker.id, speedsOf(kind.value.leases));
+      parts.imageTimes.heard(parts.driver.state, kind.value.leases);
       if (parts.progress.waiting(worker.id, storeWaitsOf(kind.value.leases))) parts.driver.touch();
       parts.suspicion.heard(worker.id, kind.value.leases.map(testimonyOf));
       if (kind.value.openTime !== undefined)
@@ -345,6 +348,7 @@ function toMessage(
             haltStage: command.haltStage,
             evaluateStages: [...(command.evaluateStages ?? [])],
             embeddingRunId: command.embeddingRunId,
+            imageRowsBytes: command.imageRowsBytes,
           },
         },
       };

@@ -22,7 +22,7 @@ export const JOB_KINDS = [
   'score',
 ] as const;
 /** Where a student's teacher embeddings come from. */
-const TEACHER_SOURCES = ['computed', 'shared', 'fetched'] as const;
+const TEACHER_SOURCES = ['computed', 'shared', 'fetched', 'kept'] as const;
 /** What happened to a block of embeddings in the stream that students share. */
 const BLOCK_EVENTS = ['published', 'unpublished', 'damaged', 'taken_over'] as const;
 const CHECKPOINT_OPERATIONS = ['save', 'load'] as const;
@@ -92,7 +92,7 @@ const RUN_METRICS = {
     ...training,
   }),
   teacherImages: counter('pocketfleet_teacher_images_total', {
-    help: "Images of which a student took its teacher's embeddings: computed for it here, shared with another student of its order here, or fetched from the stream of the fleet.",
+    help: "Images of which a student took its teacher's embeddings: computed for it here, shared with another student of its order here, fetched from the stream of the fleet, or kept here by image. What is computed counts whole passes.",
     unit: 'count',
     subject: 'training',
     labels: { ...run, source: TEACHER_SOURCES },

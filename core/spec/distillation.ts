@@ -137,6 +137,12 @@ export const distillationSchema = z
       .describe(
         "With whom students of one order share their teacher's embeddings, which are the same bits in each case. own: with nobody; worker: with the students on the same worker; stream: with those of all workers, and a run of kind embedding computes them ahead. Default: worker, and stream once two students of the order are on different workers and the teacher's pass costs more than a student's step",
       ),
+    embed: z
+      .enum(['by-batch', 'by-image'])
+      .optional()
+      .describe(
+        "How a worker computes its teacher's embeddings; the bits are the same. by-batch: each batch once; by-image: each image and its mirror image once a stage, kept for all epochs and orders that learn from the stage. By-image is refused where a proof on the worker shows that a row depends on its batch or place, or where the rows of a stage have no room (imageRowsBytes of the coordinator). Default: by-image where it takes fewer passes and the proof holds",
+      ),
     adapter: z
       .enum(['linear'])
       .optional()

@@ -1,4 +1,5 @@
-// Whether embeddings of a teacher can travel in the fleet's stream: the block of one shard batch is one message.
+// How large the embeddings of a teacher are: the block of one shard batch, which is one message of the fleet's stream, and
+// the rows of all images of a stage, which workers may keep.
 
 /** Bytes of a block at most: a broker takes messages of 1 MiB where it is not told otherwise, and headers need some. */
 export const BLOCK_BYTES_MAX = 1_000_000;
@@ -10,4 +11,16 @@ export function blockBytesOf(of: {
   readonly embedding: number;
 }): number {
   return (of.batch / of.shards) * of.embedding * Float32Array.BYTES_PER_ELEMENT;
+}
+
+/**
+ * Bytes of a row for each image of a training split as float32, and of the marks that say which are there. `flips` 2: and
+ * for its mirror image.
+ */
+export function rowsBytesOf(of: {
+  readonly images: number;
+  readonly flips: 1 | 2;
+  readonly embedding: number;
+}): number {
+  return of.images * of.flips * (of.embedding * Float32Array.BYTES_PER_ELEMENT + 1);
 }

@@ -341,10 +341,14 @@ test('a student waits for its teacher, says so, and starts when the checkpoint a
   // And with the stream of the fleet, on one worker and on two; the run that computes for both has the second worker.
   await ensureEmbeddingStream(await streamManager(connection), NAMES, 2 ** 20);
   const share = { ...taught, embeddingRunId: 'run-pool' };
-  const streaming = [
+  const streaming: Parameters<typeof assignOf>[0][] = [
     { runId: 'run-near', spec: student, workers: ['w1'], ...share },
     { runId: 'run-far', spec: student, workers: ['w2', 'w1'], ...share },
   ];
+  // And from rows of images, which both epochs have of the one stage.
+  const byImage = { ...student.distillation!, share: 'own' as const, embed: 'by-image' as const };
+  const kept = { ...taught, spec: { ...student, distillation: byImage }, imageRowsBytes: 2 ** 20 };
+  streaming.push({ ...kept, runId: 'run-kept', workers: ['w1'] });
   for (const run of streaming) for (const id of run.workers) coordinator.send(id, assignOf(run));
   const { network } = teacher;
   const pool = { ...student, kind: 'embedding' as const, network, workers: { min: 1, max: 4 } };
@@ -384,6 +388,7 @@ test('a student waits for its teacher, says so, and starts when the checkpoint a
   const computed = await imagesOf(['run-near', 'run-far', 'run-pool'], 'computed');
   assert.ok(computed >= 96 && computed <= 1.25 * 96, `${computed} images of 96 were embedded`);
   assert.ok((await imagesOf(['run-near', 'run-far'], 'fetched')) > 0);
+  assert.ok((await imagesOf(['run-kept'], 'kept')) > 0, 'the second epoch takes rows that are kept');
   // Told to pause it has nothing to store, and is released.
   coordinator.send('w2', assignOf({ ...pooled, generation: 2, pauses: true }));
   await coordinator.report('paused', ({ runId, step }) => runId === 'run-pool' && step === 0);

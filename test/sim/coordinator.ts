@@ -10,6 +10,7 @@ import { createDriver, type Driver } from '../../coordinator/journal/driver.ts';
 import { openLease } from '../../coordinator/journal/lease.ts';
 import type { Observed } from '../../coordinator/model/observed.ts';
 import { openRuns, workerWith } from '../../coordinator/model/state.ts';
+import { createImageTimes } from '../../coordinator/workers/image-times.ts';
 import { createInspector } from '../../coordinator/workers/inspector.ts';
 import { createLinks, type Links } from '../../coordinator/workers/links.ts';
 import { REDIAL_GRACE_MS } from '../../coordinator/workers/membership.ts';
@@ -73,6 +74,7 @@ export function startCoordinator(parts: Parts): SimCoordinator {
   const log = pino({ level: 'silent' });
   const links = createLinks({ clock, log, limits });
   const progress = createProgressBoard();
+  const imageTimes = createImageTimes();
   const suspicion = createSuspicionBoard({
     now: clock.monotonic,
     heartbeatIntervalMs: limits.heartbeatIntervalMs,
@@ -86,6 +88,7 @@ export function startCoordinator(parts: Parts): SimCoordinator {
     openTimeOf: times.of,
     stepOf: (runId) => progress.of(runId)?.point.step,
     speedOf: progress.speedOf,
+    secondsOf: imageTimes.secondsOf,
   });
   /** Inputs that were neither taken nor refused yet. */
   let open = 0;
@@ -129,7 +132,7 @@ export function startCoordinator(parts: Parts): SimCoordinator {
       ...{ requests, state: () => driver.known, leads: () => driver.leads, clock, log },
       onScored: submit,
     }),
-    ...{ driver: counted, links, progress, suspicion, times, log },
+    ...{ driver: counted, links, progress, imageTimes, suspicion, times, log },
     verifier: createVerifier(requests),
     inspector: createInspector(requests),
     replayer: createReplayer({ requests, state: () => driver.state }),

@@ -36,16 +36,17 @@ export const assignOf = (options: {
   readonly haltStage?: number;
   readonly evaluateStages?: number[];
   readonly embeddingRunId?: string;
+  readonly imageRowsBytes?: number;
 }) => {
   const { runId, generation, spec, workers, teacherRunId = '', teacherStages = 0 } = options;
-  const { pauses, pausedStep, haltStage, evaluateStages = [], embeddingRunId } = options;
+  const { pauses, pausedStep, haltStage, evaluateStages = [], embeddingRunId, imageRowsBytes } = options;
   const shardCount = spec.training.shards / workers.length;
   const members = workers.map((workerId, i) => ({ workerId, shardFirst: i * shardCount, shardCount }));
   return {
     $case: 'assign' as const,
     value: {
       ...{ runId, generation, specJson: canonicalJson(spec), members, teacherRunId, teacherStages },
-      ...{ pauses, pausedStep, haltStage, evaluateStages, embeddingRunId },
+      ...{ pauses, pausedStep, haltStage, evaluateStages, embeddingRunId, imageRowsBytes },
     },
   };
 };

@@ -11,7 +11,7 @@ import type { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Verify } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { evaluateHeldOut } from '../run/finish.ts';
 import type { Services } from '../run/services.ts';
-import type { StoredNetwork } from '../training/teacher.ts';
+import type { StoredNetwork } from '../training/teacher-network.ts';
 import { evaluate, type LabelledImages } from '../verification/evaluate.ts';
 
 export async function answerVerify(services: Services, request: Verify, signal: AbortSignal): Promise<void> {
@@ -39,7 +39,7 @@ async function verifyCheckpoint(
       : await checkpoints.newestStage(request.runId, spec.training.epochs, signal);
   if (stage === undefined || (await checkpoints.find(request.runId, stage, signal)) === undefined)
     throw new FleetError('notFound', `run ${request.runId} has no checkpoint ${stage ?? 'yet'}`);
-  const network = await checkpoints.network(request.runId, stage, signal);
+  const network = await (await checkpoints.stage(request.runId, stage, signal)).load(signal);
   if (request.setPath !== '') return verifyOnSet(services, network, request.setPath, signal);
   const data = await services.datasets.acquire(spec.data);
   try {

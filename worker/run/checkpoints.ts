@@ -26,7 +26,7 @@ import { retrying, WAIT_FOR_ROOM } from '../../core/retry.ts';
 import { type NetworkSpec, networkSchema } from '../../core/spec/network.ts';
 import type { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { WorkerMetrics } from '../metrics.ts';
-import type { StoredNetwork } from '../training/teacher.ts';
+import type { StoredNetwork, StoredStage } from '../training/teacher-network.ts';
 
 export interface Checkpoints {
   /** The checkpoint with the highest stage of a run of so many stages; undefined before the first. */
@@ -57,8 +57,8 @@ export interface Checkpoints {
     checkpoint: Checkpoint & { readonly backboneCount: number },
     signal: AbortSignal,
   ): Promise<void>;
-  /** The network at a stage, as soon as that is stored; it is loaded once for all students of this worker. */
-  network(runId: string, stage: number, signal: AbortSignal): Promise<StoredNetwork>;
+  /** A stage, as soon as it is stored; its network is loaded once for all students of this worker. */
+  stage(runId: string, stage: number, signal: AbortSignal): Promise<StoredStage>;
   findEvaluation(runId: string, signal: AbortSignal): Promise<EvaluationReport | undefined>;
   saveEvaluation(runId: string, report: EvaluationReport, signal: AbortSignal): Promise<void>;
   /**
@@ -141,9 +141,9 @@ export function createCheckpoints(options: {
     const known = networks.get(key);
     if (known !== undefined) return known;
     const begun = existing(runId, stage).then(async (manifest) => {
-      const bytes = manifest.parts.find(({ name }) => name === BACKBONE)?.bytes ?? manifest.bytes;
+      const bytes = backboneIn(manifest)?.bytes ?? manifest.bytes;
       const loaded = await timed('load', bytes, () => loadNetwork(store, manifest, backboneOf));
-      return storedNetwork(loaded, manifest);
+      return storedNetwork(loaded);
     });
     networks.set(key, begun);
     begun.catch(() => {
@@ -180,10 +180,19 @@ export function createCheckpoints(options: {
       });
       networks.delete(key);
     },
-    network: (runId, stage, signal) =>
-      persist(runId, `loading checkpoint ${stage} of ${runId}`, signal, async () => {
-        await store.watchManifest(names.checkpointKey(runId, stage), signal);
-        return loadStoredNetwork(runId, stage);
+    stage: (runId, stage, signal) =>
+      persist(runId, `looking for checkpoint ${stage} of ${runId}`, signal, async () => {
+        const manifest = await store.watchManifest(names.checkpointKey(runId, stage), signal);
+        const backbone = backboneIn(manifest);
+        return {
+          digest: manifest.digest,
+          networkDigest: backbone?.digest ?? manifest.digest,
+          bytes: backbone?.bytes ?? manifest.bytes,
+          load: (loading) =>
+            persist(runId, `loading checkpoint ${stage} of ${runId}`, loading, () =>
+              loadStoredNetwork(runId, stage),
+            ),
+        };
       }),
     findEvaluation: (runId, signal) =>
       persist(runId, `looking for the evaluation of ${runId}`, signal, async () => {
@@ -295,8 +304,10 @@ function networkOf(network: unknown): NetworkSpec {
   throw new FleetError('dataLoss', 'the checkpoint names no network that can be built');
 }
 
-function storedNetwork({ network, weights, running }: LoadedNetwork, manifest: Manifest): StoredNetwork {
-  const { digest, parts } = manifest;
+/** The network in a checkpoint; undefined in a blob, which is one piece. */
+const backboneIn = ({ parts }: Manifest) => parts.find(({ name }) => name === BACKBONE);
+
+function storedNetwork({ network, weights, running }: LoadedNetwork): StoredNetwork {
   const spec = networkOf(network);
   const { runningCount } = layoutOf(buildNetwork(spec));
   if (running.length !== runningCount)
@@ -304,6 +315,5 @@ function storedNetwork({ network, weights, running }: LoadedNetwork, manifest: M
       'dataLoss',
       `the checkpoint has ${running.length} running statistics; its network needs ${runningCount}`,
     );
-  const networkDigest = parts.find(({ name }) => name === BACKBONE)?.digest ?? digest;
-  return { network: spec, weights, running, digest, networkDigest };
+  return { network: spec, weights, running };
 }

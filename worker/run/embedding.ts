@@ -48,7 +48,11 @@ export async function openEmbedding(options: {
     await services.compute.compileGraph({ kind: 'embed', network, batch: training.batch / training.shards });
     const broker = await services.broker;
     // Its own blocks are of no use to it: each is made once.
-    const teacher = teacherOf({ ...options, blocks: createTeacherBlocks({ bytesMax: 1 }) }, spec, broker);
+    const teacher = teacherOf(
+      { ...options, blocks: createTeacherBlocks({ bytesMax: 1 }) },
+      { spec, schedule },
+      broker,
+    );
     const run = { runId: assign.runId, spec, poolRunId: undefined };
     teacher?.shareThrough(openSupply(services, broker, run));
     if (teacher === undefined) throw new FleetError('invalidArgument', 'an embedding run needs a teacher');
@@ -103,6 +107,7 @@ export async function embedInGeneration(context: {
     return aborted(signal);
   }
   phases.enter({ kind: 'embedding', generation });
+  session.teacher.keepRows(assign.imageRowsBytes ?? 0);
   let course: Course | undefined;
   for (;;) {
     signal.throwIfAborted();

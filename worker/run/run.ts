@@ -123,6 +123,7 @@ export function holdRun(services: Services, first: Assign): HeldRun {
       generation: current.generation,
       step: committed(),
       imagesPerSecond: telemetry.speed(),
+      passesPerSecond: (session ?? embedding)?.teacher?.passSpeed(),
       inExchange: suspects !== undefined,
       suspects: suspects?.all() ?? [],
       waitsForStore: reasonOfWait(phases.current()),

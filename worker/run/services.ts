@@ -12,7 +12,9 @@ import type { WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Compute } from '../compute/client.ts';
 import type { Recorder } from '../compute/recorder.ts';
 import type { WorkerMetrics } from '../metrics.ts';
+import type { RowProofs } from '../training/row-proof.ts';
 import type { TeacherBlocks } from '../training/teacher-blocks.ts';
+import type { TeacherRows } from '../training/teacher-rows.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { Datasets } from './datasets.ts';
 import type { Records } from './history.ts';
@@ -36,6 +38,10 @@ export interface Services {
   readonly datasets: Datasets;
   /** Embeddings that students of one order share. */
   readonly teacherBlocks: TeacherBlocks;
+  /** Embeddings of single images, which batches of several orders and epochs share. */
+  readonly teacherRows: TeacherRows;
+  /** Whether the rows of a network depend on their batch here. */
+  readonly rowProofs: RowProofs;
   /** Looks at data sets before anything is trained on them, in processes of their own. */
   readonly inspections: Inspections;
   /** Folders beneath which files may be read; none: everywhere. */

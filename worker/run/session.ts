@@ -3,12 +3,14 @@
 // gang has one. A session outlives generations and is closed when the run is released or has failed.
 
 import type { Loader } from '../../core/data/loading/loader.ts';
+import { shardSamples } from '../../core/data/loading/sampler.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { initialRunning } from '../../core/nn/init.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import type { Network } from '../../core/nn/network.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { adapterWidth } from '../../core/spec/distillation.ts';
 import { orderKeyOf } from '../../core/spec/order-key.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
@@ -25,6 +27,7 @@ import type { Replica, StateAtStep } from '../training/replica.ts';
 import { createLedger, type Ledger } from '../training/step-ledger.ts';
 import { createTeacherFeed, type TeacherFeed } from '../training/teacher.ts';
 import { createTeacherBlocks, type TeacherBlocks } from '../training/teacher-blocks.ts';
+import type { ImageRows } from '../training/teacher-network.ts';
 import { createPlaceTelling } from './block-places.ts';
 import { createBlockStream, orderToken } from './block-stream.ts';
 import { ofThisPlace } from './failure.ts';
@@ -73,7 +76,7 @@ export async function openSession(options: {
     // Compiled here and not by the first step, for which a gang would wait with its members' sums in memory.
     for (const graph of procedure.graphs) await compute.compileGraph(graph);
     const broker = await services.broker;
-    const teacher = teacherOf(options, spec, broker);
+    const teacher = teacherOf(options, { spec, schedule }, broker);
     return {
       runId,
       spec,
@@ -171,7 +174,8 @@ function createSharing(of: {
 }): (assign: Assign) => void {
   const { services, broker, runId, spec, teacher } = of;
   let poolRunId: string | undefined;
-  return ({ embeddingRunId }) => {
+  return ({ embeddingRunId, imageRowsBytes = 0 }) => {
+    teacher?.keepRows(imageRowsBytes);
     if (embeddingRunId === poolRunId || spec.distillation?.share === 'own') return;
     poolRunId = embeddingRunId;
     teacher?.shareThrough(
@@ -213,7 +217,7 @@ export function blockDevice({ deviceClass, code }: Services, { training }: RunSp
 /** What a run takes from its teacher; undefined for one that has none. */
 export function teacherOf(
   options: Parameters<typeof openSession>[0],
-  spec: RunSpec,
+  { spec, schedule }: { readonly spec: RunSpec; readonly schedule: Schedule },
   broker: Awaited<Services['broker']>,
 ): TeacherFeed | undefined {
   const { services, assign } = options;
@@ -237,9 +241,11 @@ export function teacherOf(
     begin: services.time.begin,
     onImages: (images, source) => services.metrics.teacherImages.inc({ run: assign.runId, source }, images),
     embedding: adapterWidth(spec.distillation) ?? spec.network.embedding,
+    imageRows: imageRowsOf(services, spec, schedule),
     // Of students that share its embeddings the others wait for them.
     compute: services.compute.ranked('first'),
-    load: (stage, signal) => checkpoints.network(assign.teacherRunId, stage, signal),
+    clock: services.clock,
+    find: (stage, signal) => checkpoints.stage(assign.teacherRunId, stage, signal),
     exists: async (stage, signal) =>
       (await checkpoints.find(assign.teacherRunId, stage, signal)) !== undefined,
     digestOf: async (stage, signal) => {
@@ -249,4 +255,26 @@ export function teacherOf(
     },
     onWaiting: options.onWaiting,
   });
+}
+
+/** What it takes to keep the embeddings of single images for a run of this spec. */
+function imageRowsOf(
+  { teacherRows, rowProofs, log }: Services,
+  { data, training, distillation }: RunSpec,
+  schedule: Schedule,
+): ImageRows {
+  const refused = new Set<string>();
+  return {
+    ...{ rows: teacherRows, proofs: rowProofs, data: canonicalJson(data) },
+    images: schedule.setImages ?? schedule.images,
+    flips: training.flip ? 2 : 1,
+    isAsked: distillation?.embed === 'by-image',
+    samplesOf: (step, shard) =>
+      shardSamples({ schedule, seed: orderOf(training), flip: training.flip, step, shard }),
+    onRefused(reason) {
+      if (refused.has(reason)) return;
+      refused.add(reason);
+      log.info(`embeddings are computed for each batch: ${reason}`);
+    },
+  };
 }

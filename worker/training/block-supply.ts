@@ -36,6 +36,8 @@ export interface Supplied {
 }
 
 export interface BlockSupply {
+  /** An embedding run computes ahead of whoever takes blocks here, so that few are computed here. */
+  readonly isFed: boolean;
   /**
    * Waits for a bounded time only, and nobody can end that: other students of this worker may wait for the same block.
    * `length`: values of the block. `compute` gives the same bits as whoever else computes it.
@@ -103,6 +105,7 @@ export function createBlockSupply(options: {
         });
 
   return {
+    isFed: poolRunId !== undefined,
     async obtain(key, length, compute) {
       onStep(key.step);
       const begunAt = clock.monotonic();

@@ -2,7 +2,7 @@
 // that shards which wait together are counted once, so that the phases of a unit add up to its time.
 
 import type { Clock } from '../../core/clock.ts';
-import type { TeacherNetwork } from './teacher.ts';
+import type { TeacherNetwork } from './teacher-network.ts';
 
 /** The teacher of a unit, and how long its passes took so far. */
 export interface TimedTeacher {

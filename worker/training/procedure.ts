@@ -26,7 +26,7 @@ import type { BeginPhase } from '../../core/worker-time.ts';
 import type { Compute } from '../compute/client.ts';
 import type { GraphSpec, TwoPartSpec } from '../compute/messages.ts';
 import type { Replica, StateAtStep } from './replica.ts';
-import type { TeacherNetwork } from './teacher.ts';
+import type { TeacherNetwork } from './teacher-network.ts';
 
 /** What a procedure is made from. */
 export interface ProcedureOptions {

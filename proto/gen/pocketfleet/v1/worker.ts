@@ -134,7 +134,14 @@ export interface Lease {
   /** Members of the gang that this worker waits for in vain. */
   suspects: Suspect[];
   /** Why the run waits for the broker's store here, for a person; empty: it does not. */
-  waitsForStore?: string | undefined;
+  waitsForStore?:
+    | string
+    | undefined;
+  /**
+   * Images a second whose teacher's embeddings this worker computes for the run; absent before it has computed some. The coordinator
+   * decides by it how students share passes.
+   */
+  passesPerSecond?: number | undefined;
 }
 
 /**
@@ -458,7 +465,15 @@ export interface Assign {
    * The run that computes the teacher's embeddings for all students of this one's order. The worker takes them from the fleet's stream
    * of embeddings, and publishes what it computes itself. Absent: it shares them with the students on this worker alone.
    */
-  embeddingRunId?: string | undefined;
+  embeddingRunId?:
+    | string
+    | undefined;
+  /**
+   * Bytes in which the worker may keep the teacher's embeddings of single images, for batches of all epochs and orders of a stage; the
+   * least recently used stages go first. It keeps them where the rows of the network are proven to depend on neither batch nor place,
+   * and computes each batch otherwise, or fails the run where its spec asks for it. Absent: it keeps none.
+   */
+  imageRowsBytes?: number | undefined;
 }
 
 export interface Member {
@@ -1607,6 +1622,7 @@ function createBaseLease(): Lease {
     inExchange: false,
     suspects: [],
     waitsForStore: undefined,
+    passesPerSecond: undefined,
   };
 }
 
@@ -1632,6 +1648,9 @@ export const Lease: MessageFns<Lease> = {
     }
     if (message.waitsForStore !== undefined) {
       writer.uint32(58).string(message.waitsForStore);
+    }
+    if (message.passesPerSecond !== undefined) {
+      writer.uint32(65).double(message.passesPerSecond);
     }
     return writer;
   },
@@ -1705,6 +1724,14 @@ export const Lease: MessageFns<Lease> = {
             message.waitsForStore = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.passesPerSecond = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1744,6 +1771,11 @@ export const Lease: MessageFns<Lease> = {
         : isSet(object.waits_for_store)
         ? globalThis.String(object.waits_for_store)
         : undefined,
+      passesPerSecond: isSet(object.passesPerSecond)
+        ? globalThis.Number(object.passesPerSecond)
+        : isSet(object.passes_per_second)
+        ? globalThis.Number(object.passes_per_second)
+        : undefined,
     };
   },
 
@@ -1770,6 +1802,9 @@ export const Lease: MessageFns<Lease> = {
     if (message.waitsForStore !== undefined) {
       obj.waitsForStore = message.waitsForStore;
     }
+    if (message.passesPerSecond !== undefined) {
+      obj.passesPerSecond = floatToJson(message.passesPerSecond);
+    }
     return obj;
   },
 
@@ -1785,6 +1820,7 @@ export const Lease: MessageFns<Lease> = {
     message.inExchange = object.inExchange ?? false;
     message.suspects = object.suspects?.map((e) => Suspect.fromPartial(e)) || [];
     message.waitsForStore = object.waitsForStore ?? undefined;
+    message.passesPerSecond = object.passesPerSecond ?? undefined;
     return message;
   },
 };
@@ -5251,6 +5287,7 @@ function createBaseAssign(): Assign {
     haltStage: undefined,
     evaluateStages: [],
     embeddingRunId: undefined,
+    imageRowsBytes: undefined,
   };
 }
 
@@ -5292,6 +5329,9 @@ export const Assign: MessageFns<Assign> = {
     }
     if (message.embeddingRunId !== undefined) {
       writer.uint32(90).string(message.embeddingRunId);
+    }
+    if (message.imageRowsBytes !== undefined) {
+      writer.uint32(97).double(message.imageRowsBytes);
     }
     return writer;
   },
@@ -5407,6 +5447,14 @@ export const Assign: MessageFns<Assign> = {
             message.embeddingRunId = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.imageRowsBytes = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5464,6 +5512,11 @@ export const Assign: MessageFns<Assign> = {
         : isSet(object.embedding_run_id)
         ? globalThis.String(object.embedding_run_id)
         : undefined,
+      imageRowsBytes: isSet(object.imageRowsBytes)
+        ? globalThis.Number(object.imageRowsBytes)
+        : isSet(object.image_rows_bytes)
+        ? globalThis.Number(object.image_rows_bytes)
+        : undefined,
     };
   },
 
@@ -5502,6 +5555,9 @@ export const Assign: MessageFns<Assign> = {
     if (message.embeddingRunId !== undefined) {
       obj.embeddingRunId = message.embeddingRunId;
     }
+    if (message.imageRowsBytes !== undefined) {
+      obj.imageRowsBytes = floatToJson(message.imageRowsBytes);
+    }
     return obj;
   },
 
@@ -5521,6 +5577,7 @@ export const Assign: MessageFns<Assign> = {
     message.haltStage = object.haltStage ?? undefined;
     message.evaluateStages = object.evaluateStages?.map((e) => e) || [];
     message.embeddingRunId = object.embeddingRunId ?? undefined;
+    message.imageRowsBytes = object.imageRowsBytes ?? undefined;
     return message;
   },
 };

@@ -26,7 +26,13 @@ const forecast = (
 ) => {
   const board = createBoard();
   board.follow(state, { now: 0, connected: connections(['w1', 'w2']) });
-  return forecastOf([documents].flat(), { state, speedOf, now: () => 0, pools: () => board.pools.all() });
+  return forecastOf([documents].flat(), {
+    state,
+    speedOf,
+    now: () => 0,
+    pools: () => board.pools.all(),
+    observed: {},
+  });
 };
 
 /** Runs a text to its end on two workers, and counts what its runs were given to do. */

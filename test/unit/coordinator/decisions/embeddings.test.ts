@@ -54,7 +54,7 @@ test('students of one order on two workers get a run that computes for them, whi
   );
   assert.match(
     (await fleet.why({ id: pool! })).join('\n'),
-    /run-4 \(embedding teacher-embeddings\) was created: run-2, run-3 learn in one order from run-1 on 2 workers: an image costs [\d.]+ [GM]MAC with a pass each, [\d.]+ [GM]MAC with one for all \(a pass is [\d.]+ steps\)/,
+    /run-4 \(embedding teacher-embeddings\) was created: run-2, run-3 learn in one order from run-1 on 2 workers: an image costs [\d.]+ [GM]MAC with a pass each, [\d.]+ [GM]MAC with one for all \(by multiply-adds; a pass is [\d.]+ steps\)/,
   );
   // It has the free worker at once, and the student that trains is told.
   assert.deepEqual(fleet.gang(pool!), ['w4']);

@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sharingIn, type TextStudent } from '../../../../coordinator/api/shared-passes.ts';
+import { countRows, rowsText } from '../../../../coordinator/scheduling/image-rows.ts';
 import { planSharing, sharingText } from '../../../../coordinator/scheduling/sharing.ts';
+import type { TeacherSchedule } from '../../../../core/spec/distillation.ts';
 import { student } from '../../../sim/specs.ts';
 
 const of = (count: number, workers: number, teacher = 12.08e9) =>
@@ -17,7 +19,7 @@ test('eight students of S-128 and IResNet-100: a pass each, one a worker, one fo
   assert.ok(Math.abs(plan.costs.stream / 1e9 - (12.08 + 8 * 0.85)) < 1e-9);
   assert.equal(
     sharingText(plan),
-    'an image costs 103.44 GMAC with a pass each, 55.12 GMAC with 4 passes, one a worker, 18.88 GMAC with one for all (a pass is 14.2 steps)',
+    'an image costs 103.44 GMAC with a pass each, 55.12 GMAC with 4 passes, one a worker, 18.88 GMAC with one for all (by multiply-adds; a pass is 14.2 steps)',
   );
 });
 
@@ -25,8 +27,17 @@ test('one student, one worker, or a pass that costs less than a step: nothing to
   assert.equal(of(1, 4).chosen, 'worker');
   assert.equal(of(8, 1).chosen, 'worker');
   assert.equal(of(8, 4, 0.8e9).chosen, 'worker');
-  assert.equal(sharingText(of(1, 1)), 'an image costs 12.93 GMAC with its own pass (a pass is 14.2 steps)');
+  assert.equal(
+    sharingText(of(1, 1)),
+    'an image costs 12.93 GMAC with its own pass (by multiply-adds; a pass is 14.2 steps)',
+  );
 });
+
+/** It has as many stages as its students have epochs; nothing was measured, and no rows are kept. */
+const TEACHER = {
+  ...{ adds: 1e9, stages: student('t').training.epochs, embedding: 128, images: 1_000 },
+  ...{ attached: 4, deviceClass: undefined, observed: {} },
+};
 
 test('students of a text share by order, and what they ask for is done', () => {
   const { data, training } = student('t');
@@ -41,7 +52,7 @@ test('students of a text share by order, and what they ask for is done', () => {
     named('d', { distillation: { schedule: 'multi-step', share: 'own' } }),
   ];
   const passes = (attached: number) =>
-    [...sharingIn(students, { teacher: 1e9, attached })].map(([name, shared]) => [name, shared.passes]);
+    [...sharingIn(students, { ...TEACHER, attached })].map(([name, shared]) => [name, shared.passes]);
   assert.deepEqual(passes(4), [
     ['a', 0.5],
     ['b', 0.5],
@@ -58,7 +69,63 @@ test('students of a text share by order, and what they ask for is done', () => {
     ...one,
     distillation: { ...one.distillation, share: 'worker' as const },
   }));
-  const [first] = sharingIn(kept, { teacher: 1e9, attached: 2 }).values();
+  const [first] = sharingIn(kept, { ...TEACHER, attached: 2 }).values();
   assert.equal(first!.passes, 2 / 3);
   assert.match(first!.note, /^3 students of one order share passes \(worker\): an image costs /);
+});
+
+test('where steps and passes were measured, seconds decide, which need not follow multiply-adds', () => {
+  const seconds = { pass: 0.227, step: 0.0335 };
+  const measured = (of: Partial<typeof seconds>) => ({
+    deviceClass: 'cpu',
+    secondsOf: (kind: 'pass' | 'step', on: string) => (on === 'cpu' ? of[kind] : undefined),
+  });
+  const order = { teacher: 12.08e9, students: new Array(8).fill(0.85e9 / 3), workers: 4 };
+  const plan = planSharing({ ...order, measured: measured(seconds) });
+  assert.equal(plan.chosen, 'stream');
+  assert.equal(
+    sharingText(plan),
+    'an image costs 2.08e+3 ms with a pass each, 1.18e+3 ms with 4 passes, one a worker, 495 ms with one for all (measured; a pass is 6.8 steps)',
+  );
+  // A device on which the small network is the slow one: fetching is not worth it.
+  assert.equal(planSharing({ ...order, measured: measured({ pass: 0.01, step: 0.02 }) }).chosen, 'worker');
+  // As long as one of them was not measured, multiply-adds count.
+  for (const half of [{ pass: 0.01 }, { step: 0.02 }])
+    assert.equal(planSharing({ ...order, measured: measured(half) }).unit, 'multiply-adds');
+});
+
+test('rows of images are kept where that takes fewer passes than batches do, and fit', () => {
+  const { training } = student('t');
+  const order = (schedule: TeacherSchedule, epochs = 26) => ({
+    schedule,
+    training: { ...training, epochs, flip: true },
+  });
+  const count = (orders: readonly ReturnType<typeof order>[], workers = 1, bytesMax = 1 << 30) =>
+    countRows({ orders, workers, bytesMax, ...{ teacherStages: 26, images: 500_000, embedding: 128 } });
+  const single = count([order('single-step')]);
+  assert.deepEqual([single.byBatch, single.byImage, single.isWorthIt], [26, 2, true]);
+  assert.equal(single.bytes, 500_000 * 2 * (128 * 4 + 1));
+  assert.deepEqual([count([order('single-step')], 4).byImage], [8], 'each worker has rows of its own');
+  assert.equal(count([order('single-step')], 1, 1 << 20).isWorthIt, false, 'no room');
+  assert.equal(count([order('multi-step')]).isWorthIt, false, 'each stage is used once');
+  const several = count(new Array(8).fill(order('multi-step')));
+  assert.deepEqual([several.byBatch, several.byImage], [8 * 26, 2 * 26]);
+  assert.equal(
+    rowsText(several, 1 << 30),
+    'by image 52 passes over the images in place of 208 (8 orders); the rows of a stage take 489.2 MiB of 1.0 GiB',
+  );
+  const one = {
+    ...{ name: 'a', data: student('t').data, adds: 1e8, workersMax: 1 },
+    training: order('single-step').training,
+    distillation: { schedule: 'single-step' as const },
+  };
+  const kept = { ...TEACHER, stages: 26, observed: { imageRowsBytes: 1 << 30 } };
+  const shared = sharingIn([one], kept).get('a')!;
+  assert.equal(shared.passes, 2 / 26);
+  assert.match(
+    shared.note,
+    /0\.08 passes, each image kept .*by image 2 passes .* in place of 26 \(one order\)/,
+  );
+  const byBatch = { ...one, distillation: { ...one.distillation, embed: 'by-batch' as const } };
+  assert.equal(sharingIn([byBatch], kept).get('a')!.passes, 1);
 });

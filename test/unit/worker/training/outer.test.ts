@@ -273,6 +273,8 @@ test('a checkpoint that cannot be stored also ends the wait for a teacher', asyn
       new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
     digestFor: () => Promise.reject(new Error('not asked')),
     shareThrough: () => undefined,
+    keepRows: () => undefined,
+    passSpeed: () => undefined,
     allowanceMs: () => 0,
     close: () => undefined,
   };

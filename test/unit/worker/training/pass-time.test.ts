@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { systemClock } from '../../../../core/clock.ts';
 import { createDeferred } from '../../../../core/deferred.ts';
 import { timedTeacher } from '../../../../worker/training/pass-time.ts';
-import type { TeacherNetwork } from '../../../../worker/training/teacher.ts';
+import type { TeacherNetwork } from '../../../../worker/training/teacher-network.ts';
 
 test('shards that wait for embeddings together are counted once, and one that fails is too', async () => {
   let at = 0;

@@ -1,18 +1,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { systemClock } from '../../../../core/clock.ts';
 import { createDeferred, type Deferred } from '../../../../core/deferred.ts';
 import { FleetError } from '../../../../core/errors.ts';
 import type { DistillationSpec, TeacherSchedule } from '../../../../core/spec/distillation.ts';
 import type { BlockSupply } from '../../../../worker/training/block-supply.ts';
-import { createTeacherFeed, type StoredNetwork } from '../../../../worker/training/teacher.ts';
+import { createTeacherFeed } from '../../../../worker/training/teacher.ts';
 import { createTeacherBlocks, type TeacherBlocks } from '../../../../worker/training/teacher-blocks.ts';
+import type { StoredStage } from '../../../../worker/training/teacher-network.ts';
 
-const stored = (embedding: number): StoredNetwork => ({
-  network: { kind: 'mobilefacenet', embedding },
-  weights: new Float32Array(4),
-  running: new Float32Array(2),
-  digest: `of ${embedding}`,
-  networkDigest: `values of ${embedding}`,
+const storedStage = (embedding: number, load: () => void): StoredStage => ({
+  ...{ digest: `of ${embedding}`, networkDigest: `values of ${embedding}`, bytes: 50_000 },
+  async load() {
+    load();
+    return {
+      network: { kind: 'mobilefacenet', embedding },
+      weights: new Float32Array(4),
+      running: new Float32Array(2),
+    };
+  },
 });
 
 /** A feed over stages that the test stores when it likes. The compute thread counts and gives the first byte. */
@@ -26,14 +32,15 @@ function feed(
     supply?: BlockSupply;
   } = {},
 ) {
-  const arrivals = new Map<number, Deferred<StoredNetwork>>();
+  const arrivals = new Map<number, Deferred<StoredStage>>();
   const arrival = (stage: number) => {
-    const deferred = arrivals.get(stage) ?? createDeferred<StoredNetwork>();
+    const deferred = arrivals.get(stage) ?? createDeferred<StoredStage>();
     arrivals.set(stage, deferred);
     return deferred;
   };
   const counted: string[] = [];
   const asked: number[] = [];
+  const loaded: number[] = [];
   const told: (number | undefined)[] = [];
   const present = new Set<number>();
   const teacher = createTeacherFeed({
@@ -45,6 +52,7 @@ function feed(
     blocks: options.blocks ?? createTeacherBlocks(),
     begin: () => () => undefined,
     order: 'one order',
+    clock: systemClock,
     onImages: (images, source) => counted.push(`${images} ${source}`),
     compute: {
       runGraph: async (_graph: unknown, [, , images]: Uint8Array[]) => {
@@ -52,7 +60,7 @@ function feed(
         return [Float32Array.of(images![0]!)];
       },
     } as never,
-    load: (stage) => {
+    find: (stage) => {
       asked.push(stage);
       return arrival(stage).promise;
     },
@@ -62,10 +70,10 @@ function feed(
   });
   const store = (stage: number) => {
     present.add(stage);
-    arrival(stage).resolve(stored(options.embedding ?? 8));
+    arrival(stage).resolve(storedStage(options.embedding ?? 8, () => loaded.push(stage)));
   };
   teacher.shareThrough(options.supply);
-  return { teacher, asked, told, counted, store, arrival };
+  return { teacher, asked, loaded, told, counted, store, arrival };
 }
 const never = new AbortController().signal;
 
@@ -80,14 +88,23 @@ test('a stage that is not stored is waited for and told; the wait ends when it a
 });
 
 test('the next stage is fetched while the current one is used, and the last has none after it', async () => {
-  const { teacher, asked, store } = feed({ stages: 2 });
+  const { teacher, asked, loaded, store } = feed({ stages: 2 });
   store(1);
   await teacher.forEpoch(0, never);
   assert.deepEqual(asked, [1, 2]);
   store(2);
+  await new Promise(setImmediate);
+  assert.deepEqual(loaded, [1, 2], 'ahead of its epoch');
   assert.equal((await teacher.forEpoch(1, never)).stage, 2);
   assert.equal((await teacher.forEpoch(7, never)).stage, 2, 'a longer student stays with the last stage');
-  assert.deepEqual(asked, [1, 2], 'each stage is loaded once');
+  assert.deepEqual(
+    [asked, loaded],
+    [
+      [1, 2],
+      [1, 2],
+    ],
+    'each stage is found and loaded once',
+  );
 });
 
 test('the digest of a stage is that of what was loaded, or else of what is stored', async () => {
@@ -124,7 +141,7 @@ test('a teacher with another embedding size is refused by name and size', async 
   });
 });
 
-test('a load that failed is tried again by the next need', async () => {
+test('a stage that could not be found is looked for again by the next need', async () => {
   const { teacher, asked, arrival } = feed();
   arrival(1).reject(new FleetError('dataLoss', 'garbled'));
   await assert.rejects(teacher.forEpoch(0, never), { code: 'dataLoss' });
@@ -165,4 +182,46 @@ test('a list of stages may go back to one that was used before', async () => {
   for (const stage of [1, 2]) store(stage);
   for (const [epoch, stage] of [2, 1, 2].entries())
     assert.equal((await teacher.forEpoch(epoch, never)).stage, stage);
+});
+
+test('where an embedding run computes, the network of a stage is loaded for the first block that it has not', async () => {
+  const fetched = new Set([0, 1, 3, 4, 6]);
+  const supply: BlockSupply = {
+    isFed: true,
+    async obtain({ step }, length, compute) {
+      if (fetched.has(step)) return { values: new Float32Array(length), source: 'fetched' };
+      return { values: await compute(), source: 'computed' };
+    },
+    allowanceMs: () => 7,
+    make: async () => 'there',
+  };
+  const { teacher, loaded, counted, store } = feed({ supply });
+  for (const stage of [1, 2, 3]) store(stage);
+  const take = async (epoch: number, step: number) =>
+    (await teacher.forEpoch(epoch, never)).inputsOf({ step, shard: 0, images: Uint8Array.of(step) });
+  await take(0, 0);
+  await take(0, 1);
+  assert.deepEqual(loaded, [], 'nothing was loaded for blocks that were fetched');
+  assert.equal(teacher.allowanceMs(), 12, 'loading 50,000 bytes may still come on top');
+  assert.deepEqual((await take(0, 2))[0], Float32Array.of(2));
+  assert.equal(teacher.allowanceMs(), 7);
+  await take(0, 5);
+  await take(1, 3);
+  await take(2, 6);
+  assert.deepEqual(loaded, [1], 'once, and no later stage');
+  teacher.shareThrough(undefined);
+  await take(2, 7);
+  assert.deepEqual(loaded, [1, 3], 'without the embedding run as for a student that is alone');
+  assert.deepEqual(counted, [
+    '2 fetched',
+    '2 fetched',
+    'a pass',
+    '2 computed',
+    'a pass',
+    '2 computed',
+    '2 fetched',
+    '2 fetched',
+    'a pass',
+    '2 computed',
+  ]);
 });

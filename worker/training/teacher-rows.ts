@@ -1,0 +1,90 @@
+// Embeddings of single images that a worker keeps: for each stage of a teacher one row for an image and one for its
+// mirror image. Students of several orders, and the epochs of one that learns from one stage, take them from here. Decides
+// which stages stay: the most recently used, within a bound of bytes.
+
+import { rowsBytesOf } from '../../core/spec/share.ts';
+
+/** What the bits of a row follow from, beside the image and whether it is mirrored. */
+export interface RowsKey {
+  /** Of the stage's backbone and running statistics, SHA-256, hex. */
+  readonly network: string;
+  /** Names the data set. */
+  readonly data: string;
+  /** Sizes of batches whose rows have equal bits (`RowProofs`). */
+  readonly group: number;
+}
+
+/** The rows of one stage. */
+export interface StageRows {
+  has(image: number, isMirrored: boolean): boolean;
+  /** Copies a row that is there into `into`, [E]. */
+  read(image: number, isMirrored: boolean, into: Float32Array): void;
+  keep(image: number, isMirrored: boolean, row: Float32Array): void;
+  /** Works that find and compute rows follow one another, so that none is computed twice. */
+  alone<T>(work: () => Promise<T>): Promise<T>;
+}
+
+/** How large the rows of a stage are. */
+export interface RowsSize {
+  /** Images of the training split. */
+  readonly images: number;
+  /** 2: each image and its mirror image; 1: no image is mirrored. */
+  readonly flips: 1 | 2;
+  /** E */
+  readonly embedding: number;
+}
+
+/** The rows of all stages on a worker. */
+export interface TeacherRows {
+  /** The rows of a stage; undefined where all of them need more than `bytesMax`. */
+  of(key: RowsKey, size: RowsSize, bytesMax: number): StageRows | undefined;
+}
+
+export function createTeacherRows(): TeacherRows {
+  /** The one that was used last comes last. */
+  const stages = new Map<string, { readonly rows: StageRows; readonly bytes: number }>();
+  let bytesKept = 0;
+  return {
+    of({ network, data, group }, size, bytesMax) {
+      const bytes = rowsBytesOf(size);
+      if (bytes > bytesMax) return undefined;
+      const name = `${network}/${group}/${size.flips}/${data}`;
+      const known = stages.get(name);
+      stages.delete(name);
+      if (known === undefined) bytesKept += bytes;
+      for (const [other, { bytes: freed }] of stages) {
+        if (bytesKept <= bytesMax) break;
+        stages.delete(other);
+        bytesKept -= freed;
+      }
+      const kept = known ?? { rows: stageRows(size), bytes };
+      stages.set(name, kept);
+      return kept.rows;
+    },
+  };
+}
+
+function stageRows({ images, flips, embedding }: RowsSize): StageRows {
+  // The system gives memory to pages that are written alone.
+  const values = new Float32Array(images * flips * embedding);
+  const isThere = new Uint8Array(images * flips);
+  let last: Promise<unknown> = Promise.resolve();
+  const placeOf = (image: number, isMirrored: boolean) => image * flips + (isMirrored ? 1 : 0);
+  return {
+    has: (image, isMirrored) => isThere[placeOf(image, isMirrored)] === 1,
+    read(image, isMirrored, into) {
+      const at = placeOf(image, isMirrored) * embedding;
+      into.set(values.subarray(at, at + embedding));
+    },
+    keep(image, isMirrored, row) {
+      const place = placeOf(image, isMirrored);
+      values.set(row, place * embedding);
+      isThere[place] = 1;
+    },
+    alone(work) {
+      const done = last.then(work, work);
+      last = done.catch(() => undefined);
+      return done;
+    },
+  };
+}
