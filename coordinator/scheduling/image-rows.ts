@@ -83,7 +83,8 @@ export function rowsKeptFor(
   { workers, bytesMax }: { readonly workers: number; readonly bytesMax: number },
 ): KeptRows | undefined {
   const { distillation } = run.job;
-  if (distillation === undefined || bytesMax === 0 || distillation.embed === 'by-batch') return undefined;
+  if (distillation === undefined || distillation.embed === 'by-batch') return undefined;
+  if (bytesMax === 0 && distillation.embed === undefined) return undefined;
   const count = rowsCountOf(state, run, { workers, bytesMax });
   if (count === undefined) return undefined;
   const isAsked = distillation.embed === 'by-image';

@@ -107,7 +107,7 @@ export async function embedInGeneration(context: {
     return aborted(signal);
   }
   phases.enter({ kind: 'embedding', generation });
-  session.teacher.keepRows(assign.imageRowsBytes ?? 0);
+  session.teacher.keepRows(assign.imageRowsBytes);
   let course: Course | undefined;
   for (;;) {
     signal.throwIfAborted();

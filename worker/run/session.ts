@@ -174,7 +174,7 @@ function createSharing(of: {
 }): (assign: Assign) => void {
   const { services, broker, runId, spec, teacher } = of;
   let poolRunId: string | undefined;
-  return ({ embeddingRunId, imageRowsBytes = 0 }) => {
+  return ({ embeddingRunId, imageRowsBytes }) => {
     teacher?.keepRows(imageRowsBytes);
     if (embeddingRunId === poolRunId || spec.distillation?.share === 'own') return;
     poolRunId = embeddingRunId;

@@ -131,7 +131,7 @@ export function teacherNetwork(
     readonly stage: number;
     readonly epoch: number;
     readonly supply: () => BlockSupply | undefined;
-    readonly rowBytesMax: () => number;
+    readonly rowBytesMax: () => number | undefined;
     readonly onPass: (images: number, seconds: number) => void;
   },
 ): TeacherNetwork {
@@ -198,7 +198,7 @@ function createComputation(
     };
     const bytesMax = rowBytesMax();
     const rows =
-      imageRows === undefined || bytesMax === 0
+      imageRows === undefined || bytesMax === undefined
         ? undefined
         : await rowsOf(imageRows, { ...{ stored, open, pass, bytesMax }, ...{ batch, embedding } });
     if (rows === undefined || imageRows === undefined) {

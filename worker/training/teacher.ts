@@ -23,8 +23,8 @@ export interface TeacherFeed {
   digestFor(epoch: number, signal: AbortSignal): Promise<string>;
   /** From now on embeddings are shared with the students of all workers; undefined: with those of this worker alone. */
   shareThrough(supply: BlockSupply | undefined): void;
-  /** From now on rows of single images are kept in at most so many bytes; 0: none are. */
-  keepRows(bytesMax: number): void;
+  /** From now on rows of single images are kept in at most so many bytes; undefined: none are. */
+  keepRows(bytesMax: number | undefined): void;
   /** Images a second whose embeddings are computed here; undefined before the first. */
   passSpeed(): number | undefined;
   /** How much longer than a step whose embeddings are there one may take, milliseconds; 0: no longer. */
@@ -59,7 +59,7 @@ export function createTeacherFeed(options: TeacherOptions): TeacherFeed {
   let current: { epoch: number; open: OpenStage; network: TeacherNetwork } | undefined;
   const stageOf = (epoch: number) => teacherStageFor({ ...taught, epoch });
   let supply: BlockSupply | undefined;
-  let rowBytesMax = 0;
+  let rowBytesMax: number | undefined;
   const passRate = createRate();
   let passSpeed: number | undefined;
   let passesSeen = 0;
