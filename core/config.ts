@@ -350,6 +350,12 @@ export const workerConfigSchema = z.strictObject({
     .describe(
       'what it computes on: auto takes a GPU where the machine has one and ends when it cannot be used, gpu ends where there is none, cpu leaves GPUs alone',
     ),
+  engine: z
+    .enum(['auto', 'tensorflow', 'pjrt'])
+    .default('auto')
+    .describe(
+      'what compiles and runs its graphs: tensorflow, pjrt (a plugin of PJRT that `npm run setup:pjrt` installed), or auto: pjrt on a GPU where that computes, else tensorflow; part of the device class',
+    ),
   labels: z
     .string()
     .regex(

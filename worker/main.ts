@@ -72,8 +72,10 @@ async function main(): Promise<void> {
 
   const cacheDir = config.cacheDir === '' ? cacheFolder() : config.cacheDir;
   const graphCache = join(cacheDir, 'graphs');
+  const engine = { wanted: config.engine, gpu: choice.gpu, memoryShare: config.gpuMemoryShare };
   const compute = createCompute({
     cacheDir: graphCache,
+    engine,
     onJob: (kind, busyMs) => metrics.computeBusy.inc({ kind }, busyMs / 1000),
     owner: starting.owner,
     onIdle: timeline.computesNothing,
@@ -107,6 +109,8 @@ async function main(): Promise<void> {
     );
   }
   const device = describeDevice(proof, config.threads, kernels, config.deviceId);
+  if (proof.engine.name === 'tensorflow' && proof.engine.instead !== undefined)
+    log.warn(`TensorFlow computes, and not PJRT: ${proof.engine.instead}`);
   log.info({ deviceClass: device.deviceClass, device: device.name, ranOn: proof.ranOn }, 'device proved');
   const server = await serveMetrics({
     listen: config.metricsListen,
@@ -142,7 +146,7 @@ async function main(): Promise<void> {
   releases.push(() => inspections.close());
   agent = startAgent({
     ...{ config, log, metrics, compute, dial, identity, dataCache, inspections, timeline },
-    recorder: createRecorder({ cacheDir: graphCache }),
+    recorder: createRecorder({ cacheDir: graphCache, engine }),
     onWelcome: starting.end,
   });
   releases.push(() => agent?.close());
@@ -164,7 +168,13 @@ function prepareLibraries(config: WorkerConfig) {
     memoryShare: config.gpuMemoryShare,
   });
   const kernels = kernelSettings(environmentValues(KERNEL_VARIABLES), choice.gpu);
-  setNativeEnvironment({ ...nativeEnvironment(config.threads, kernels), ...choice.environment });
+  // TensorFlow records the graphs of PJRT too, and must not take the memory in which these compute.
+  const shares = choice.gpu && config.engine !== 'tensorflow' ? { TF_FORCE_GPU_ALLOW_GROWTH: 'true' } : {};
+  setNativeEnvironment({
+    ...nativeEnvironment(config.threads, kernels),
+    ...choice.environment,
+    ...shares,
+  });
   return { choice, kernels };
 }
 

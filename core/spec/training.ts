@@ -128,6 +128,14 @@ export const trainingSchema = z
       .describe(
         'true: the backward pass computes activations again instead of keeping them. The result is the same to the bit; a step takes about two fifths of the memory and a third more time. A run for which no device has memory gets it by itself',
       ),
+    precision: z
+      .enum(['float32', 'tf32', 'bf16'], {
+        error: (issue) => `unknown precision ${foundText(issue.input)}; one of float32, tf32, bf16`,
+      })
+      .optional()
+      .describe(
+        'How products are computed, on workers with the engine pjrt; others compute in float32 alone and refuse the rest. tf32: with 10 bits of mantissa, where a GPU has that. bf16: maps and products in bfloat16; weights, sums, norms and losses stay float32. Default: float32',
+      ),
     exact: z
       .boolean()
       .default(true)

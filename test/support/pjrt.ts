@@ -1,6 +1,8 @@
 // The CPU plugin of PJRT that `npm run setup:pjrt` fetches, for the tests of the engine.
 
 import { FleetError } from '../../core/errors.ts';
+import type { Engine } from '../../core/tensor/graph/engine.ts';
+import { createPjrtEngine } from '../../core/tensor/graph/pjrt-engine.ts';
 import { installedPjrt } from '../../core/tensor/pjrt/binding.ts';
 import { type Client, openClient } from '../../core/tensor/pjrt/client.ts';
 
@@ -17,4 +19,12 @@ let client: Client | undefined;
 export function cpuClient(): Client {
   client ??= openClient({ path: cpuPlugin() });
   return client;
+}
+
+/** The compiler at its quickest: on a busy machine a step of four layers is minutes otherwise. */
+const QUICK = { xla_backend_optimization_level: 0, xla_llvm_disable_expensive_passes: true };
+
+/** An engine on a device of that client. */
+export function cpuEngine({ device = 0 } = {}): Engine {
+  return createPjrtEngine({ client: cpuClient(), plugin: 'xla-cpu-pjrt', options: QUICK, device });
 }

@@ -39,7 +39,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   'core/tensor/passes': 'core/tensor/ops core/tensor/recording',
   'core/tensor/pjrt': 'proto/gen',
   'core/tensor/graph':
-    'core/spec core/tensor core/tensor/ops core/tensor/passes core/tensor/recording proto/gen',
+    'core/spec core/tensor core/tensor/lowering core/tensor/ops core/tensor/passes core/tensor/pjrt core/tensor/recording proto/gen',
   'core/loss': 'core/tensor core/tensor/ops',
   'core/nn': 'core/loss core/spec core/tensor core/tensor/ops core/tensor/passes',
   'core/optim': 'core/nn core/tensor/lowering',
@@ -88,7 +88,7 @@ const ROOMS: Readonly<Record<string, string>> = {
 
   // The worker: the device, one step, one run, one request, the stream to the coordinator.
   'worker/compute':
-    'core/head core/metrics core/nn core/optim core/screening core/spec core/tensor core/tensor/graph proto/gen',
+    'core/head core/metrics core/nn core/optim core/screening core/spec core/tensor core/tensor/graph core/tensor/pjrt proto/gen',
   'worker/metrics.ts': 'core/metrics',
   'worker/verification':
     'core/data core/model core/nn core/spec core/tensor/graph core/verify proto/gen worker/compute',

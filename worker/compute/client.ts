@@ -7,6 +7,7 @@ import { FleetError } from '../../core/errors.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
 import type { Scored, ScoreRequest } from '../../core/screening/score.ts';
 import { openThread } from '../../core/thread-calls.ts';
+import type { EngineRequest } from './engine.ts';
 import type { JobKind } from './job-kind.ts';
 import { createJobQueue, type JobRank } from './job-queue.ts';
 import type {
@@ -87,6 +88,8 @@ export interface TwoPartRun {
 
 export interface ComputeOptions {
   readonly cacheDir: string;
+  /** What compiles and runs graphs; TensorFlow without it. */
+  readonly engine?: EngineRequest;
   /** Called for each finished job with the kind and the time in the thread. */
   readonly onJob?: (kind: JobKind, busyMs: number) => void;
   /** Whose jobs are that nobody else owns. */
@@ -95,11 +98,13 @@ export interface ComputeOptions {
   readonly onIdle?: () => void;
 }
 
+const TENSORFLOW: EngineRequest = { wanted: 'tensorflow', gpu: false, memoryShare: 0 };
+
 export function createCompute(options: ComputeOptions): Compute {
   const thread = openThread<ComputeCalls, never, never, JobFacts>({
     file: new URL('./thread.ts', import.meta.url),
     name: 'compute thread',
-    workerData: { cacheDir: options.cacheDir },
+    workerData: { cacheDir: options.cacheDir, engine: options.engine ?? TENSORFLOW },
   });
   let gauges: ThreadGauges = { tensors: 0, bytes: 0, graphs: 0 };
 

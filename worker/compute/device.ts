@@ -4,9 +4,10 @@
 // of the string follow.
 
 import { readdirSync, readFileSync } from 'node:fs';
-import { arch, totalmem } from 'node:os';
+import { arch, availableParallelism, totalmem } from 'node:os';
 import type { Device } from '../../proto/gen/pocketfleet/v1/worker.ts';
-import type { DeviceProof } from './messages.ts';
+import { pjrtClass } from './engine-class.ts';
+import type { DeviceProof, KernelSettings } from './messages.ts';
 
 /**
  * Variables of the native libraries that change what a kernel computes; those that are set are part of the
@@ -35,9 +36,6 @@ const GPU_VARIABLES = [
   'CUBLAS_WORKSPACE_CONFIG',
 ] as const;
 export const KERNEL_VARIABLES = [...CPU_VARIABLES, ...COMMON_VARIABLES, ...GPU_VARIABLES] as const;
-
-/** Values of those variables of KERNEL_VARIABLES that are set. */
-export type KernelSettings = Readonly<Record<string, string>>;
 
 /**
  * What a GPU worker sets unless a person did: without the first, gradients of depthwise convolutions and of
@@ -93,17 +91,7 @@ export function describeDevice(
     ...(own === '' ? {} : { id: own }),
     kind: proof.kind,
     name: proof.name,
-    deviceClass: deviceClass({
-      kind: proof.kind,
-      instructions: instructionSet(arch(), cpuFlags()),
-      caches: cacheSizes(),
-      threads,
-      tensorflowVersion: proof.tensorflowVersion,
-      graphs: proof.graphs,
-      kernels: proof.kernels,
-      gpu: proof.gpu,
-      settings,
-    }),
+    deviceClass: classOf(proof, threads, settings),
     tensorflowVersion: proof.tensorflowVersion,
     threads,
     memoryBytes: proof.gpu?.memoryBytes ?? totalmem(),
@@ -116,6 +104,24 @@ export function describeDevice(
       cublas: proof.gpu.cublas ?? '',
     },
   };
+}
+
+function classOf(proof: DeviceProof, threads: number, settings: KernelSettings): string {
+  const { engine, gpu } = proof;
+  const instructions = instructionSet(arch(), cpuFlags());
+  if (engine.name === 'pjrt')
+    return pjrtClass({ facts: engine, gpu, instructions, cores: availableParallelism(), settings });
+  return deviceClass({
+    kind: proof.kind,
+    instructions,
+    caches: cacheSizes(),
+    threads,
+    tensorflowVersion: proof.tensorflowVersion,
+    graphs: proof.graphs,
+    kernels: proof.kernels,
+    gpu,
+    settings,
+  });
 }
 
 /**

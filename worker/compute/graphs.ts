@@ -11,8 +11,8 @@ import {
   type TwoPartFunction,
   trainingFunction,
 } from '../../core/nn/step-function.ts';
-import { type CompiledGraph, compileGraph } from '../../core/tensor/graph/compiled.ts';
-import { compileTwoPart, type TwoPartGraph } from '../../core/tensor/graph/two-part.ts';
+import type { CompiledGraph, Engine } from '../../core/tensor/graph/engine.ts';
+import type { TwoPartGraph } from '../../core/tensor/graph/two-part.ts';
 import { type GraphSpec, graphKey, type TwoPartSpec } from './messages.ts';
 
 /**
@@ -30,7 +30,11 @@ export interface GraphCache {
   size(): number;
 }
 
-export function createGraphCache(options: { readonly cacheDir: string }): GraphCache {
+export function createGraphCache(options: {
+  readonly cacheDir: string;
+  readonly engine: Engine;
+}): GraphCache {
+  const { engine } = options;
   const cache = options.cacheDir === '' ? {} : { cacheDir: options.cacheDir };
   const whole = createRecent<CompiledGraph>({ max: GRAPHS_MAX, isFree: () => true });
   // What is begun would have to be computed again.
@@ -38,12 +42,12 @@ export function createGraphCache(options: { readonly cacheDir: string }): GraphC
   return {
     get: (graph) => {
       const key = graphKey(graph);
-      return whole.get(key, () => compileGraph({ key, ...functionOf(graph), ...again(graph), ...cache }));
+      return whole.get(key, () => engine.compile({ key, ...functionOf(graph), ...manner(graph), ...cache }));
     },
     twoPart: (graph) => {
       const key = graphKey(graph);
       return twoPart.get(key, () =>
-        compileTwoPart({ key, ...twoPartFunctionOf(graph), ...again(graph), ...cache }),
+        engine.compileTwoPart({ key, ...twoPartFunctionOf(graph), ...manner(graph), ...cache }),
       );
     },
     size: () => whole.size() + twoPart.size(),
@@ -100,7 +104,8 @@ function twoPartFunctionOf(graph: TwoPartSpec): TwoPartFunction {
   return backboneFunction({ network, layout: layoutOf(network, { adapter }), batch, distils });
 }
 
-/** Whether the backward pass of the graph computes activations again. */
-const again = (graph: { readonly recompute?: boolean } | GraphSpec) => ({
+/** Whether the backward pass of the graph computes activations again, and how products are computed. */
+const manner = (graph: GraphSpec | TwoPartSpec) => ({
   recompute: 'recompute' in graph && graph.recompute === true,
+  ...('precision' in graph && graph.precision !== undefined ? { precision: graph.precision } : {}),
 });

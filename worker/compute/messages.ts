@@ -9,6 +9,8 @@ import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
 import type { CudaDevice } from '../../core/tensor/device-facts.ts';
+import type { Precision } from '../../core/tensor/graph/obtain.ts';
+import type { EngineFacts } from './engine.ts';
 
 /** A compiled graph by content: runs that agree in all of it share one. */
 export type GraphSpec =
@@ -25,6 +27,8 @@ export type GraphSpec =
       readonly adapter?: number;
       /** The backward pass computes activations again (core/tensor/passes/recompute.ts). */
       readonly recompute?: boolean;
+      /** How products are computed; float32 without it. */
+      readonly precision?: Precision;
     }
   | { readonly kind: 'embed'; readonly network: NetworkSpec; readonly batch: number }
   /** A class shard's part (core/head/step.ts). */
@@ -42,6 +46,7 @@ export interface TwoPartSpec {
   /** Both as of `train`. */
   readonly adapter?: number;
   readonly recompute?: boolean;
+  readonly precision?: Precision;
 }
 
 export const graphKey = (graph: GraphSpec | TwoPartSpec): string => canonicalJson(graph);
@@ -167,8 +172,13 @@ export interface Applied {
   readonly digest: string;
 }
 
+/** Values of those variables of the native libraries that are set. */
+export type KernelSettings = Readonly<Record<string, string>>;
+
 /** What the device proof found by running a kernel. */
 export interface DeviceProof {
+  /** What compiles and runs graphs. */
+  readonly engine: EngineFacts;
   readonly kind: 'cpu' | 'cuda';
   readonly name: string;
   readonly tensorflowVersion: string;

@@ -4,6 +4,6 @@
 import { deviceFacts } from '../../core/tensor/device-facts.ts';
 import { proveDevice } from './prove.ts';
 
-const proof = proveDevice();
+const proof = proveDevice({ name: 'tensorflow', instead: undefined });
 const { reason = '' } = deviceFacts();
 process.stdout.write(`ran on ${proof.ranOn}\nreason ${reason.replace(/\s+/g, ' ')}\n`);

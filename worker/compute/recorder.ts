@@ -20,7 +20,7 @@ export interface Recorder {
   record(graphs: readonly (GraphSpec | TwoPartSpec)[], signal: AbortSignal): Promise<void>;
 }
 
-export function createRecorder({ cacheDir }: { readonly cacheDir: string }): Recorder {
+export function createRecorder({ cacheDir, engine }: Pick<RecordingJob, 'cacheDir' | 'engine'>): Recorder {
   return {
     record(graphs, signal) {
       return new Promise<void>((resolve, reject) => {
@@ -40,7 +40,7 @@ export function createRecorder({ cacheDir }: { readonly cacheDir: string }): Rec
         };
         child.once('error', (caught) => ended(caught.message));
         child.once('exit', (code, killed) => ended(code === 0 ? undefined : (killed ?? `code ${code}`)));
-        child.send({ cacheDir, graphs } satisfies RecordingJob);
+        child.send({ cacheDir, engine, graphs } satisfies RecordingJob);
       });
     },
   };

@@ -5,7 +5,7 @@
 import { workerData } from 'node:worker_threads';
 import { LRUCache } from 'lru-cache';
 import { digest64 } from '../../core/digest.ts';
-import { FleetError, toFleetError } from '../../core/errors.ts';
+import { toFleetError } from '../../core/errors.ts';
 import { updateRows } from '../../core/head/rows.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { initialWeights } from '../../core/nn/init.ts';
@@ -15,9 +15,11 @@ import { applyStep } from '../../core/optim/sgd.ts';
 import { scoreNetwork } from '../../core/screening/score.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
+import { placeFirst } from '../../core/tensor/graph/host-vectors.ts';
 import { tf } from '../../core/tensor/tf.ts';
 import { answerCalls } from '../../core/thread-calls.ts';
 import { createBegunTable } from './begun.ts';
+import { type EngineRequest, openEngine } from './engine.ts';
 import { createGraphCache } from './graphs.ts';
 import { createKeeping } from './keeping.ts';
 import { medianPassMs } from './latency.ts';
@@ -35,21 +37,22 @@ import { proveDevice } from './prove.ts';
 /** So many layouts are kept; they are cheap, but a search brings a new network each minute. */
 const LAYOUTS_MAX = 32;
 
-const { cacheDir } = workerData as { cacheDir: string };
-const graphs = createGraphCache({ cacheDir });
+const { cacheDir, engine: request } = workerData as { cacheDir: string; engine: EngineRequest };
+const { engine, facts } = openEngine(request);
+const graphs = createGraphCache({ cacheDir, engine });
 const begun = createBegunTable({ graphs, keeping: createKeeping() });
 const layouts = new LRUCache<string, Layout>({ max: LAYOUTS_MAX });
 
 answerCalls<ComputeCalls, never, never, JobFacts>({
   answers: {
-    prove: () => proveDevice(),
+    prove: () => proveDevice(facts),
     prepare: (graph) => {
       const { digest, nodes } = graph.kind === 'backbone' ? graphs.twoPart(graph) : graphs.get(graph);
       return { digest, nodes };
     },
-    run: ({ graph, inputs, into }) => placed(graphs.get(graph).run([...inputs]), into),
+    run: ({ graph, inputs, into }) => graphs.get(graph).run(inputs, into),
     begin: ({ graph, inputs }) => begun.begin(graph, inputs),
-    finish: ({ begun: number, inputs, into }) => placed(begun.finish(number, inputs), into),
+    finish: ({ begun: number, inputs, into }) => placeFirst(begun.finish(number, inputs), into),
     release: (number) => {
       begun.release(number);
       return undefined;
@@ -83,19 +86,6 @@ function gauges(): ThreadGauges {
   const { numTensors, numBytes } = tf.memory();
   const kept = begun.gauges();
   return { tensors: numTensors + kept.tensors, bytes: numBytes + kept.bytes, graphs: graphs.size() };
-}
-
-/** Puts the first output into shared memory, if there is any for it, and returns the others. */
-function placed(outputs: Float32Array[], into: Float32Array | undefined): Float32Array[] {
-  if (into === undefined) return outputs;
-  const [first, ...others] = outputs;
-  if (first?.length !== into.length)
-    throw new FleetError(
-      'internal',
-      `the graph gave ${first?.length ?? 0} numbers where ${into.length} belong`,
-    );
-  into.set(first);
-  return others;
 }
 
 function apply(request: ApplyRequest): Applied {

@@ -101,6 +101,7 @@ export function backboneGraph({ training, network, distillation }: RunSpec): Two
     distils: distillation !== undefined,
     ...(adapter === undefined ? {} : { adapter }),
     ...(training.recompute ? { recompute: true } : {}),
+    ...(training.precision === undefined ? {} : { precision: training.precision }),
   };
 }
 

@@ -15,5 +15,6 @@ export function trainingGraph(spec: RunSpec, classes: number): GraphSpec {
     distils: spec.distillation !== undefined,
     ...(adapter === undefined ? {} : { adapter }),
     ...(spec.training.recompute ? { recompute: true } : {}),
+    ...(spec.training.precision === undefined ? {} : { precision: spec.training.precision }),
   };
 }

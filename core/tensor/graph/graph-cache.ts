@@ -20,16 +20,19 @@ import { toFleetError } from '../../errors.ts';
 import { makeFolder } from '../../system/folder.ts';
 import type { SavedGraph } from './saved-model.ts';
 
-const MODEL = 'saved_model.pb';
+/** Files that an entry's content may be in: a SavedModel, modules of StableHLO, a plugin's compiled program. */
+const CONTENTS = ['saved_model.pb', 'modules.json', 'program.bin'] as const;
 const FACTS = 'graph.json';
 
 /** Most entries. A search stores a graph for each candidate, 0.1 to 0.4 MB each; the oldest are discarded. */
 const ENTRIES_MAX = 256;
 
 const factsSchema = z.strictObject({
-  /** SHA-256 of saved_model.pb. */
+  /** SHA-256 of the content. */
   file: z.string(),
-  /** SHA-256 of the GraphDef inside. */
+  /** The content's file. */
+  content: z.enum(CONTENTS).default('saved_model.pb'),
+  /** SHA-256 of the graph inside. */
   digest: z.string(),
   nodes: z.int(),
   outputShapes: z.array(z.array(z.int())),
@@ -41,7 +44,7 @@ export type GraphFacts = Omit<z.infer<typeof factsSchema>, 'file'>;
 
 /** A graph on disk. */
 export interface StoredGraph {
-  /** A SavedModel folder. */
+  /** Folder of the content: a SavedModel folder where that is saved_model.pb. */
   readonly folder: string;
   readonly facts: GraphFacts;
 }
@@ -55,7 +58,7 @@ export function entryFolder(cacheDir: string, name: string): string {
 export function readEntry(folder: string): StoredGraph | null {
   try {
     const { file, ...facts } = factsSchema.parse(JSON.parse(readFileSync(join(folder, FACTS), 'utf8')));
-    return sha256Hex(readFileSync(join(folder, MODEL))) === file ? { folder, facts } : null;
+    return sha256Hex(readFileSync(join(folder, facts.content))) === file ? { folder, facts } : null;
   } catch {
     // Absent, torn or of another form: in each case the graph is recorded again and the entry replaced.
     return null;
@@ -84,16 +87,21 @@ export function writeEntry(cacheDir: string, name: string, graph: SavedGraph): S
   }
 }
 
-/** Writes a SavedModel folder with its facts and returns these. */
+/** The bytes of an entry's content. */
+export const contentOf = ({ folder, facts }: StoredGraph): Uint8Array =>
+  readFileSync(join(folder, facts.content));
+
+/** Writes content and facts and returns these. */
 export function writeFolder(folder: string, graph: SavedGraph): GraphFacts {
-  const { digest, nodes, outputShapes, kept } = graph;
+  const { content = 'saved_model.pb', digest, nodes, outputShapes, kept } = graph;
   const facts = {
+    content,
     digest,
     nodes,
     outputShapes: outputShapes.map((shape) => [...shape]),
     ...(kept === undefined ? {} : { kept: { ...kept, names: [...kept.names] } }),
   };
-  writeFileSync(join(folder, MODEL), graph.bytes);
+  writeFileSync(join(folder, content), graph.bytes);
   writeFileSync(join(folder, FACTS), JSON.stringify({ file: sha256Hex(graph.bytes), ...facts }));
   return facts;
 }

@@ -9,7 +9,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256Hex } from '../../digest.ts';
-import { toFleetError } from '../../errors.ts';
+import { FleetError, toFleetError } from '../../errors.ts';
 import { canonicalJson } from '../../spec/canonical-json.ts';
 import { PROGRAMS } from '../../system/places.ts';
 import { optimised } from '../passes/passes.ts';
@@ -26,6 +26,9 @@ import {
 } from './graph-cache.ts';
 import type { SavedGraph } from './saved-model.ts';
 
+/** How products are computed; core/spec has it as `training.precision`. */
+export type Precision = 'float32' | 'tf32' | 'bf16';
+
 /** A function to compile. */
 export interface CompileOptions extends RecordOptions {
   /**
@@ -38,6 +41,8 @@ export interface CompileOptions extends RecordOptions {
    * more time.
    */
   readonly recompute?: boolean;
+  /** How products are computed; float32 without it, which is all that TensorFlow's session does. */
+  readonly precision?: Precision;
   /** Folder in which graphs outlive the process; without it none are stored. */
   readonly cacheDir?: string;
 }
@@ -46,6 +51,8 @@ export interface CompileOptions extends RecordOptions {
 export interface Form<T> {
   /** Everything that the form depends on beside the recording; part of the stored graph's name. */
   readonly name: string;
+  /** How the function is recorded; without it by the operations of this process's device, and optimised. */
+  record?(options: CompileOptions): Recording;
   save(recording: Recording): SavedGraph;
   /** Loads a graph from its folder; `recorded` is false where a stored graph made recording unnecessary. */
   load(stored: StoredGraph, recorded: boolean): T;
@@ -53,11 +60,8 @@ export interface Form<T> {
 
 /** Records the function (or takes its stored graph) and loads it in this form. */
 export function obtainGraph<T>(options: CompileOptions, form: Form<T>): T {
-  const { cacheDir, recompute = false } = options;
-  const saved = () => {
-    const recording = optimised(record(options));
-    return form.save(recompute ? recomputed(recording) : recording);
-  };
+  const { cacheDir } = options;
+  const saved = () => form.save((form.record ?? recordOptimised)(options));
   if (cacheDir === undefined) return loadOnce(saved(), form);
   const name = nameOf(options, form.name);
   const stored = readEntry(entryFolder(cacheDir, name));
@@ -75,11 +79,22 @@ export function obtainGraph<T>(options: CompileOptions, form: Form<T>): T {
   return written === undefined ? loadOnce(graph, form) : form.load(written, true);
 }
 
+function recordOptimised(options: CompileOptions): Recording {
+  const { precision = 'float32' } = options;
+  if (precision !== 'float32')
+    throw new FleetError(
+      'unimplemented',
+      `TensorFlow's session computes in float32 alone, and \`training.precision: ${precision}\` asks for another: take workers with the engine pjrt, or leave it out`,
+    );
+  const recording = optimised(record(options));
+  return options.recompute === true ? recomputed(recording) : recording;
+}
+
 /**
  * Uses the cache, and only warns when that fails: it may be deleted at any time, and a disk may be full or
  * read-only.
  */
-function withoutCache<T>(use: () => T): T | undefined {
+export function withoutCache<T>(use: () => T): T | undefined {
   try {
     return use();
   } catch (caught) {

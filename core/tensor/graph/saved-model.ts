@@ -33,9 +33,10 @@ const MIN_CONSUMER = 12;
 
 /** A graph, not yet on disk. */
 export interface SavedGraph {
-  /** Contents of saved_model.pb. */
+  /** The file that the bytes are for; saved_model.pb without it. */
+  readonly content?: 'saved_model.pb' | 'modules.json' | 'program.bin';
   readonly bytes: Uint8Array;
-  /** SHA-256 of the GraphDef; part of a run's device class. */
+  /** SHA-256 of the GraphDef, or of the modules; part of a run's device class. */
   readonly digest: string;
   /** Number of operations, constants and inputs included. */
   readonly nodes: number;

@@ -8,7 +8,7 @@ import { type Handle, loadBinding, type PjrtBinding } from './binding.ts';
 import { calling } from './refusal.ts';
 
 /** Types that cross between the host and a device, by StableHLO's names, with PJRT's numbers. */
-const TYPES = { i8: 2, i32: 4, i64: 5, ui8: 6, ui32: 8, ui64: 9, f32: 11, f64: 12 } as const;
+const TYPES = { i1: 1, i8: 2, i32: 4, i64: 5, ui8: 6, ui32: 8, ui64: 9, f32: 11, f64: 12, bf16: 13 } as const;
 
 /** A type of StableHLO whose arrays may be carried. */
 export type ElementType = keyof typeof TYPES;

@@ -124,6 +124,7 @@ test('all three thread pools get the threads of the configuration', () => {
 test('a proved device is described with its class', () => {
   const device = describeDevice(
     {
+      engine: { name: 'tensorflow', instead: undefined },
       kind: 'cpu',
       name: 'a processor',
       tensorflowVersion: '2.21.0',
@@ -142,6 +143,7 @@ test('a proved device is described with its class', () => {
 
 test('a proved GPU is described with its own memory and facts', () => {
   const proof = {
+    engine: { name: 'tensorflow', instead: undefined },
     kind: 'cuda',
     name: H200.name,
     tensorflowVersion: '2.21.0',
@@ -161,4 +163,39 @@ test('a proved GPU is described with its own memory and facts', () => {
     cudnn: '9.28.0',
     cublas: '12.9.3',
   });
+});
+
+test('where a plugin of PJRT computes, the class names it, its version, its device and its options', () => {
+  const proof = {
+    engine: {
+      name: 'pjrt',
+      platform: 'cuda',
+      plugin: 'jax-cuda13-pjrt 0.11.2',
+      interface: '0.115',
+      deviceKind: 'NVIDIA H200',
+      memoryBytes: 1e11,
+      options: { xla_gpu_deterministic_ops: true, xla_gpu_autotune_level: 0 },
+    },
+    kind: 'cuda',
+    name: H200.name,
+    tensorflowVersion: '2.21.0',
+    graphs: 'optimised',
+    kernels: null,
+    ranOn: 'jax-cuda13-pjrt 0.11.2: NVIDIA H200',
+    variant: 'gpu',
+    gpu: H200,
+  } as const;
+  assert.equal(
+    describeDevice(proof, 2).deviceClass,
+    'cuda/NVIDIA-H200/sm_90/sms=132/driver=570.86.15/engine=pjrt/plugin=jax-cuda13-pjrt-0.11.2/interface=0.115/deterministic=1/xla_gpu_autotune_level=0',
+  );
+  const engine = {
+    ...proof.engine,
+    platform: 'cpu',
+    options: { xla_cpu_multi_thread_eigen: false },
+  } as const;
+  assert.match(
+    describeDevice({ ...proof, engine, kind: 'cpu', gpu: undefined }, 2).deviceClass,
+    /^cpu\/\w+\/cores=\d+\/engine=pjrt\/plugin=jax-cuda13-pjrt-0\.11\.2\/interface=0\.115\/xla_cpu_multi_thread_eigen=false$/,
+  );
 });

@@ -1,0 +1,70 @@
+// What compiles and runs recorded functions: TensorFlow's session, or a plugin of PJRT. Decides what both give:
+// functions of arrays, in one part or in two, and vectors that stay where the engine computes.
+
+import { FleetError } from '../../errors.ts';
+import type { GraphInput } from '../recording/record.ts';
+import type { CompileOptions } from './obtain.ts';
+import { checkArrays, type GraphArray } from './session.ts';
+import type { TwoPartGraph, TwoPartOptions } from './two-part.ts';
+
+/** A vector that the engine keeps on its device. Whoever made it frees it. */
+export interface Resident {
+  readonly length: number;
+  /** Copies the values into memory that may be shared between threads. */
+  read(into: Float32Array): void;
+  free(): void;
+}
+
+/** An array of the host, or a vector that is on the device already. */
+export type EngineInput = GraphArray | Resident;
+
+/** A graph that is ready to run. */
+export interface CompiledGraph {
+  /**
+   * Runs the graph on this thread and returns when it is done. Takes one array an input, in order. With `into`
+   * the first output is written there and is no part of the result; the other outputs are copies.
+   */
+  run(inputs: readonly EngineInput[], into?: Float32Array): Float32Array[];
+  /** Number of operations in the graph, constants and inputs included. */
+  readonly nodes: number;
+  /** SHA-256 of the graph. Graphs of equal digests compute the same bits on one device class. */
+  readonly digest: string;
+  readonly inputs: readonly GraphInput[];
+  readonly outputShapes: readonly (readonly number[])[];
+  /** false when a stored graph made recording unnecessary. */
+  readonly recorded: boolean;
+  /** Frees the graph; a second call does nothing. */
+  dispose(): void;
+}
+
+export interface Engine {
+  readonly name: 'tensorflow' | 'pjrt';
+  compile(options: CompileOptions): CompiledGraph;
+  compileTwoPart(options: TwoPartOptions): TwoPartGraph;
+  /** Puts a vector onto the device. */
+  keep(values: Float32Array): Resident;
+}
+
+/** Whether an input is an array of the host. */
+export const isArray = (input: EngineInput): input is GraphArray => ArrayBuffer.isView(input);
+
+/** Refuses inputs that are not as declared. A vector of the device stands for a float32 input of its length. */
+export function checkEngineInputs(declared: readonly GraphInput[], given: readonly EngineInput[]): void {
+  if (given.every(isArray) || given.length !== declared.length) {
+    checkArrays(declared, given as readonly GraphArray[]);
+    return;
+  }
+  for (const [index, input] of given.entries()) {
+    const one = declared[index]!;
+    if (isArray(input)) {
+      checkArrays([one], [input]);
+      continue;
+    }
+    const length = one.shape.reduce((product, size) => product * size, 1);
+    if (one.dtype !== 'float32' || input.length !== length)
+      throw new FleetError(
+        'invalidArgument',
+        `input ${one.name} is ${one.dtype} [${one.shape}], ${length} values; it was given a vector of ${input.length} float32 on the device`,
+      );
+  }
+}

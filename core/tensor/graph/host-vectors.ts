@@ -1,0 +1,41 @@
+// Vectors that TensorFlow keeps: in the host's memory, from where each run is fed. On a GPU every run copies
+// them there, because a session has no memory of its own between runs.
+
+import { FleetError } from '../../errors.ts';
+import { type EngineInput, isArray, type Resident } from './engine.ts';
+import type { GraphArray } from './session.ts';
+
+const arrays = new WeakMap<Resident, Float32Array>();
+
+/** A copy of the values as a vector of the engine `tensorflow`. */
+export function keepOnHost(values: Float32Array): Resident {
+  const own = Float32Array.from(values);
+  const vector: Resident = {
+    length: own.length,
+    read: (into) => into.set(own),
+    free: () => void arrays.delete(vector),
+  };
+  arrays.set(vector, own);
+  return vector;
+}
+
+/** The arrays behind inputs. Throws where a vector was freed or belongs to another engine. */
+export const plainArrays = (inputs: readonly EngineInput[]): GraphArray[] =>
+  inputs.map((input) => {
+    const found = isArray(input) ? input : arrays.get(input);
+    if (found !== undefined) return found;
+    throw new FleetError('failedPrecondition', 'this vector was freed, or is kept by another engine');
+  });
+
+/** Puts the first output into `into`, if there is any, and returns the others. */
+export function placeFirst(outputs: Float32Array[], into: Float32Array | undefined): Float32Array[] {
+  if (into === undefined) return outputs;
+  const [first, ...others] = outputs;
+  if (first?.length !== into.length)
+    throw new FleetError(
+      'internal',
+      `the graph gave ${first?.length ?? 0} numbers where ${into.length} belong`,
+    );
+  into.set(first);
+  return others;
+}

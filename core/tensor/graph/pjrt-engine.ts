@@ -1,0 +1,231 @@
+// A plugin of PJRT as an engine: graphs are lowered to StableHLO, compiled by the vendor's compiler for a device
+// of the plugin's client, and run there. Vectors that are kept stay on the device; the others travel with each
+// run. Whatever a run was fed or returned on the device is freed when the run ends.
+
+import { FleetError } from '../../errors.ts';
+import type { DeviceBuffer, Program } from '../pjrt/client.ts';
+import type { GraphInput } from '../recording/record.ts';
+import {
+  type CompiledGraph,
+  checkEngineInputs,
+  type Engine,
+  type EngineInput,
+  isArray,
+  type Resident,
+} from './engine.ts';
+import { type CompileOptions, obtainGraph } from './obtain.ts';
+import { readModules, recordForPjrt, saveParts, saveWhole } from './pjrt-modules.ts';
+import { obtainProgram, type ProgramPlace } from './pjrt-programs.ts';
+import { checkArrays, checkInputs, type GraphArray } from './session.ts';
+import type { Begun, TwoPartGraph, TwoPartOptions } from './two-part.ts';
+
+/** Where and how an engine computes. */
+export interface PjrtPlace extends ProgramPlace {
+  /** Number of the device among the client's. */
+  readonly device: number;
+}
+
+const ELEMENTS = { float32: 'f32', int32: 'i32', uint8: 'ui8' } as const;
+
+/** An engine on one device. Several engines may share a client. */
+export function createPjrtEngine(place: PjrtPlace): Engine {
+  const { client, device } = place;
+  const buffers = new WeakMap<Resident, DeviceBuffer>();
+
+  /** Uploads what lies on the host. What is uploaded is also put on the list `own`. */
+  const feed = (declared: readonly GraphInput[], inputs: readonly EngineInput[], own: DeviceBuffer[]) =>
+    inputs.map((input, index): DeviceBuffer => {
+      if (!isArray(input)) return bufferOf(buffers, input);
+      const { dtype, shape } = declared[index]!;
+      const buffer = client.upload(input, ELEMENTS[dtype], shape, device);
+      own.push(buffer);
+      return buffer;
+    });
+
+  return {
+    name: 'pjrt',
+    compile(options) {
+      const { inputs, cacheDir, precision = 'float32' } = options;
+      checkInputs(inputs);
+      return obtainGraph(options, {
+        name: `pjrt ${precision}`,
+        record: recordForPjrt,
+        save: (recording) => saveWhole(recording, precision),
+        load(stored, recorded): CompiledGraph {
+          const [module] = readModules(stored);
+          const { nodes, digest, outputShapes } = stored.facts;
+          const program = obtainProgram(place, module!, { what: nameOf(options), cacheDir });
+          return {
+            ...{ nodes, digest, outputShapes, inputs, recorded },
+            run(given, into) {
+              checkEngineInputs(inputs, given);
+              return freeing((own) => {
+                const outputs = program.run(feed(inputs, given, own));
+                own.push(...outputs);
+                return readOutputs(outputs, outputShapes, into);
+              });
+            },
+            dispose: program.free,
+          };
+        },
+      });
+    },
+    compileTwoPart(options) {
+      const { first, inputs, cacheDir, precision = 'float32' } = options;
+      checkInputs(inputs);
+      return obtainGraph(options, {
+        name: `pjrt ${precision} first ${first.inputs} ${first.outputs}`,
+        record: recordForPjrt,
+        save: (recording) => saveParts(recording, first, precision),
+        load(stored, recorded): TwoPartGraph {
+          const modules = readModules(stored);
+          const what = nameOf(options);
+          const programs = modules.map((module) => obtainProgram(place, module, { what, cacheDir }));
+          const { nodes, digest, kept, outputShapes } = stored.facts;
+          return {
+            ...{ nodes, digest, recorded, keptBytes: kept?.bytes },
+            ...twoParts({ options, programs, outputShapes, feed, keptBytes: kept?.bytes ?? 0 }),
+          };
+        },
+      });
+    },
+    keep(values) {
+      const buffer = client.upload(values, 'f32', [values.length], device);
+      return resident(buffers, buffer, values.length);
+    },
+  };
+}
+
+const nameOf = ({ key }: CompileOptions): string =>
+  `the graph ${key.length > 60 ? `${key.slice(0, 60)}...` : key}`;
+
+function resident(buffers: WeakMap<Resident, DeviceBuffer>, buffer: DeviceBuffer, length: number): Resident {
+  const vector: Resident = {
+    length,
+    read: (into) => buffer.read(into),
+    free() {
+      buffer.free();
+      buffers.delete(vector);
+    },
+  };
+  buffers.set(vector, buffer);
+  return vector;
+}
+
+function bufferOf(buffers: WeakMap<Resident, DeviceBuffer>, vector: Resident): DeviceBuffer {
+  const found = buffers.get(vector);
+  if (found !== undefined) return found;
+  throw new FleetError('failedPrecondition', 'this vector was freed, or is kept by another engine');
+}
+
+/** Runs `use` with a list of buffers and frees those that are on it at the end, also when `use` throws. */
+function freeing<T>(use: (own: DeviceBuffer[]) => T): T {
+  const own: DeviceBuffer[] = [];
+  try {
+    return use(own);
+  } finally {
+    for (const buffer of own) buffer.free();
+  }
+}
+
+/** Copies of outputs; the first goes into `into`, where that is given. */
+function readOutputs(
+  outputs: readonly DeviceBuffer[],
+  shapes: readonly (readonly number[])[],
+  into?: Float32Array,
+): Float32Array[] {
+  const values: Float32Array[] = [];
+  for (const [index, output] of outputs.entries()) {
+    const isPlaced = index === 0 && into !== undefined;
+    const length = shapes[index]!.reduce((product, size) => product * size, 1);
+    if (isPlaced && into.length !== length)
+      throw new FleetError('internal', `the graph gave ${length} numbers where ${into.length} belong`);
+    const target = isPlaced ? into : new Float32Array(length);
+    output.read(target);
+    if (!isPlaced) values.push(target);
+  }
+  return values;
+}
+
+/** A function in two parts: what the second reads of the first stays on the device in between. */
+function twoParts(parts: {
+  readonly options: TwoPartOptions;
+  readonly programs: readonly Program[];
+  readonly outputShapes: readonly (readonly number[])[];
+  readonly feed: (
+    declared: readonly GraphInput[],
+    inputs: readonly EngineInput[],
+    own: DeviceBuffer[],
+  ) => DeviceBuffer[];
+  readonly keptBytes: number;
+}): Pick<TwoPartGraph, 'begin' | 'begun' | 'dispose'> {
+  const { first, inputs } = parts.options;
+  const [program, rest] = parts.programs as [Program, Program];
+  const known = inputs.slice(0, first.inputs);
+  const late = inputs.slice(first.inputs);
+  const shapes = {
+    first: parts.outputShapes.slice(0, first.outputs),
+    second: parts.outputShapes.slice(first.outputs),
+  };
+  /** What each open computation keeps; the list's identity is the computation. */
+  const open = new Set<DeviceBuffer[]>();
+  const closed = (kept: DeviceBuffer[]) => {
+    if (!open.delete(kept)) return;
+    for (const buffer of kept) buffer.free();
+  };
+  const begin = (arrays: readonly GraphArray[], keep: boolean): Begun => {
+    checkArrays(known, arrays);
+    const kept: DeviceBuffer[] = [];
+    /** The second part reads the known inputs too, which therefore stay as well. */
+    const fed: DeviceBuffer[] = [];
+    const outputs = freeing((own) => {
+      fed.push(...parts.feed(known, arrays, own));
+      const all = program.run(fed);
+      own.push(...all);
+      const values = readOutputs(all.slice(0, first.outputs), shapes.first);
+      if (keep) {
+        kept.push(...all.slice(first.outputs));
+        own.splice(0, own.length, ...all.slice(0, first.outputs));
+      }
+      return values;
+    });
+    const held = keep ? [...fed, ...kept] : [];
+    open.add(held);
+    return {
+      outputs,
+      kept: { tensors: kept.length, bytes: keep ? parts.keptBytes : 0 },
+      finish(others) {
+        if (!open.has(held))
+          throw new FleetError(
+            'failedPrecondition',
+            'this computation is over: it was finished or released, or its graph was disposed',
+          );
+        try {
+          checkArrays(late, others);
+          return freeing((own) => {
+            // What was not kept is computed again, with the same bits: it is the same program.
+            const again = keep ? fed : parts.feed(known, arrays, own);
+            const all = keep ? [] : program.run(again);
+            own.push(...all);
+            const read = keep ? kept : all.slice(first.outputs);
+            const results = rest.run([...again, ...parts.feed(late, others, own), ...read]);
+            own.push(...results);
+            return readOutputs(results, shapes.second);
+          });
+        } finally {
+          closed(held);
+        }
+      },
+      release: () => closed(held),
+    };
+  };
+  return {
+    begin,
+    begun: () => open.size,
+    dispose() {
+      for (const held of open) closed(held);
+      program.free();
+      rest.free();
+    },
+  };
+}

@@ -1,0 +1,44 @@
+// The device class of a worker whose engine is a plugin of PJRT: what decides the bits of its programs. The
+// compiler is in the plugin, so its version stands for all of it; TensorFlow only records there.
+
+import type { EngineFacts } from './engine.ts';
+import type { DeviceProof, KernelSettings } from './messages.ts';
+
+type PjrtFacts = Extract<EngineFacts, { name: 'pjrt' }>;
+
+const word = (text: string): string => text.trim().replace(/[\s/]+/g, '-') || '?';
+
+/**
+ * E.g. `cuda/NVIDIA-H200/sm_90/sms=132/driver=580.159.4/engine=pjrt/plugin=jax-cuda13-pjrt-0.11.2/interface=0.115/
+ * deterministic=1/xla_gpu_autotune_level=0`, or on a CPU, whose instructions and number of cores the compiler
+ * uses, `cpu/avx512/AMD-EPYC/cores=2/engine=pjrt/...`.
+ */
+export function pjrtClass(parts: {
+  readonly facts: PjrtFacts;
+  readonly gpu: DeviceProof['gpu'];
+  readonly instructions: string;
+  readonly cores: number;
+  readonly settings: KernelSettings;
+}): string {
+  const { facts, gpu, settings } = parts;
+  const { xla_gpu_deterministic_ops: deterministic, ...options } = facts.options;
+  const device =
+    facts.platform === 'cpu'
+      ? ['cpu', parts.instructions, `cores=${parts.cores}`]
+      : [
+          facts.platform,
+          word(facts.deviceKind),
+          `sm_${gpu?.computeCapability.replace('.', '') ?? '?'}`,
+          `sms=${gpu?.multiprocessors ?? '?'}`,
+          `driver=${gpu?.driver ?? '?'}`,
+        ];
+  return [
+    ...device,
+    'engine=pjrt',
+    `plugin=${word(facts.plugin)}`,
+    `interface=${facts.interface}`,
+    ...(facts.platform === 'cpu' ? [] : [`deterministic=${deterministic === true ? 1 : 0}`]),
+    ...Object.entries(options).map(([name, value]) => `${name}=${value}`),
+    ...['XLA_FLAGS'].filter((name) => name in settings).map((name) => `${name}=${settings[name]}`),
+  ].join('/');
+}

@@ -1,0 +1,138 @@
+// The engine of the compute thread: TensorFlow's session, or a plugin of PJRT. Decides it from the worker's
+// setting: on a CPU TensorFlow unless PJRT is asked for, on a GPU PJRT where a plugin for it is installed, opens
+// its device and computes a product rightly.
+
+import { FleetError, toFleetError } from '../../core/errors.ts';
+import type { Engine } from '../../core/tensor/graph/engine.ts';
+import { createPjrtEngine } from '../../core/tensor/graph/pjrt-engine.ts';
+import { tensorflowEngine } from '../../core/tensor/graph/tensorflow-engine.ts';
+import { type InstalledPlugin, installedPjrt } from '../../core/tensor/pjrt/binding.ts';
+import { type Client, type Option, openClient } from '../../core/tensor/pjrt/client.ts';
+
+/** What a worker asks of its compute thread. */
+export interface EngineRequest {
+  readonly wanted: 'auto' | 'tensorflow' | 'pjrt';
+  /** Whether a GPU may be used. */
+  readonly gpu: boolean;
+  /** Part of the GPU's memory that the process may take, of 1; 0: nearly all. */
+  readonly memoryShare: number;
+}
+
+/** What is known of the engine; part of the device proof. */
+export type EngineFacts =
+  | {
+      readonly name: 'tensorflow';
+      /** Why it is not the plugin that a GPU worker prefers; undefined where none was to be taken. */
+      readonly instead: string | undefined;
+    }
+  | {
+      readonly name: 'pjrt';
+      readonly platform: InstalledPlugin['platform'];
+      /** Package and version, such as `jax-cuda13-pjrt 0.11.2`. */
+      readonly plugin: string;
+      /** Version of the interface, such as `0.115`. */
+      readonly interface: string;
+      /** Kind of the device in the plugin's words, such as `NVIDIA H200`. */
+      readonly deviceKind: string;
+      /** Bytes of the device's memory that the process may take; undefined where the plugin reports none. */
+      readonly memoryBytes: number | undefined;
+      /** Options of the compiler that decide bits. */
+      readonly options: Readonly<Record<string, Option>>;
+    };
+
+export interface OpenedEngine {
+  readonly engine: Engine;
+  readonly facts: EngineFacts;
+}
+
+const TENSORFLOW: OpenedEngine = {
+  engine: tensorflowEngine,
+  facts: { name: 'tensorflow', instead: undefined },
+};
+
+/** Opens the engine. Throws where it is asked for by name and cannot compute. */
+export function openEngine({ wanted, gpu, memoryShare }: EngineRequest): OpenedEngine {
+  if (wanted === 'tensorflow' || (wanted === 'auto' && !gpu)) return TENSORFLOW;
+  try {
+    return openPjrt(gpu, memoryShare);
+  } catch (caught) {
+    if (wanted === 'pjrt') throw caught;
+    const { message } = toFleetError(caught);
+    return { ...TENSORFLOW, facts: { name: 'tensorflow', instead: message } };
+  }
+}
+
+function openPjrt(gpu: boolean, memoryShare: number): OpenedEngine {
+  const plugin = pluginFor(gpu);
+  const client = openClient({ path: plugin.path, options: clientOptions(plugin, memoryShare) });
+  const options = compilerOptions(plugin);
+  prove(client, options);
+  const { tools } = plugin;
+  // Where CUDA's tools lie decides no bits.
+  const all = tools === undefined ? options : { ...options, xla_gpu_cuda_data_dir: tools };
+  return {
+    engine: createPjrtEngine({ client, plugin: plugin.name, options: all, device: 0 }),
+    facts: {
+      name: 'pjrt',
+      platform: plugin.platform,
+      plugin: plugin.name,
+      interface: client.plugin.version,
+      deviceKind: client.devices[0] ?? '',
+      memoryBytes: client.memory()?.bytesLimit,
+      options,
+    },
+  };
+}
+
+function pluginFor(gpu: boolean): InstalledPlugin {
+  const plugins = installedPjrt()?.plugins ?? [];
+  const found = plugins.find(({ platform }) => (platform !== 'cpu') === gpu);
+  if (found !== undefined) return found;
+  throw new FleetError(
+    'failedPrecondition',
+    `no plugin of PJRT for ${gpu ? 'GPUs' : 'CPUs'} is installed; run \`npm run setup:pjrt${gpu ? ' -- cuda13' : ''}\`, or start the worker with POCKETFLEET_ENGINE=tensorflow`,
+  );
+}
+
+/** CUDA's plugin takes three quarters of the card at its start unless it is told otherwise. */
+function clientOptions({ platform }: InstalledPlugin, memoryShare: number): Record<string, Option> {
+  if (platform !== 'cuda') return {};
+  return memoryShare > 0 ? { memory_fraction: memoryShare, preallocate: true } : { preallocate: false };
+}
+
+/**
+ * Options that make equal bits of equal programs: sums in one order, and kernels that are not chosen by their
+ * speed of the moment. On a CPU products are not split over the threads of a machine.
+ */
+function compilerOptions({ platform }: InstalledPlugin): Record<string, Option> {
+  return platform === 'cpu'
+    ? { xla_cpu_multi_thread_eigen: false }
+    : { xla_gpu_deterministic_ops: true, xla_gpu_autotune_level: 0 };
+}
+
+const PRODUCT = `
+module @product {
+  func.func public @main(%a: tensor<2x2xf32>, %b: tensor<2x2xf32>) -> tensor<2x2xf32> {
+    %0 = stablehlo.dot_general %a, %b, contracting_dims = [1] x [0], precision = [HIGHEST, HIGHEST]
+      : (tensor<2x2xf32>, tensor<2x2xf32>) -> tensor<2x2xf32>
+    return %0 : tensor<2x2xf32>
+  }
+}`;
+
+/** Computes [1 2; 3 4] x [5 6; 7 8] = [19 22; 43 50]: a listed device is no proof that programs run on it. */
+function prove(client: Client, options: Readonly<Record<string, Option>>): void {
+  const program = client.compile({ what: 'the product of the device proof', code: PRODUCT, options });
+  const inputs = [Float32Array.of(1, 2, 3, 4), Float32Array.of(5, 6, 7, 8)].map((values) =>
+    client.upload(values, 'f32', [2, 2]),
+  );
+  const [output] = program.run(inputs);
+  const product = new Float32Array(4);
+  output!.read(product);
+  for (const buffer of [...inputs, output!]) buffer.free();
+  program.free();
+  if (product.join() !== '19,22,43,50')
+    throw new FleetError(
+      'failedPrecondition',
+      `a matrix product on the device of PJRT gave ${product.join(', ')} where 19, 22, 43, 50 is right; the device or its driver is broken`,
+    );
+}
