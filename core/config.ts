@@ -394,6 +394,12 @@ export const workerConfigSchema = z.strictObject({
     .describe(
       'threads that decode images for each open data set; 0: one for a CPU worker, as many as cores and at most 8 for a GPU',
     ),
+  sharedMemoryDir: z
+    .string()
+    .default('/dev/shm')
+    .describe(
+      'folder of files in memory, through which workers of one machine read what the others have computed; empty: all that they exchange goes over the broker',
+    ),
   podUid: z
     .string()
     .default('')

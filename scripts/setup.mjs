@@ -11,6 +11,7 @@ import { addonSources, buildAddon } from './setup/addon.mjs';
 import { fetchBroker, presentBroker } from './setup/broker.mjs';
 import { chooseVariant } from './setup/driver.mjs';
 import { acquireLock } from './setup/lock.mjs';
+import { memoryMapPlan, memoryMapSource, placeMemoryMap } from './setup/memory-map.mjs';
 import { installPackages, packagesMatch } from './setup/packages.mjs';
 import { cacheHome, requirePrograms, which } from './setup/programs.mjs';
 import { SetupError, step } from './setup/report.mjs';
@@ -69,8 +70,11 @@ async function setUp() {
     if (presentBroker(broker) === undefined)
       await step(`nats-server ${broker.pin?.version ?? ''}`, () => fetchBroker(broker));
     await setUpTensorFlow(planNow());
+    const mapping = memoryMapPlan({ root, cache });
+    await step('memory of one host shared', () => placeMemoryMap(mapping));
 
-    stamp([presentBroker(broker), ...tensorflow.bindingFiles(planNow())]);
+    const placed = [mapping.place].filter((path) => existsSync(path));
+    stamp([presentBroker(broker), ...tensorflow.bindingFiles(planNow()), ...placed]);
   } finally {
     release();
   }
@@ -141,6 +145,7 @@ function stampKey() {
       .sort()
       .map((name) => readFileSync(join(root, 'scripts/setup', name))),
     ...addonSources(root).map(({ text }) => text),
+    memoryMapSource(root),
     cache,
     platform,
     process.versions.modules,

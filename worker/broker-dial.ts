@@ -104,7 +104,10 @@ async function connectBroker(options: {
   const inboxPrefix = names.inboxPrefix(config.id);
   const [control, gradients] = await Promise.all([
     connectNats({ ...common, inboxPrefix, name: `${config.id} control` }),
-    createDataPlane({ ...common, name: `${config.id} gradients`, prefixes: names.prefixes, log }),
+    createDataPlane({
+      ...{ ...common, name: `${config.id} gradients`, prefixes: names.prefixes, log },
+      sharing: config.sharedMemoryDir === '' ? undefined : { folder: config.sharedMemoryDir },
+    }),
   ]);
   const unfollow = followConnection(
     control,

@@ -1,5 +1,5 @@
-// `npm run bench:allreduce`: what the exchange costs against the same all-reduce over direct connections and
-// against raw loopback, measured in the same minutes on this machine. Prints a table; with --json the last
+// `npm run bench:allreduce`: what the exchange costs, over the broker and in memory that neighbours share, against the
+// same all-reduce over direct connections and against raw loopback, measured in the same minutes on this machine. Prints a table; with --json the last
 // line has the goals and the rows; --tls measures a broker that encrypts beside one that does not; --quick
 // measures less, --members=4 one number of members. Decides what is measured and what the goals are.
 //
@@ -54,6 +54,9 @@ const NAMES: Readonly<Record<Mode, string>> = {
   none: 'float32',
   bf16: 'bf16',
   int8: 'int8',
+  'shared none': 'shm float32',
+  'shared bf16': 'shm bf16',
+  'shared int8': 'shm int8',
 };
 
 async function main(): Promise<void> {
@@ -216,7 +219,27 @@ function goalsOf(rows: readonly Row[]): Goal[] {
   return [
     atLeast(`float32 over the broker, ${ring}`, worst('none'), 0.5, 'times'),
     atLeast(`int8 over the broker, ${ring}`, worst('int8'), 1, 'times'),
+    ...sharedGoalsOf(counted),
   ];
+}
+
+/** Of four neighbours: how much faster than the ring, and that compression costs them nothing. */
+function sharedGoalsOf(rows: readonly Row[]): Goal[] {
+  const of = (mode: Mode, mebibytes: number): Row | undefined =>
+    rows.find((row) => row.mode === mode && row.mebibytes === mebibytes && row.members === 4);
+  return [
+    [8, 2],
+    [50, 1.6],
+  ].flatMap(([mebibytes, goal]) => {
+    const exact = of('shared none', mebibytes!);
+    const int8 = of('shared int8', mebibytes!);
+    if (exact === undefined || int8 === undefined) return [];
+    const size = `of 4 neighbours at ${mebibytes} MiB`;
+    return [
+      atLeast(`float32 ${size}, of the speed of the float32 ring`, exact.ofRing, goal!, 'times'),
+      atLeast(`int8 ${size}, of the speed of float32`, int8.ofRing / exact.ofRing, 1, 'times'),
+    ];
+  });
 }
 
 /**

@@ -1,7 +1,7 @@
 // One member of the gangs that main.ts measures, a process of its own: joins the ring and the exchange, runs
 // what the main process requests, and reports how long it took.
 
-import type { Compression, Exchange } from '../../core/allreduce/exchange.ts';
+import type { Exchange } from '../../core/allreduce/exchange.ts';
 import { createDataPlane, type DataPlane } from '../../core/allreduce/plane.ts';
 import { digest64 } from '../../core/digest.ts';
 import { createLogger } from '../../core/log.ts';
@@ -16,22 +16,29 @@ const tell = (report: Report): void => void process.send?.(report);
 
 const ringPort = await openRingPort();
 let sockets: Sockets | undefined;
-let plane: DataPlane | undefined;
+const planes = new Map<'' | 'shared ', DataPlane>();
 let rank = 0;
 let ranks = 0;
 let ring: Ring | undefined;
 let generation = 0;
-const exchanges = new Map<Compression, { readonly exchange: Exchange; step: number }>();
+const exchanges = new Map<Exclude<Mode, 'ring'>, { readonly exchange: Exchange; step: number }>();
 
 async function perform(command: Command): Promise<void> {
   switch (command.kind) {
     case 'join': {
       ({ rank, ranks } = command);
       sockets = await ringPort.join({ rank, ranks, next: command.ringPorts[(rank + 1) % ranks]! });
-      plane = await createDataPlane({
-        ...{ url: command.url, token: command.token, ...command.tls, name: `member ${rank}`, log },
+      const { url, token, tls } = command;
+      const common = {
+        url,
+        token,
+        ...tls,
+        name: `member ${rank}`,
+        log,
         prefixes: prefixesOf('bench', 'bench'),
-      });
+      };
+      planes.set('', await createDataPlane(common));
+      planes.set('shared ', await createDataPlane({ ...common, sharing: { folder: '/dev/shm' } }));
       return tell({ kind: 'joined' });
     }
     case 'size':
@@ -50,7 +57,7 @@ async function perform(command: Command): Promise<void> {
     case 'leave':
       sockets?.close();
       ringPort.close();
-      await plane?.close();
+      for (const plane of planes.values()) await plane.close();
       process.disconnect();
   }
 }
@@ -63,27 +70,28 @@ async function prepare(mebibytes: number): Promise<void> {
   fill(ring.vector);
   for (const { exchange } of exchanges.values()) exchange.close();
   generation++;
-  for (const compression of ['none', 'bf16', 'int8'] as const) {
-    const exchange = plane!.createExchange({
-      runId: `bench-${compression}`,
-      generation,
-      rank,
-      members: Array.from({ length: ranks }, (_, i) => ({
-        workerId: `member-${i}`,
-        shardFirst: i,
-        shardCount: 1,
-      })),
-      shards: ranks,
-      elements,
-      compression,
-      factor: 1 / ranks,
-      provideState: () => {
-        throw new Error('nobody is behind here');
-      },
-    });
-    await exchange.sync({ step: 0, digest: '0'.repeat(16) });
-    exchanges.set(compression, { exchange, step: 0 });
-  }
+  for (const way of ['', 'shared '] as const)
+    for (const compression of ['none', 'bf16', 'int8'] as const) {
+      const exchange = planes.get(way)!.createExchange({
+        runId: `bench-${way.trim()}${compression}`,
+        generation,
+        rank,
+        members: Array.from({ length: ranks }, (_, i) => ({
+          workerId: `member-${i}`,
+          shardFirst: i,
+          shardCount: 1,
+        })),
+        shards: ranks,
+        elements,
+        compression,
+        factor: 1 / ranks,
+        provideState: () => {
+          throw new Error('nobody is behind here');
+        },
+      });
+      await exchange.sync({ step: 0, digest: '0'.repeat(16) });
+      exchanges.set(`${way}${compression}`, { exchange, step: 0 });
+    }
 }
 
 function fill(vector: Float32Array): void {

@@ -3,9 +3,20 @@
 import type { Compression } from '../../core/allreduce/exchange.ts';
 import type { TlsFiles } from '../../core/net/tls-files.ts';
 
-/** `ring`: float32 over direct connections; the others are exchanges over the broker. */
-export type Mode = 'ring' | Compression;
-export const MODES: readonly Mode[] = ['ring', 'none', 'bf16', 'int8'];
+/**
+ * `ring`: float32 over direct connections; a compression: the exchange over the broker; with `shared`: the exchange
+ * between neighbours, who read each other's memory.
+ */
+export type Mode = 'ring' | Compression | `shared ${Compression}`;
+export const MODES: readonly Mode[] = [
+  'ring',
+  'none',
+  'bf16',
+  'int8',
+  'shared none',
+  'shared bf16',
+  'shared int8',
+];
 
 export type Command =
   | {

@@ -22,6 +22,8 @@ import {
   padded,
 } from './memory.ts';
 import type { Header } from './message.ts';
+import type { Neighbours } from './neighbours.ts';
+import type { Notes } from './notes.ts';
 import type { Chunk, Plan } from './plan.ts';
 import type { Leaf } from './reduce.ts';
 import { contributionWord } from './request-words.ts';
@@ -33,6 +35,8 @@ export interface OwnChunk {
   readonly chunk: Chunk;
   /** By slot: address of the room that a contribution lies in or is being read into. */
   readonly rooms: (number | undefined)[];
+  /** By slot: address of a contribution that is read where it lies, in a neighbour's memory. */
+  readonly windows: (number | undefined)[];
   /** By slot: whether the contribution is completely here. */
   readonly here: boolean[];
   /** Slots whose contribution is not here. */
@@ -90,6 +94,11 @@ export interface Arrivals {
   placeContribution(header: Header): Place;
   /** A contribution has been read; undefined for a repetition. */
   recordContribution(header: Header): OwnChunk | undefined;
+  /**
+   * A note about a contribution has come; undefined for a repetition, and for data that is not what the note is
+   * about.
+   */
+  recordNote(header: Header, note: Uint8Array): OwnChunk | undefined;
   /** The contributions to a chunk that misses nothing. */
   arrivedLeaves(entry: OwnChunk): Leaf[];
   /** The chunk is added up, and its contributions are not needed any more. */
@@ -105,8 +114,10 @@ export function createArrivals(options: {
   readonly memory: ExchangeMemory;
   /** Addresses of the free rooms of the memory, shared by all steps. */
   readonly rooms: number[];
+  readonly neighbours: Pick<Neighbours, 'contributionAt'>;
+  readonly notes: Pick<Notes, 'isAbout'>;
 }): Arrivals {
-  const { plan, wire, memory, rooms } = options;
+  const { plan, wire, memory, rooms, neighbours, notes } = options;
   const foreign = foreignNodes(plan, wire.rank);
   const own = ownChunks(plan, wire.rank, foreign.length);
   /** All chunks before this one are published. */
@@ -144,6 +155,13 @@ export function createArrivals(options: {
   function leaveRooms(entry: OwnChunk): void {
     for (const at of entry.rooms) if (at !== undefined) rooms.push(at);
     entry.rooms.fill(undefined);
+    entry.windows.fill(undefined);
+  }
+
+  function record({ slot, entry }: { readonly slot: number; readonly entry: OwnChunk }): OwnChunk {
+    entry.here[slot] = true;
+    entry.missing--;
+    return entry;
   }
 
   return {
@@ -164,16 +182,25 @@ export function createArrivals(options: {
     },
     recordContribution(header) {
       const place = newPlaceOf(header);
+      return place === undefined ? undefined : record(place);
+    },
+    recordNote(header, note) {
+      const place = newPlaceOf(header);
       if (place === undefined) return undefined;
-      place.entry.here[place.slot] = true;
-      place.entry.missing--;
-      return place.entry;
+      const { slot, entry } = place;
+      const at = neighbours.contributionAt(header.source, foreign[slot]!.index, entry.chunk);
+      if (at === undefined || !notes.isAbout(note, at, encodedBytes(header.encoding, header.count))) {
+        wire.stats.refused++;
+        return undefined;
+      }
+      entry.windows[slot] = at;
+      return record(place);
     },
     arrivedLeaves: (entry) =>
       foreign.map(({ node }, slot) => ({
         node,
         encoding: encodingOf(node, plan),
-        at: entry.rooms[slot]!,
+        at: entry.windows[slot] ?? entry.rooms[slot]!,
       })),
     markPublished(entry) {
       entry.published = true;
@@ -190,6 +217,7 @@ function ownChunks(plan: Plan, rank: number, slots: number): OwnChunk[] {
     index,
     chunk,
     rooms: new Array<number | undefined>(slots).fill(undefined),
+    windows: new Array<number | undefined>(slots).fill(undefined),
     here: new Array<boolean>(slots).fill(false),
     missing: slots,
     published: false,

@@ -90,6 +90,7 @@ export function createChannel(options: ChannelOptions): Channel {
     header: (kind, step, fields) => ({
       kind,
       encoding: 'none',
+      inMemory: false,
       generation,
       runHash: here.runHash,
       step,

@@ -2,6 +2,9 @@
 // which order they go out and how far, by the window.
 
 import { encodingOf } from './memory.ts';
+import type { Header } from './message.ts';
+import type { Neighbours } from './neighbours.ts';
+import type { Notes } from './notes.ts';
 import type { OwnVectors } from './own-vectors.ts';
 import type { Plan } from './plan.ts';
 import { contributionsAllowed, type OwnerState, type StepState } from './step-state.ts';
@@ -19,8 +22,8 @@ export interface Contributor {
   contributeFirst(): void;
   /** Contributes to what the window allows since the owner's last result. */
   contributeMore(owner: OwnerState): void;
-  /** Sends one node of one chunk; the same bytes each time. */
-  contribute(owner: OwnerState, chunk: number, index: number): void;
+  /** Sends one node of one chunk again, in a message of its own; the same bytes each time. */
+  repeat(owner: OwnerState, chunk: number, index: number): void;
   hasSentAll(): boolean;
 }
 
@@ -29,18 +32,27 @@ export function createContributor(
     plan,
     wire,
     vectors,
-  }: { readonly plan: Plan; readonly wire: Wire; readonly vectors: Pick<OwnVectors, 'contribution'> },
+    neighbours,
+    notes,
+  }: {
+    readonly plan: Plan;
+    readonly wire: Wire;
+    readonly vectors: Pick<OwnVectors, 'contribution'>;
+    readonly neighbours: Pick<Neighbours, 'reads'>;
+    readonly notes: Notes;
+  },
   state: StepState,
 ): Contributor {
   const { rank, ranks } = wire;
   const nodes = plan.nodes[rank]!;
   const others = Array.from({ length: ranks - 1 }, (_, i) => state.owners[(rank + 1 + i) % ranks]!);
 
-  function contribute(owner: OwnerState, chunk: number, index: number): void {
+  function headerOf(owner: OwnerState, chunk: number, index: number, inMemory: boolean): Header {
     const part = owner.chunks[chunk]!;
     const node = nodes[index]!;
-    const header = wire.header('contribution', state.step, {
+    return wire.header('contribution', state.step, {
       encoding: encodingOf(node, plan),
+      inMemory,
       shardFirst: node.first,
       shardCount: node.size,
       chunk,
@@ -48,7 +60,15 @@ export function createContributor(
       count: part.count,
       digest: state.digest,
     });
-    wire.sendTo(owner.rank, header, vectors.contribution(index, part));
+  }
+
+  /** A neighbour reads the data where it lies. */
+  function contribute(owner: OwnerState, chunk: number, index: number): void {
+    const data = vectors.contribution(index, owner.chunks[chunk]!);
+    const inMemory = neighbours.reads(owner.rank);
+    const header = headerOf(owner, chunk, index, inMemory);
+    if (inMemory) wire.stats.bytesShared += data.length;
+    wire.sendTo(owner.rank, header, inMemory ? notes.noteOf(data) : data);
   }
 
   function contributeUpTo(owner: OwnerState, end: number): void {
@@ -66,7 +86,10 @@ export function createContributor(
       }
     },
     contributeMore: (owner) => contributeUpTo(owner, contributionsAllowed(owner, plan.window)),
-    contribute,
+    repeat(owner, chunk, index) {
+      const data = vectors.contribution(index, owner.chunks[chunk]!);
+      if (notes.isUnchanged(data)) wire.sendTo(owner.rank, headerOf(owner, chunk, index, false), data);
+    },
     hasSentAll: () => others.every(({ sent, chunks }) => sent === chunks.length),
   };
 }

@@ -7,6 +7,7 @@ import type { SharedMemory } from './kernels/create-kernels.ts';
 import type { HabitStore, Suspect } from './member-watch.ts';
 import type { Compression, Member } from './plan.ts';
 import type { ResidualStore } from './residuals.ts';
+import type { Sharing } from './segment-door.ts';
 import type { ExchangeStats, Faults, State } from './wire.ts';
 
 /** What a gang agrees on; plain data. */
@@ -58,6 +59,8 @@ export interface ExchangeOptions extends ExchangePlan {
   readonly memory?: SharedMemory;
   /** Counters that another thread reads. */
   readonly stats?: ExchangeStats;
+  /** How members of one host share memory; without, everything goes over the broker. */
+  readonly sharing?: Sharing | undefined;
   /** Carries what int8 leaves from one generation of the run to the next. */
   readonly residuals?: ResidualStore;
   /** Carries what was seen of step and answer times from one generation of the run to the next. */

@@ -17,12 +17,15 @@ import { createListening, type Listening } from './exchange-time.ts';
 import { createHabitStore, createMemberWatch, type MemberWatch } from './member-watch.ts';
 import { createExchangeMemory, type ExchangeMemory } from './memory.ts';
 import type { Header } from './message.ts';
+import { createNeighbours, type Neighbours } from './neighbours.ts';
+import { createNotes } from './notes.ts';
 import { createOwnVectors, type OwnVectors } from './own-vectors.ts';
 import { createPace, type Pace } from './pace.ts';
 import { type Plan, planOf } from './plan.ts';
 import { createReduction } from './reduction.ts';
 import { createResidualStore, type ResidualStore } from './residuals.ts';
 import { destinationOf, placementOf } from './routing.ts';
+import { segmentDoor } from './segment-door.ts';
 import { createSteps, type Steps } from './steps.ts';
 import { createSync, type Sync } from './sync.ts';
 import { type ExchangeStats, type Place, STATS, type Wire } from './wire.ts';
@@ -43,6 +46,7 @@ export interface Parts {
   readonly steps: Steps;
   readonly sync: Sync;
   readonly ending: Ending;
+  readonly neighbours: Neighbours;
   readonly listening: Listening;
   /** Stops listening; aborted when the exchange is closed. */
   readonly closing: AbortController;
@@ -102,7 +106,20 @@ export function createParts(options: ExchangeOptions): Parts {
     stop: (error) => ending.endForAll(error),
   };
   const rooms = [...memory.layout.rooms];
-  const steps = createSteps(() => createReduction({ plan, wire, memory, vectors, rooms }));
+  const neighbours = createNeighbours({
+    wire,
+    door: segmentDoor({ plan, rank, memory, sharing: options.sharing }),
+    onUnshared: (reason) =>
+      log.warn(
+        { runId, generation, reason },
+        'the exchange goes over the broker, also between members of one host',
+      ),
+  });
+  const notes = createNotes(memory, (error) => {
+    log.error({ runId, generation }, error.message);
+    ending.endHere(error);
+  });
+  const steps = createSteps(() => createReduction({ plan, wire, memory, vectors, rooms, neighbours, notes }));
   const sync = createSync({
     wire,
     provideState: options.provideState,
@@ -145,7 +162,7 @@ export function createParts(options: ExchangeOptions): Parts {
   });
   const parts: Parts = {
     ...{ plan, stats, memory, vectors, residuals, residualsLive, gathered, watch, pace },
-    ...{ wire, steps, sync, ending, listening, closing },
+    ...{ wire, steps, sync, ending, neighbours, listening, closing },
     closeChannel: channel.close,
   };
   return parts;
@@ -155,6 +172,8 @@ export function createParts(options: ExchangeOptions): Parts {
 function placeData({ watch, ending, steps, stats }: Parts, header: Header): Place {
   const { kind, step, source } = header;
   watch.noteMessage(source);
+  // A note is small.
+  if (header.inMemory) return 'own';
   const placement = placementOf(kind, ending.failure() !== undefined);
   if (placement === 'own') return 'own';
   const reduction = placement === 'begins' ? steps.reductionFor(step) : steps.reductionOf(step);
@@ -163,10 +182,17 @@ function placeData({ watch, ending, steps, stats }: Parts, header: Header): Plac
   return 'skip';
 }
 
-function routeMessage({ wire, ending, sync, steps }: Parts, header: Header, data: Uint8Array): void {
-  const { kind, step, source } = header;
-  const reduction = steps.reductionOf(step);
+function routeMessage(
+  { wire, ending, sync, steps, neighbours, stats }: Parts,
+  header: Header,
+  data: Uint8Array,
+): void {
+  const { kind, step, source, inMemory } = header;
   const hasEnded = ending.failure() !== undefined;
+  // Data of a contribution has begun its step when it was placed; a note does it here.
+  const begins = inMemory && kind === 'contribution' && !hasEnded;
+  const reduction = begins ? steps.reductionFor(step) : steps.reductionOf(step);
+  if (inMemory && !hasEnded && reduction === undefined) stats.refused++;
   switch (destinationOf(kind, hasEnded, reduction !== undefined)) {
     case 'ending':
       ending.acceptStop(header, data);
@@ -176,6 +202,9 @@ function routeMessage({ wire, ending, sync, steps }: Parts, header: Header, data
       return;
     case 'sync':
       sync.acceptSync(header, data);
+      return;
+    case 'neighbours':
+      neighbours.acceptNeighbour(header, data);
       return;
     case 'reduction':
       reduction?.acceptPart(header, data);
@@ -188,11 +217,12 @@ function routeMessage({ wire, ending, sync, steps }: Parts, header: Header, data
 }
 
 function lookForMissing(
-  { watch, pace, steps, sync }: Parts,
+  { watch, pace, steps, sync, neighbours }: Parts,
   { connection }: Pick<ExchangeOptions, 'connection'>,
 ): void {
   if (connection.isClosed()) throw new FleetError('unavailable', 'the connection to the broker is closed');
   sync.repeatUnanswered();
+  neighbours.repeatUnknown();
   const openStep = steps.openStep();
   const open = openStep === undefined ? undefined : steps.reductionOf(openStep);
   open?.askMissing();

@@ -57,7 +57,7 @@ export interface Exchange {
   residuals(): Promise<readonly ShardResidual[]>;
   /**
    * Where a shard's vector of the next step may be computed into, so that `reduce` need not copy it. Free
-   * between the result of one reduce and the call of the next.
+   * from the end of `sync` to the first call of `reduce`, and between the result of one and the call of the next.
    */
   vector(shard: number): Float32Array<SharedArrayBuffer>;
   /**
@@ -100,7 +100,14 @@ export function createExchange(options: ExchangeOptions): Exchange {
   if (signal?.aborted) close();
 
   return {
-    sync: (mine) => whilePending(() => parts.sync.agree(mine)),
+    sync: (mine) =>
+      whilePending(async () => {
+        parts.neighbours.begin();
+        const synced = await parts.sync.agree(mine);
+        await parts.neighbours.meet();
+        checkGoingOn(parts);
+        return synced;
+      }),
     bringResiduals: (given) => parts.residuals.replace([...parts.residuals.all(), ...given]),
     residuals: async () => residualsAt(parts),
     vector: (shard) => vectorView(parts.memory, options, shard),
@@ -175,6 +182,7 @@ function closeParts(parts: Parts, { generation, runId }: ExchangeOptions): void 
   watch.clearQuestions();
   ending.endHere(new FleetError('cancelled', `generation ${generation} of run ${runId} was left`));
   parts.closeChannel();
+  parts.neighbours.close();
   const step = steps.openStep() ?? -1;
   const left = residualsLeft({
     shards: residualsLive,

@@ -2,19 +2,28 @@
 // padded to whole blocks whose padding is zero and stays zero, so that kernels have no ragged end.
 //
 //   vectors     one for each shard of this member: computed here, then overwritten by partial sums
+//   encoded     own shards as they travel                 with compression
+//   published   own slices as they were published         with compression
 //   sum         own slices are added into it, the slices of others are read into it
 //   rooms       contributions of others that wait for the rest of their chunk
-//   published   own slices as they were published         with compression
 //   arriving    one encoded result while it is decoded    with compression
-//   encoded     own shards as they travel                 with compression
 //   residuals   two for each shard: open step and next    with int8
 //   zeros, scratch
+//   windows     room for what is mapped of the files of neighbours (segment.ts)
+//
+// What others read of this member, vectors as far as they travel, encoded, published and its own slices of an
+// exact sum, are the parts that may be a file. They are whole pages.
 //
 // One memory for all steps and no allocation in any of them: a step of a large network moves tens of
 // megabytes, and garbage of that size costs more than the additions. The memory is shared, so that the main
 // thread computes into the vectors and reads the sum where the data thread works on them.
 
-import { createKernels, createSharedMemory, type SharedMemory } from './kernels/create-kernels.ts';
+import {
+  createKernels,
+  createSharedMemory,
+  MEMORY_BYTES_MAX,
+  type SharedMemory,
+} from './kernels/create-kernels.ts';
 import type { Kernels } from './kernels/kernels.ts';
 import { ALIGNMENT, type Node, ownedRange, type Plan, type Range } from './plan.ts';
 import type { Encoding } from './reduce.ts';
@@ -46,7 +55,25 @@ export interface Layout {
   readonly zeros: number;
   /** A temporary as long as the largest chunk, by depth of the tree. */
   scratch(depth: number): number;
+  /** What is a file where neighbours read it; empty when there are no addresses left for their windows. */
+  readonly fileParts: readonly FilePart[];
+  /** Room to map what a neighbour contributes of a node to this member's slices, by rank and place of the node. */
+  contributionWindow(source: number, index: number): number;
+  /** Room to map the slices that a neighbour has published. Only with compression. */
+  publishedWindow(source: number): number;
 }
+
+/** Whole pages of the memory that are whole pages of the member's file. */
+export interface FilePart {
+  readonly at: number;
+  readonly bytes: number;
+  /** Where they begin in the file. */
+  readonly fileAt: number;
+}
+
+/** What is mapped begins at multiples of this, in bytes. */
+export const PAGE_BYTES = 4096;
+const wholePages = (bytes: number): number => Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
 
 /** Elements with the padding to whole blocks. */
 export const padded = (count: number): number => Math.ceil(count / ALIGNMENT) * ALIGNMENT;
@@ -79,7 +106,13 @@ export function foreignNodes(plan: Plan, rank: number): readonly ForeignNode[] {
   );
 }
 
-function layoutOf(plan: Plan, rank: number): Layout {
+/** Windows take addresses; a memory that has no room for them is not shared. */
+export function layoutOf(plan: Plan, rank: number): Layout {
+  const layout = placedAreas(plan, rank, true);
+  return layout.bytes <= MEMORY_BYTES_MAX ? layout : placedAreas(plan, rank, false);
+}
+
+function placedAreas(plan: Plan, rank: number, isShared: boolean): Layout {
   const { compression } = plan;
   const { shardCount } = plan.members[rank]!;
   const own: Range = ownedRange(plan.chunks[rank]!);
@@ -92,32 +125,81 @@ function layoutOf(plan: Plan, rank: number): Layout {
     bytes += Math.ceil(size / 64) * 64 + 64;
     return at;
   };
-  const areas = (count: number, size: number): number[] => Array.from({ length: count }, () => area(size));
+  const pages = (size: number): number => {
+    const at = wholePages(bytes);
+    bytes = at + wholePages(size);
+    return at;
+  };
+  const areas = (count: number, size: number, place = area): number[] =>
+    Array.from({ length: count }, () => place(size));
 
-  const vectors = areas(shardCount, whole);
-  const sum = area(whole);
+  const vectors = areas(shardCount, whole, pages);
+  const encodedArea = encodedBytes(compression, padded(plan.elements));
+  const encoded = areas(compression === 'none' ? 0 : shardCount, encodedArea, pages);
+  const published = pages(compression === 'none' ? 0 : encodedBytes(compression, padded(own.count)));
+  const sum = pages(whole);
   const foreign = foreignNodes(plan, rank);
   const widest = foreign.some(({ node }) => encodingOf(node, plan) === 'none') ? 'none' : compression;
   const chunksAtOnce = Math.min(plan.window, plan.chunks[rank]!.length);
   const rooms = areas(foreign.length * chunksAtOnce, encodedBytes(widest, chunk));
-  const published = area(compression === 'none' ? 0 : encodedBytes(compression, padded(own.count)));
   const arriving = area(compression === 'none' ? 0 : encodedBytes(compression, chunk));
-  const encodedArea = encodedBytes(compression, padded(plan.elements));
-  const encoded = areas(compression === 'none' ? 0 : shardCount, encodedArea);
   const residuals = areas(compression === 'int8' ? shardCount * 2 : 0, whole);
   const zeros = area(ALIGNMENT * 4);
   const scratch = areas(Math.ceil(Math.log2(Math.max(2, plan.shards))) + 1, chunk * 4);
+  const windows = isShared ? windowsOf(plan, rank, pages) : NO_WINDOWS;
+  const travels = plan.nodes[rank]!.some((node) => encodingOf(node, plan) === 'none');
   return {
-    bytes,
-    sum,
-    zeros,
-    arriving,
+    ...{ bytes, sum, zeros, arriving, rooms, ...windows },
     vector: (index) => vectors[index]!,
-    rooms,
     published: (offset) => published + encodedBytes(compression, offset - own.offset),
     encoded: (index, offset) => encoded[index]! + encodedBytes(compression, offset),
     residual: (index, copy) => residuals[index * 2 + copy]!,
     scratch: (depth) => scratch[depth]!,
+    fileParts: isShared
+      ? filePartsOf(
+          { at: travels ? vectors[0]! : encoded[0]!, end: sum },
+          {
+            at: sum + own.offset * 4,
+            end: sum + own.offset * 4 + (compression === 'none' ? wholePages(own.count * 4) : 0),
+          },
+        )
+      : [],
+  };
+}
+
+/** The first page of a file is its token. */
+function filePartsOf(...parts: readonly { readonly at: number; readonly end: number }[]): FilePart[] {
+  let fileAt = PAGE_BYTES;
+  return parts
+    .map(({ at, end }) => {
+      const part = { at, bytes: end - at, fileAt };
+      fileAt += part.bytes;
+      return part;
+    })
+    .filter(({ bytes }) => bytes > 0);
+}
+
+type Windows = Pick<Layout, 'contributionWindow' | 'publishedWindow'>;
+
+const NO_WINDOWS: Windows = { contributionWindow: () => 0, publishedWindow: () => 0 };
+
+/** A range of bytes that begins anywhere lies in one page more than its length takes. */
+function windowsOf(plan: Plan, rank: number, pages: (size: number) => number): Windows {
+  const own = padded(ownedRange(plan.chunks[rank]!).count);
+  const contributions = new Map(
+    foreignNodes(plan, rank).map(({ source, index, node }) => [
+      `${source} ${index}`,
+      pages(encodedBytes(encodingOf(node, plan), own) + PAGE_BYTES),
+    ]),
+  );
+  const published = plan.chunks.map((chunks, source) =>
+    plan.compression === 'none' || source === rank
+      ? 0
+      : pages(encodedBytes(plan.compression, padded(ownedRange(chunks).count)) + PAGE_BYTES),
+  );
+  return {
+    contributionWindow: (source, index) => contributions.get(`${source} ${index}`)!,
+    publishedWindow: (source) => published[source]!,
   };
 }
 

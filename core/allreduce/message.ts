@@ -7,7 +7,7 @@
 //        4  u8    version                24  u16   source                44  u32   count
 //        5  u8    kind                   26  u16   ranks                 48  u32   digest, high half
 //        6  u8    encoding               28  u32   shard first           52  u32   digest, low half
-//        7  u8    zero                   32  u32   shard count           56  u32   data bytes
+//        7  u8    in memory              32  u32   shard count           56  u32   data bytes
 //        8  u32   generation             36  u32   chunk                 60  u32   zero
 //       12  u32   run hash
 //
@@ -22,7 +22,7 @@ import type { Encoding } from './reduce.ts';
  * result: a finished chunk, from its owner to all. missing: asks the receiver for contributions and results
  * that did not arrive. hello: where the sender stands. ask-state, state: a request for pieces of a state or
  * residual, and a piece. stop: the run cannot go on, with the reason. here: the sender is there and has
- * nothing to give yet.
+ * nothing to give yet. neighbour: who reads whose memory (neighbours.ts).
  */
 export const KINDS = [
   'contribution',
@@ -33,6 +33,7 @@ export const KINDS = [
   'state',
   'stop',
   'here',
+  'neighbour',
 ] as const;
 export type Kind = (typeof KINDS)[number];
 const ENCODINGS = ['none', 'bf16', 'int8'] as const satisfies readonly Encoding[];
@@ -41,6 +42,11 @@ export interface Header {
   readonly kind: Kind;
   /** How the numbers of a contribution or result are encoded; none for all other kinds. */
   readonly encoding: Encoding;
+  /**
+   * Of a contribution or result: the data lies in the sender's memory, which the receiver reads, and what follows the
+   * header is a note about it (notes.ts).
+   */
+  readonly inMemory: boolean;
   readonly generation: number;
   /** hashOf the run's id. */
   readonly runHash: number;
@@ -71,7 +77,7 @@ export interface Header {
 
 export const HEADER_BYTES = 64;
 const MAGIC = 0x31584650; // 'PFX1'
-const VERSION = 2;
+const VERSION = 3;
 export const NO_DIGEST = '0000000000000000';
 
 export function encodeHeader(header: Header, dataBytes: number): Uint8Array {
@@ -81,6 +87,7 @@ export function encodeHeader(header: Header, dataBytes: number): Uint8Array {
   view.setUint8(4, VERSION);
   view.setUint8(5, KINDS.indexOf(header.kind));
   view.setUint8(6, ENCODINGS.indexOf(header.encoding));
+  view.setUint8(7, header.inMemory ? 1 : 0);
   view.setUint32(8, header.generation, true);
   view.setUint32(12, header.runHash, true);
   view.setFloat64(16, header.step, true);
@@ -119,6 +126,7 @@ export function decodeHeader(head: Uint8Array, dataBytes: number): Header {
   return {
     kind,
     encoding,
+    inMemory: view.getUint8(7) === 1,
     generation: view.getUint32(8, true),
     runHash: view.getUint32(12, true),
     step,

@@ -82,6 +82,11 @@ export interface Plan {
  * Slices and chunks start at multiples of this, in elements, so that only the end of the vector is ragged.
  */
 export const ALIGNMENT = BLOCK;
+/**
+ * Slices of exact sums start at multiples of a page of memory, in elements: a neighbour on the same host maps a
+ * finished slice to its place in its own sum.
+ */
+const PAGE_ELEMENTS = 1024;
 /** With the 64-byte header a message of float32 stays within 1 MiB, the broker's own default limit. */
 export const CHUNK_ELEMENTS_MAX = 1023 * ALIGNMENT;
 /** A message holds more of smaller numbers; beyond this a chunk and its sum leave the processor's cache. */
@@ -111,7 +116,7 @@ export function planOf(options: {
   checkMembers(members, shards);
   if (!Number.isInteger(elements) || elements < 0)
     throw new FleetError('invalidArgument', `a vector of ${elements} elements cannot be reduced`);
-  const slices = slicesOf(elements, shards);
+  const slices = slicesOf(elements, shards, compression);
   const nodes = members.map((member) =>
     travelling(nodesInside(member.shardFirst, member.shardFirst + member.shardCount), compression),
   );
@@ -187,9 +192,10 @@ export function rootOf(shards: number): Node {
  * each shard, or one for every 2, 4, 8, ... shards when slices would become too small to be worth a message
  * each.
  */
-export function slicesOf(elements: number, shards: number): readonly Chunk[] {
+export function slicesOf(elements: number, shards: number, compression: Compression): readonly Chunk[] {
   let perSlice = 1;
-  const sizeFor = (count: number): number => Math.ceil(Math.ceil(elements / count) / ALIGNMENT) * ALIGNMENT;
+  const alignment = compression === 'none' ? PAGE_ELEMENTS : ALIGNMENT;
+  const sizeFor = (count: number): number => Math.ceil(Math.ceil(elements / count) / alignment) * alignment;
   while (perSlice < shards && sizeFor(Math.ceil(shards / perSlice)) < SLICE_ELEMENTS_MIN) perSlice *= 2;
   const count = Math.ceil(shards / perSlice);
   const size = sizeFor(count);

@@ -6,6 +6,7 @@ import type { Prefixes } from '../net/subjects.ts';
 import type { ExchangePlan, ReduceOptions, Residual, ShardResidual, Synced } from './exchange.ts';
 import type { SharedMemory } from './kernels/create-kernels.ts';
 import type { Suspect } from './member-watch.ts';
+import type { Sharing } from './segment-door.ts';
 import type { State } from './wire.ts';
 
 /**
@@ -23,6 +24,7 @@ export interface PlaneSettings extends BrokerAddress {
   readonly waitMs: number;
   readonly prefixes: Prefixes;
   readonly faults: InjectedFaults | undefined;
+  readonly sharing: Sharing | undefined;
 }
 
 /** What the data thread is asked. */

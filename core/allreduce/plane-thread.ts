@@ -107,6 +107,7 @@ function host({ exchange: id, plan, memory, stats }: Extract<ToPlane, { kind: 'o
       return state;
     },
     ...(faults && { faults }),
+    sharing: settings.sharing,
   });
   const { shardFirst, shardCount } = plan.members[plan.rank]!;
   const shards = Array.from({ length: shardCount }, (_, i) => shardFirst + i);

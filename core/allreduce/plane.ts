@@ -15,6 +15,7 @@ import type { Suspect } from './member-watch.ts';
 import { createExchangeMemory } from './memory.ts';
 import { planOf } from './plan.ts';
 import type { FromPlane, InjectedFaults, PlaneCalls, PlaneSettings, ToPlane } from './plane-messages.ts';
+import type { Sharing } from './segment-door.ts';
 import { checkVectors, fillVectors, vectorView } from './vectors.ts';
 import { type ExchangeStats, STATS, type State } from './wire.ts';
 
@@ -56,10 +57,12 @@ export async function createDataPlane(
     readonly waitMs?: number;
     readonly signal?: AbortSignal;
     readonly faults?: InjectedFaults;
+    /** How workers of one host share memory; without, everything goes over the broker. */
+    readonly sharing?: Sharing | undefined;
   },
 ): Promise<DataPlane> {
-  const { log, signal, waitMs = 15_000, faults, ...address } = options;
-  const settings: PlaneSettings = { ...address, waitMs, faults };
+  const { log, signal, waitMs = 15_000, faults, sharing, ...address } = options;
+  const settings: PlaneSettings = { ...address, waitMs, faults, sharing };
   const exchanges = new Map<number, Hosted>();
   const thread: PlaneThread = openThread<PlaneCalls, ToPlane, FromPlane>({
     file: new URL('./plane-thread.ts', import.meta.url),

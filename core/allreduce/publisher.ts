@@ -5,6 +5,8 @@
 import { type Arrivals, isReadyToAdd, type OwnChunk } from './arrivals.ts';
 import { type ExchangeMemory, padded } from './memory.ts';
 import type { Header } from './message.ts';
+import type { Neighbours } from './neighbours.ts';
+import type { Notes } from './notes.ts';
 import type { OwnVectors } from './own-vectors.ts';
 import type { Plan } from './plan.ts';
 import { sumRoot } from './reduce.ts';
@@ -23,18 +25,23 @@ export function createPublisher(
     wire,
     memory,
     vectors,
+    neighbours,
+    notes,
   }: {
     readonly plan: Plan;
     readonly wire: Wire;
     readonly memory: ExchangeMemory;
     readonly vectors: Pick<OwnVectors, 'ownLeaves' | 'publishChunk' | 'publishedBytes'>;
+    readonly neighbours: Pick<Neighbours, 'allRead'>;
+    readonly notes: Notes;
   },
   state: StepState,
   arrivals: Arrivals,
 ): Publisher {
-  const resultHeader = ({ index, chunk: { offset, count } }: OwnChunk): Header =>
+  const resultHeader = ({ index, chunk: { offset, count } }: OwnChunk, inMemory = false): Header =>
     wire.header('result', state.step, {
       encoding: plan.compression,
+      inMemory,
       chunk: index,
       offset,
       count,
@@ -54,13 +61,17 @@ export function createPublisher(
       });
       const data = vectors.publishChunk(chunk);
       arrivals.markPublished(entry);
-      wire.sendAll(resultHeader(entry), data);
+      // One message serves all, so data travels for all as soon as one needs it.
+      const inMemory = neighbours.allRead();
+      if (inMemory) wire.stats.bytesShared += data.length;
+      wire.sendAll(resultHeader(entry, inMemory), inMemory ? notes.noteOf(data) : data);
       state.chunksOpen--;
     },
     repeatResult(chunk, asker) {
       const entry = arrivals.own[chunk];
       if (!entry?.published) return false;
-      wire.sendTo(asker, resultHeader(entry), vectors.publishedBytes(entry.chunk));
+      const data = vectors.publishedBytes(entry.chunk);
+      if (notes.isUnchanged(data)) wire.sendTo(asker, resultHeader(entry), data);
       return true;
     },
   };

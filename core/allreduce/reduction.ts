@@ -35,6 +35,8 @@ import { createCollector } from './collector.ts';
 import { createContributor } from './contributor.ts';
 import type { ExchangeMemory } from './memory.ts';
 import { encodeWords, type Header, wordsOf } from './message.ts';
+import type { Neighbours } from './neighbours.ts';
+import type { Notes } from './notes.ts';
 import type { OwnVectors } from './own-vectors.ts';
 import type { Plan } from './plan.ts';
 import { createPublisher } from './publisher.ts';
@@ -88,6 +90,8 @@ export interface ReductionOptions {
   readonly vectors: OwnVectors;
   /** Addresses of the free rooms of the memory, shared by all steps. */
   readonly rooms: number[];
+  readonly neighbours: Pick<Neighbours, 'reads' | 'allRead' | 'contributionAt' | 'publishedAt'>;
+  readonly notes: Notes;
 }
 
 export function createReduction(options: ReductionOptions): Reduction {
@@ -114,8 +118,8 @@ export function createReduction(options: ReductionOptions): Reduction {
     finishIfComplete();
   }
 
-  function acceptContribution(header: Header): void {
-    const entry = arrivals.recordContribution(header);
+  function acceptContribution(header: Header, data: Uint8Array): void {
+    const entry = header.inMemory ? arrivals.recordNote(header, data) : arrivals.recordContribution(header);
     if (entry === undefined) return;
     const owner = state.owners[header.source]!;
     asking.noteNews(owner.rank);
@@ -126,8 +130,8 @@ export function createReduction(options: ReductionOptions): Reduction {
     finishIfComplete();
   }
 
-  function acceptResult(header: Header): void {
-    const owner = collector.acceptResult(header);
+  function acceptResult(header: Header, data: Uint8Array): void {
+    const owner = header.inMemory ? collector.acceptNote(header, data) : collector.acceptResult(header);
     if (owner === undefined) return;
     asking.noteNews(owner.rank);
     contributor.contributeMore(owner);
@@ -147,7 +151,7 @@ export function createReduction(options: ReductionOptions): Reduction {
       if (request.kind === 'result') {
         if (publisher.repeatResult(request.chunk, source)) answered++;
       } else if (canRepeatContribution(state, source, request, contributor.nodes)) {
-        contributor.contribute(state.owners[source]!, request.chunk, request.index);
+        contributor.repeat(state.owners[source]!, request.chunk, request.index);
         answered++;
       }
     }
@@ -178,8 +182,8 @@ export function createReduction(options: ReductionOptions): Reduction {
     placePart: (header) =>
       header.kind === 'contribution' ? arrivals.placeContribution(header) : collector.placeResult(header),
     acceptPart(header, data) {
-      if (header.kind === 'contribution') acceptContribution(header);
-      else if (header.kind === 'result') acceptResult(header);
+      if (header.kind === 'contribution') acceptContribution(header, data);
+      else if (header.kind === 'result') acceptResult(header, data);
       else answerRequest(header, data);
     },
     askMissing,

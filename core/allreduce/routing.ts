@@ -13,6 +13,8 @@ export type Destination =
   /** The exchange has ended here, and the sender does not know: it gets the stop again. */
   | 'repeat-stop'
   | 'sync'
+  /** Who reads whose memory. */
+  | 'neighbours'
   /** The sum of the message's step. */
   | 'reduction'
   /** A request for what is not there yet or not any more: the asker is answered that this member is there. */
@@ -34,6 +36,8 @@ export function destinationOf(
     case 'ask-state':
     case 'state':
       return 'sync';
+    case 'neighbour':
+      return 'neighbours';
     // Its arrival is all that it carries; that was noted when its header was read.
     case 'here':
       return 'nothing';

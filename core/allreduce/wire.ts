@@ -20,6 +20,8 @@ export const STATS = [
   'bytesSent',
   /** Header and data bytes of messages that arrived, wanted or not. */
   'bytesReceived',
+  /** Data bytes that neighbours read where they lie, each publication once. */
+  'bytesShared',
   /** Requests for something missing; a peer that is merely slow is asked too. */
   'nacks',
   /** Messages sent again because a peer asked: what was really lost. */
@@ -49,7 +51,10 @@ export interface Passage {
 export type Faults = (passage: Passage) => 'pass' | 'drop' | 'duplicate';
 
 export type HeaderFields = Partial<
-  Pick<Header, 'encoding' | 'shardFirst' | 'shardCount' | 'chunk' | 'offset' | 'count' | 'digest'>
+  Pick<
+    Header,
+    'encoding' | 'inMemory' | 'shardFirst' | 'shardCount' | 'chunk' | 'offset' | 'count' | 'digest'
+  >
 >;
 
 export interface Wire {

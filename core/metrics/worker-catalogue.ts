@@ -120,10 +120,10 @@ const RUN_METRICS = {
     ...exchange,
   }),
   allreduceBytes: counter('pocketfleet_allreduce_bytes_total', {
-    help: 'Bytes on the wire.',
+    help: 'Bytes on the wire; shared: bytes that workers of the same machine read where they lie.',
     unit: 'bytes',
     subject: 'exchange',
-    labels: { ...run, direction: ['sent', 'received'] },
+    labels: { ...run, direction: ['sent', 'received', 'shared'] },
   }),
   allreduceTensorBytes: counter('pocketfleet_allreduce_tensor_bytes_total', {
     help: 'Gradient bytes summed, before the wire.',

@@ -7,6 +7,7 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY scripts scripts
 COPY core/tensor/native core/tensor/native
+COPY core/system/native core/system/native
 # The cache is on the same file system, so libraries are linked into the package and not copied twice.
 RUN POCKETFLEET_TENSORFLOW=$TENSORFLOW XDG_CACHE_HOME=/cache node scripts/setup.mjs \
     && rm -rf /cache

@@ -38,7 +38,7 @@ export const RECORDING_RULES: readonly RecordingRule[] = [
   },
   {
     record: 'run:pocketfleet_allreduce_compression:ratio_rate5m',
-    expr: `${BY_RUN} (rate(pocketfleet_allreduce_tensor_bytes_total[5m])) / ${BY_RUN} (rate(pocketfleet_allreduce_bytes_total{direction="sent"}[5m]))`,
+    expr: `${BY_RUN} (rate(pocketfleet_allreduce_tensor_bytes_total[5m])) / ${BY_RUN} (rate(pocketfleet_allreduce_bytes_total{direction=~"sent|shared"}[5m]))`,
   },
   {
     // Codes that are the server's fault; a standby refuses with Unavailable, and names the leader.

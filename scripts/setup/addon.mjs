@@ -250,7 +250,7 @@ export async function buildAddon(plan) {
 }
 
 /** Where node-gyp keeps its downloads by default. */
-function downloadedHeaders() {
+export function downloadedHeaders() {
   const folder = process.env.npm_config_devdir || join(cacheHome(), 'node-gyp');
   mkdirSync(folder, { recursive: true });
   return resolve(folder);

@@ -91,7 +91,7 @@ const imageOf = (values: Float32Array, compression: 'bf16' | 'int8'): Image =>
  */
 function createReference(shards: number, elements: number, compression: 'bf16' | 'int8') {
   const left = Array.from({ length: shards }, () => new Float32Array(elements));
-  const slices = slicesOf(elements, shards);
+  const slices = slicesOf(elements, shards, compression);
   return {
     left,
     step(step: number, fresh: boolean): Float32Array {

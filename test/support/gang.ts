@@ -15,6 +15,7 @@ import {
 import { type Member, rootOf } from '../../core/allreduce/plan.ts';
 import type { DataPlane } from '../../core/allreduce/plane.ts';
 import type { ResidualStore } from '../../core/allreduce/residuals.ts';
+import type { Sharing } from '../../core/allreduce/segment-door.ts';
 import { WITHOUT_STATE } from '../../core/allreduce/sync.ts';
 import { systemClock } from '../../core/clock.ts';
 import { digest64 } from '../../core/digest.ts';
@@ -87,7 +88,7 @@ export interface Replica {
 }
 
 export interface GangOptions {
-  readonly nats: TestNats;
+  readonly nats: Pick<TestNats, 'access'>;
   /** Shards of each member. */
   readonly counts: readonly number[];
   readonly elements: number;
@@ -100,6 +101,8 @@ export interface GangOptions {
   readonly generation?: number;
   readonly faults?: (rank: number) => Faults;
   readonly stallMs?: number;
+  /** How a member shares memory with others of its host. */
+  readonly sharing?: (rank: number) => Sharing | undefined;
   /** Of a state that has other vectors than SGD's. */
   readonly stateNames?: readonly string[];
   readonly onSuspects?: (rank: number, suspects: readonly Suspect[]) => void;
@@ -173,6 +176,7 @@ async function hostHere(options: GangOptions, plan: ExchangePlan, provideState: 
     onSuspects: (suspects) => options.onSuspects?.(rank, suspects),
     ...(faults && { faults }),
     ...(residuals && { residuals }),
+    sharing: options.sharing?.(rank),
   });
   return { exchange, close: () => connection.close() };
 }
@@ -189,6 +193,17 @@ export async function gang(
     for (const replica of replicas) replica.close();
   }
 }
+
+/** A member in this process whose peers are elsewhere; plain data. */
+export const gangMember = (of: {
+  readonly access: TestNats['access'];
+  readonly counts: readonly number[];
+  readonly elements: number;
+  readonly rank: number;
+  readonly runId: string;
+  readonly sharing: Sharing;
+}): Promise<Replica> =>
+  join({ ...of, nats: { access: of.access }, sharing: () => of.sharing }, of.rank, of.runId);
 
 export async function synchronise(replica: Replica): Promise<void> {
   const mine =

@@ -161,7 +161,13 @@ test('GPUs that nvidia-smi lists get the CUDA build when the loader finds both l
 
 /** Set-up of a copy of the tree, on a machine whose nvidia-smi lists a GPU for which the driver is too old. */
 function setUpOf(clone: string, env: Readonly<Record<string, string>> = {}): Program {
-  for (const name of ['scripts', 'core/tensor/native', 'package.json', 'package-lock.json'])
+  for (const name of [
+    'scripts',
+    'core/tensor/native',
+    'core/system/native',
+    'package.json',
+    'package-lock.json',
+  ])
     cpSync(join(PACKAGE_ROOT, name), join(clone, name), { recursive: true });
   const programs = join(clone, 'programs');
   writeStub(programs, H200, "echo '550.54.15, 9.0'");

@@ -38,7 +38,13 @@ test('set-up that has nothing to do says nothing and takes less than two seconds
 
 test('what is missing on the machine is said at once, each with the command that installs it', async () => {
   const clone = join(folder, 'clone');
-  for (const name of ['scripts', 'core/tensor/native', 'package.json', 'package-lock.json'])
+  for (const name of [
+    'scripts',
+    'core/tensor/native',
+    'core/system/native',
+    'package.json',
+    'package-lock.json',
+  ])
     cpSync(join(PACKAGE_ROOT, name), join(clone, name), { recursive: true });
   const programs = join(folder, 'programs');
   mkdirSync(programs);

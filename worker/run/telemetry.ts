@@ -118,6 +118,7 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
     const grown = (name: keyof ExchangeStats) => Math.max(0, stats[name] - (seen[name] ?? 0));
     metrics.allreduceBytes.inc({ run: runId, direction: 'sent' }, grown('bytesSent'));
     metrics.allreduceBytes.inc({ run: runId, direction: 'received' }, grown('bytesReceived'));
+    metrics.allreduceBytes.inc({ run: runId, direction: 'shared' }, grown('bytesShared'));
     metrics.allreduceRetransmits.inc({ run: runId, kind: 'asked' }, grown('nacks'));
     metrics.allreduceRetransmits.inc({ run: runId, kind: 'sent' }, grown('resends'));
     metrics.allreduceTensorBytes.inc(run, vectorBytes);

@@ -26,6 +26,8 @@ export interface SharedMemory {
 const PAGE_BYTES = 65_536;
 /** Addresses have 32 bits, and the end of the last page must have one too. */
 const PAGES_MAX = 65_535;
+/** The largest memory, bytes. */
+export const MEMORY_BYTES_MAX: number = PAGES_MAX * PAGE_BYTES;
 
 /** At least so many bytes, all zero. Throws `resourceExhausted` beyond 32-bit addresses. */
 export function createSharedMemory(bytes: number): SharedMemory {

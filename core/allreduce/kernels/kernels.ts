@@ -17,6 +17,8 @@ export interface Kernels {
    * The largest of the elements' bits without their signs; from INFINITE_BITS on some element is not finite.
    */
   largest(from: number, count: number): number;
+  /** 64 bits that differ when any byte does, for a multiple of 4 bytes: finds accidents, not forgeries. */
+  fingerprint(from: number, bytes: number): bigint;
   encodeBf16(to: number, from: number, count: number): void;
   decodeBf16(into: number, from: number, count: number): void;
   addBf16(into: number, left: number, right: number, count: number): void;

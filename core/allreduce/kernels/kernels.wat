@@ -108,6 +108,63 @@
       (i8x16.shuffle 4 5 6 7 0 1 2 3 12 13 14 15 8 9 10 11 (local.get $a) (local.get $a))))
     (i32x4.extract_lane 0 (local.get $a)))
 
+  ;; A fingerprint of the bytes, whose number is a multiple of 4: 64 bits in which every byte counts, and its place.
+  ;; It has no key: it finds accidents, not forgeries. Over the words w[i], whole groups of four first:
+  ;;
+  ;;   s[i mod 4] += w[i]     t[i mod 4] += s[i mod 4]     32 bits each, as Fletcher's sums have it
+  ;;
+  ;; then the eight sums and the words that are left are folded by h = (h xor x) * 0x100000001b3 (FNV-1a, 64 bits).
+  (func (export "fingerprint") (param $from i32) (param $bytes i32) (result i64)
+    (local $end i32) (local $stop i32) (local $s v128) (local $t v128) (local $h i64) (local $prime i64)
+    (local.set $prime (i64.const 0x100000001b3))
+    (local.set $h (i64.const 0xcbf29ce484222325))
+    (local.set $end (i32.add (local.get $from) (local.get $bytes)))
+    (local.set $stop (i32.add (local.get $from) (i32.and (local.get $bytes) (i32.const -64))))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $from) (local.get $stop)))
+        (local.set $s (i32x4.add (local.get $s) (v128.load (local.get $from))))
+        (local.set $t (i32x4.add (local.get $t) (local.get $s)))
+        (local.set $s (i32x4.add (local.get $s) (v128.load offset=16 (local.get $from))))
+        (local.set $t (i32x4.add (local.get $t) (local.get $s)))
+        (local.set $s (i32x4.add (local.get $s) (v128.load offset=32 (local.get $from))))
+        (local.set $t (i32x4.add (local.get $t) (local.get $s)))
+        (local.set $s (i32x4.add (local.get $s) (v128.load offset=48 (local.get $from))))
+        (local.set $t (i32x4.add (local.get $t) (local.get $s)))
+        (local.set $from (i32.add (local.get $from) (i32.const 64)))
+        (br $next)))
+    (local.set $stop (i32.add (local.get $from) (i32.and (i32.sub (local.get $end) (local.get $from)) (i32.const -16))))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $from) (local.get $stop)))
+        (local.set $s (i32x4.add (local.get $s) (v128.load (local.get $from))))
+        (local.set $t (i32x4.add (local.get $t) (local.get $s)))
+        (local.set $from (i32.add (local.get $from) (i32.const 16)))
+        (br $next)))
+    (local.set $h (i64.mul (local.get $prime)
+      (i64.xor (local.get $h) (i64.extend_i32_u (i32x4.extract_lane 0 (local.get $s))))))
+    (local.set $h (i64.mul (local.get $prime)
+      (i64.xor (local.get $h) (i64.extend_i32_u (i32x4.extract_lane 1 (local.get $s))))))
+    (local.set $h (i64.mul (local.get $prime)
+      (i64.xor (local.get $h) (i64.extend_i32_u (i32x4.extract_lane 2 (local.get $s))))))
+    (local.set $h (i64.mul (local.get $prime)
+      (i64.xor (local.get $h) (i64.extend_i32_u (i32x4.extract_lane 3 (local.get $s))))))
+    (local.set $h (i64.mul (local.get $prime)
+      (i64.xor (local.get $h) (i64.extend_i32_u (i32x4.extract_lane 0 (local.get $t))))))
+    (local.set $h (i64.mul (local.get $prime)
+      (i64.xor (local.get $h) (i64.extend_i32_u (i32x4.extract_lane 1 (local.get $t))))))
+    (local.set $h (i64.mul (local.get $prime)
+      (i64.xor (local.get $h) (i64.extend_i32_u (i32x4.extract_lane 2 (local.get $t))))))
+    (local.set $h (i64.mul (local.get $prime)
+      (i64.xor (local.get $h) (i64.extend_i32_u (i32x4.extract_lane 3 (local.get $t))))))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $from) (local.get $end)))
+        (local.set $h (i64.mul (local.get $prime) (i64.xor (local.get $h) (i64.load32_u (local.get $from)))))
+        (local.set $from (i32.add (local.get $from) (i32.const 4)))
+        (br $next)))
+    (local.get $h))
+
   ;; float32 to bfloat16, two bytes an element; `to` does not overlap `from`. The carry of a NaN could give
   ;; infinity or zero, so NaNs are replaced. V8 does not inline calls between functions of a module, hence the
   ;; repetition here and below.

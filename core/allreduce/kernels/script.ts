@@ -17,6 +17,9 @@ const TINY = 0x0400_0000;
 /** 1.5 * 2^23: from here on float32 has a spacing of 1. */
 const MAGIC = 12_582_912;
 const NAN_BITS = 0x7fc0_0000;
+/** FNV-1a of 64 bits. */
+const FNV_BASIS = BigInt.asIntN(64, 0xcbf29ce484222325n);
+const FNV_PRIME = 0x100000001b3n;
 
 /** The bfloat16 bits of a float32, rounded to the nearest, ties to even; one NaN for all. */
 export function bf16BitsOf(bits: number): number {
@@ -97,6 +100,22 @@ export function scriptKernels(buffer: ArrayBufferLike): Kernels {
       bytes.copyWithin(into, from, from + count);
     },
     largest,
+    fingerprint(from, count) {
+      const first = from >>> 2;
+      const total = count >>> 2;
+      const whole = total & ~3;
+      const s = new Uint32Array(4);
+      const t = new Uint32Array(4);
+      for (let i = 0; i < whole; i++) {
+        s[i & 3]! += words[first + i]!;
+        t[i & 3]! += s[i & 3]!;
+      }
+      const rest = words.slice(first + whole, first + total);
+      return [...s, ...t, ...rest].reduce(
+        (hash, word) => BigInt.asIntN(64, (hash ^ BigInt(word)) * FNV_PRIME),
+        FNV_BASIS,
+      );
+    },
     encodeBf16(to, from, count) {
       for (let i = 0; i < count; i++) halves[(to >>> 1) + i] = bf16BitsOf(words[(from >>> 2) + i]!);
     },

@@ -34,6 +34,7 @@ export function headerOf(kind: Kind, fields: Partial<Header> = {}): Header {
   return {
     kind,
     encoding: 'none',
+    inMemory: false,
     generation: 1,
     runHash: hashOf('run-1'),
     step: 5,

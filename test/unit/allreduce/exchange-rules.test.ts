@@ -26,6 +26,7 @@ import { FleetError } from '../../../core/errors.ts';
 const header = (fields: Partial<Header>): Header => ({
   kind: 'contribution',
   encoding: 'none',
+  inMemory: false,
   generation: 4,
   runHash: 11,
   step: 7,
@@ -53,6 +54,7 @@ test('a message goes to the part that its kind is for, and is answered or droppe
     state: ['sync', 'sync', 'repeat-stop'],
     stop: ['ending', 'ending', 'ending'],
     here: ['nothing', 'nothing', 'repeat-stop'],
+    neighbour: ['neighbours', 'neighbours', 'repeat-stop'],
   });
 });
 

@@ -20,6 +20,7 @@ const u16 = fc.integer({ min: 0, max: 0xffff });
 const headers: fc.Arbitrary<Header> = fc.record({
   kind: fc.constantFrom(...KINDS),
   encoding: fc.constantFrom('none' as const, 'bf16' as const, 'int8' as const),
+  inMemory: fc.boolean(),
   generation: u32,
   runHash: u32,
   step: fc.oneof(fc.integer({ min: -1, max: 100 }), fc.maxSafeNat()),
@@ -37,6 +38,7 @@ const headers: fc.Arbitrary<Header> = fc.record({
 const base: Header = {
   kind: 'result',
   encoding: 'none',
+  inMemory: false,
   generation: 3,
   runHash: 7,
   step: 12,

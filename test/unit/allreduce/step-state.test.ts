@@ -43,6 +43,7 @@ const openState = () => {
 const header = (kind: Kind, fields: Partial<Header>): Header => ({
   kind,
   encoding: 'none',
+  inMemory: false,
   generation: 1,
   runHash: 1,
   step: 7,

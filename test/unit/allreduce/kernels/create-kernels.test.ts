@@ -284,6 +284,31 @@ test('the largest absolute bits tell whether everything is finite', () => {
   );
 });
 
+test('a fingerprint is the same in both, counts every byte and its place, and takes any number of words', () => {
+  const values = Array.from({ length: COUNT }, (_, i) => Math.imul(i + 1, 0x9e37_79b1) >>> 0);
+  for (const bytes of [0, 4, 12, 16, 60, 64, 260, REGION]) {
+    const seen = new Set<bigint>();
+    const look = () => {
+      const [wasm, script] = benches.map(({ kernels }) => kernels.fingerprint(A, bytes));
+      assert.equal(wasm, script);
+      seen.add(wasm!);
+    };
+    for (const { words } of benches) fill(words, values);
+    look();
+    for (let byte = 0; byte < bytes; byte += 7) {
+      for (const { words } of benches) words[A / 4 + (byte >>> 2)]! ^= 1 << (8 * (byte & 3));
+      look();
+      for (const { words } of benches) words[A / 4 + (byte >>> 2)]! ^= 1 << (8 * (byte & 3));
+    }
+    assert.equal(seen.size, 1 + Math.ceil(bytes / 7));
+    if (bytes < 8) continue;
+    // Two words that change places.
+    for (const { words } of benches) words.set([values[1]!, values[0]!], A / 4);
+    look();
+    assert.equal(seen.size, 2 + Math.ceil(bytes / 7));
+  }
+});
+
 test('a copy moves the bytes and no others', () => {
   const values = Array.from({ length: COUNT }, (_, i) => Math.imul(i, 0x9e37_79b1) >>> 0);
   const { words } = assertSame([values], (kernels) => kernels.copy(C, A, REGION - 4));
