@@ -64,7 +64,7 @@ import { ledgerOf } from './run-ledger.ts';
 import { identityOf } from './submission-identity.ts';
 import type { SubmissionReader } from './submission-reader.ts';
 import { checkSubmission } from './submit.ts';
-import type { TeacherImports } from './teacher-files.ts';
+import { type TeacherImports, withForeseen } from './teacher-files.ts';
 import {
   planView,
   runView,
@@ -365,7 +365,8 @@ async function submit(
   if (identity !== undefined && lookup(parts.driver.state.submissions.byKey, identity.id) !== undefined)
     return submittedAs(parts, { kind: 'submit', documents: [], request: identity }, []);
   const found = new Set<string>();
-  const documents = await checkSubmission(request, () => parts.driver.state, {
+  const { submission, state } = heldAgainst(parts, request);
+  const documents = await checkSubmission(submission, state, {
     reader: parts.submissions,
     by,
     signal,
@@ -375,12 +376,12 @@ async function submit(
       return inspection;
     },
   });
-  const notes = [...found, ...documents.flatMap((one) => requirementNotes(parts.driver.state, one.spec))];
+  const notes = [...found, ...documents.flatMap((one) => requirementNotes(state(), one.spec))];
   if (request.dryRun) {
-    const { driver, progress, clock } = parts;
+    const { progress, clock } = parts;
     const { pools } = parts.desk.board;
     const about = {
-      ...{ state: driver.state, speedOf: progress.speedOf, now: () => clock.monotonic() },
+      ...{ state: state(), speedOf: progress.speedOf, now: () => clock.monotonic() },
       pools: () => pools.all(),
       observed: parts.desk.board.observed,
     };
@@ -394,6 +395,21 @@ async function submit(
     ...(by && { by }),
   } as const;
   return submittedAs(parts, input, notes);
+}
+
+/** What a text is held against: in a check alone also teachers whose files are not stored yet. */
+function heldAgainst({ driver, desk }: ServiceParts, request: SubmitRequest) {
+  const { imports } = request;
+  const foreseen = imports?.foreseen ?? {};
+  if (Object.keys(foreseen).length === 0) return { submission: request, state: () => driver.state };
+  if (!request.dryRun)
+    throw new FleetError(
+      'invalidArgument',
+      'imports.foreseen: only a dry run is held against what is not stored',
+    );
+  const { state, runIds } = withForeseen(driver.state, desk.board.observed, foreseen);
+  const submission = { ...request, imports: { runIds: { ...imports?.runIds, ...runIds } } };
+  return { submission, state: () => state };
 }
 
 async function submittedAs(

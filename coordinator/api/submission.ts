@@ -6,7 +6,12 @@ import { isAbsolute, resolve } from 'node:path';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
-import { filesAsTeachers } from '../../core/spec/distillation.ts';
+import {
+  FILES_NOT_READ,
+  filesAsTeachers,
+  isPlanOfFiles,
+  nameTeacherRun,
+} from '../../core/spec/distillation.ts';
 import { type DocumentSpec, documentSchema } from '../../core/spec/document.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import { isSearched } from '../../core/spec/plan.ts';
@@ -302,9 +307,13 @@ function networkChecks({ spec, origins }: Pick<Located, 'spec' | 'origins'>): ((
 
 /** Puts the run of a teacher from files where the text names the files. */
 function putImported(document: unknown, imports: Readonly<Record<string, string>>): void {
-  for (const { distillation } of filesAsTeachers(document)) {
+  for (const { distillation, path } of filesAsTeachers(document)) {
     const key = canonicalJson(distillation.teacher);
-    if (Object.hasOwn(imports, key)) distillation.teacher = imports[key];
+    const runId = Object.hasOwn(imports, key) ? imports[key] : undefined;
+    if (isPlanOfFiles(distillation)) {
+      if (runId === undefined) throw refused([{ path: path.join('.'), reason: FILES_NOT_READ }]);
+      nameTeacherRun(distillation, runId);
+    } else if (runId !== undefined) distillation.teacher = runId;
   }
 }
 

@@ -18,11 +18,14 @@ import { networkSchema } from '../../core/spec/network.ts';
 import { type RunSpec, runSchema } from '../../core/spec/run.ts';
 import { shaped } from '../../core/text/shape.ts';
 import type { ImportStageRequest, ImportTeacherRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { importedTeacher, missingStages } from '../decisions/imports.ts';
+import { createDesk } from '../decisions/desk.ts';
+import { beginDraft } from '../decisions/draft.ts';
+import { importedTeacher, importTeacher, missingStages } from '../decisions/imports.ts';
 import type { Driver } from '../journal/driver.ts';
 import type { Caller } from '../model/caller.ts';
+import type { Observed } from '../model/observed.ts';
 import { specOf } from '../model/spec-of.ts';
-import { type RunState, wholeRunWith } from '../model/state.ts';
+import { type RunState, type State, wholeRunWith } from '../model/state.ts';
 
 /** The imports of one coordinator. */
 export interface TeacherImports {
@@ -145,6 +148,24 @@ export function createTeacherImports(parts: {
       ...(by && { by }),
     });
   }
+}
+
+/**
+ * The state as it would be with the runs of these series, and their ids by the same keys. Nothing is journalled: it is
+ * for a check alone.
+ */
+export function withForeseen(
+  state: State,
+  observed: Observed,
+  foreseen: Readonly<Record<string, ImportTeacherRequest>>,
+): { readonly state: State; readonly runIds: Record<string, string> } {
+  const draft = beginDraft(state, observed, createDesk());
+  const runIds: Record<string, string> = {};
+  for (const [key, request] of Object.entries(foreseen)) {
+    const answer = importTeacher(draft, { spec: teacherSpec(request) })();
+    if (answer.kind === 'submitted') runIds[key] = answer.runIds[0]!;
+  }
+  return { state: draft.state, runIds };
 }
 
 /** The spec of a teacher that is never trained. Throws which field of the request is wrong. */

@@ -75,7 +75,10 @@ function placesIn(document: unknown): (readonly string[])[] {
   ];
 }
 
-/** Mappings of a document, as it was written, that name files as a teacher, and the way to each. */
+/**
+ * Mappings of a document, as it was written, that name files as a teacher, and the way to each: distillations, and a
+ * plan whose own teacher is files.
+ */
 export function* filesAsTeachers(document: unknown): Generator<{
   readonly distillation: { teacher: unknown };
   readonly path: readonly string[];
@@ -90,7 +93,31 @@ export function* filesAsTeachers(document: unknown): Generator<{
     if (isMapping(at) && isMapping(at.teacher))
       yield { distillation: at as { teacher: unknown }, path: [...path, 'teacher'] };
   }
+  if (isPlanOfFiles(document)) yield { distillation: document, path: ['teacher'] };
 }
+
+/** A plan, as it was written, whose own teacher is files. */
+export function isPlanOfFiles(document: unknown): document is Record<string, unknown> & { teacher: unknown } {
+  return (
+    isMapping(document) &&
+    document.kind === 'plan' &&
+    isMapping(document.teacher) &&
+    'import' in document.teacher
+  );
+}
+
+/** In a plan whose own teacher was files, the run in their place is what its students name. */
+export function nameTeacherRun(document: Record<string, unknown>, runId: string): void {
+  delete document.teacher;
+  const students: unknown[] = Array.isArray(document.students) ? document.students : [];
+  for (const student of students)
+    if (isMapping(student) && isMapping(student.distillation) && student.distillation.teacher === undefined)
+      student.distillation.teacher = runId;
+}
+
+/** Why files are refused that no run stands for. */
+export const FILES_NOT_READ =
+  'files of a teacher are read where the text is submitted, by `pocketfleet submit`; other clients store them with ImportTeacher, and name its run here';
 
 const isMapping = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -105,11 +132,7 @@ const teacherSchema = z
   .transform((teacher, context): string => {
     if (typeof teacher === 'string') return teacher;
     // Whoever submits has the files, and has put a run in their place.
-    context.addIssue({
-      code: 'custom',
-      message:
-        'files of a teacher are read where the text is submitted, by `pocketfleet submit`; other clients store them with ImportTeacher, and name its run here',
-    });
+    context.addIssue({ code: 'custom', message: FILES_NOT_READ });
     return z.NEVER;
   })
   .describe(

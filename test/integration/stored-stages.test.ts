@@ -155,9 +155,30 @@ test('a student of files gets the bits of a student of the run that they come fr
       join(folder, `${stage * 100}backbone.safetensors`),
       join(folder, `${(stage - 2) * 100}backbone.safetensors`),
     );
+  // A check alone holds a text against files that are not stored, and stores nothing.
+  assert.deepEqual(await submitted('dry', ofFiles, true), []);
   await assert.rejects(
-    submitted('dry', ofFiles, true),
-    /the 2 files of \*backbone\.safetensors fit together and are not stored yet/,
+    submitted('dry-wider', ofFiles.replace('embedding: 8', 'embedding: 12'), true),
+    /dry-wider\.yaml:\d+:\d+: network\.embedding: 12 differs from the 8 of teacher run-4/,
+  );
+  await assert.rejects(
+    submitted('dry-short', text('dry', `{ teacher: ${files}, schedule: [1, 3] }`), true),
+    /distillation\.schedule\.1: stage 3 of a teacher that has 2 stages/,
+  );
+  // The teacher of a plan may be files; its students name their run.
+  const [, network = '', data = '', training = ''] = common.replace('epochs: 4', 'epochs: 2').split('\n');
+  const ofPlan = (teacher: string) =>
+    `kind: plan\nname: files\n${data}\nteacher: ${teacher}\nstudents: [{ name: small, ${network}, ${training}, verification: { pairs: 20 }, distillation: { schedule: [1, 2] } }]\n`;
+  assert.deepEqual(await submitted('plan', ofPlan(files), true), []);
+  await assert.rejects(
+    submitted('plan-start', ofPlan('{ import: "*backbone.safetensors", start: at-once }'), true),
+    /plan-start\.yaml:\d+:\d+: teacher: .*start/,
+  );
+  await assert.rejects(fleet.submit(ofPlan(files)), /teacher: files of a teacher are read where the text is/);
+  assert.deepEqual(
+    (await unary(fleet.client, fleet.client.listRuns, { planId: '', sweepId: '' })).runs.length,
+    3,
+    'nothing was made',
   );
   const [student] = await submitted('files', ofFiles);
   const wider = (distillation: string) =>

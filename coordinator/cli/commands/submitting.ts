@@ -45,11 +45,12 @@ export async function submitFile(
   const yaml = await read(options.file);
   const baseDir = options.file === '-' ? process.cwd() : dirname(resolve(options.file));
   const name = nameOf(options.file);
-  const teachers = await teacherRuns(client, await teacherSeriesIn(yaml, { name, baseDir }), options.dryRun);
+  const series = await teacherSeriesIn(yaml, { name, baseDir });
+  const teachers = await teacherRuns(client, series, options.dryRun);
   const request = {
     yaml,
     baseDir,
-    ...(teachers.missing.size > 0 ? { imports: { runIds: teachers.imports } } : {}),
+    ...(series.length > 0 ? { imports: teachers.imports } : {}),
     dryRun: options.dryRun,
     overrides: { ...options.overrides },
     ...(options.fresh ? { fresh: true } : {}),

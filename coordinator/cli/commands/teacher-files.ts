@@ -4,7 +4,7 @@
 import { readdir } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { sha256Hex } from '../../../core/digest.ts';
-import { FleetError, toFleetError } from '../../../core/errors.ts';
+import { toFleetError } from '../../../core/errors.ts';
 import { seriesOf, seriesPattern } from '../../../core/model/file-series.ts';
 import { importModel } from '../../../core/model/import.ts';
 import { canonicalJson } from '../../../core/spec/canonical-json.ts';
@@ -106,26 +106,34 @@ function bytesOfStage(weights: Float32Array, running: Float32Array): Uint8Array 
   return new Uint8Array(values.buffer);
 }
 
-/** Runs of the series by their keys, each made unless it is there. With `dryRun` nothing is made. */
+/**
+ * Runs of the series by their keys, each made unless it is there. With `dryRun` nothing is made, and those that are not
+ * there are foreseen.
+ */
 export async function teacherRuns(
   client: FleetClient,
   series: readonly TeacherSeries[],
   dryRun: boolean,
 ): Promise<{
-  readonly imports: Record<string, string>;
+  readonly imports: {
+    readonly runIds: Record<string, string>;
+    readonly foreseen: Record<string, ImportTeacherRequest>;
+  };
   readonly missing: ReadonlyMap<TeacherSeries, Missing>;
 }> {
-  const imports: Record<string, string> = {};
+  const imports = {
+    runIds: {} as Record<string, string>,
+    foreseen: {} as Record<string, ImportTeacherRequest>,
+  };
   const missing = new Map<TeacherSeries, Missing>();
   for (const one of series) {
     const request = { ...one.request, dryRun };
     const answer = await client.ask((service) => service.importTeacher, request);
-    if (answer.runId === '')
-      throw new FleetError(
-        'failedPrecondition',
-        `${one.field}: the ${one.files.length} files of ${one.request.from} fit together and are not stored yet; a check alone stores nothing, so the student cannot be held against them: submit it`,
-      );
-    imports[one.key] = answer.runId;
+    if (answer.runId === '') {
+      imports.foreseen[one.key] = one.request;
+      continue;
+    }
+    imports.runIds[one.key] = answer.runId;
     missing.set(one, { runId: answer.runId, stages: answer.missing });
   }
   return { imports, missing };

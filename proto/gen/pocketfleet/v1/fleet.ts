@@ -56,11 +56,18 @@ export interface SubmitRequest_OverridesEntry {
 export interface ImportedTeachers {
   /** Canonical JSON of such a mapping -> id of the run that ImportTeacher has made. */
   runIds: { [key: string]: string };
+  /** In a dry run, series that no run stands for yet, by the same keys: the text is held against them as if they were stored. */
+  foreseen: { [key: string]: ImportTeacherRequest };
 }
 
 export interface ImportedTeachers_RunIdsEntry {
   key: string;
   value: string;
+}
+
+export interface ImportedTeachers_ForeseenEntry {
+  key: string;
+  value: ImportTeacherRequest | undefined;
 }
 
 export interface ImportTeacherRequest {
@@ -1392,13 +1399,16 @@ export const SubmitRequest_OverridesEntry: MessageFns<SubmitRequest_OverridesEnt
 };
 
 function createBaseImportedTeachers(): ImportedTeachers {
-  return { runIds: {} };
+  return { runIds: {}, foreseen: {} };
 }
 
 export const ImportedTeachers: MessageFns<ImportedTeachers> = {
   encode(message: ImportedTeachers, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     globalThis.Object.entries(message.runIds).forEach(([key, value]: [string, string]) => {
       ImportedTeachers_RunIdsEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
+    });
+    globalThis.Object.entries(message.foreseen).forEach(([key, value]: [string, ImportTeacherRequest]) => {
+      ImportedTeachers_ForeseenEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
     });
     return writer;
   },
@@ -1424,6 +1434,17 @@ export const ImportedTeachers: MessageFns<ImportedTeachers> = {
             const entry1 = ImportedTeachers_RunIdsEntry.decode(reader, reader.uint32());
             if (entry1.value !== undefined) {
               message.runIds[entry1.key] = entry1.value;
+            }
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = ImportedTeachers_ForeseenEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.foreseen[entry2.key] = entry2.value;
             }
             continue;
           }
@@ -1468,6 +1489,20 @@ export const ImportedTeachers: MessageFns<ImportedTeachers> = {
           {},
         )
         : {},
+      foreseen: isObject(object.foreseen)
+        ? (globalThis.Object.entries(object.foreseen) as [string, any][]).reduce(
+          (acc: { [key: string]: ImportTeacherRequest }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: ImportTeacherRequest.fromJSON(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -1479,6 +1514,15 @@ export const ImportedTeachers: MessageFns<ImportedTeachers> = {
         obj.runIds = {};
         entries.forEach(([k, v]) => {
           obj.runIds[k] = v;
+        });
+      }
+    }
+    if (message.foreseen) {
+      const entries = globalThis.Object.entries(message.foreseen) as [string, ImportTeacherRequest][];
+      if (entries.length > 0) {
+        obj.foreseen = {};
+        entries.forEach(([k, v]) => {
+          obj.foreseen[k] = ImportTeacherRequest.toJSON(v);
         });
       }
     }
@@ -1494,6 +1538,15 @@ export const ImportedTeachers: MessageFns<ImportedTeachers> = {
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
           acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.foreseen = (globalThis.Object.entries(object.foreseen ?? {}) as [string, ImportTeacherRequest][]).reduce(
+      (acc: { [key: string]: ImportTeacherRequest }, [key, value]: [string, ImportTeacherRequest]) => {
+        if (value !== undefined) {
+          acc[key] = ImportTeacherRequest.fromPartial(value);
         }
         return acc;
       },
@@ -1584,6 +1637,93 @@ export const ImportedTeachers_RunIdsEntry: MessageFns<ImportedTeachers_RunIdsEnt
     const message = createBaseImportedTeachers_RunIdsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseImportedTeachers_ForeseenEntry(): ImportedTeachers_ForeseenEntry {
+  return { key: "", value: undefined };
+}
+
+export const ImportedTeachers_ForeseenEntry: MessageFns<ImportedTeachers_ForeseenEntry> = {
+  encode(message: ImportedTeachers_ForeseenEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== undefined) {
+      ImportTeacherRequest.encode(message.value, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportedTeachers_ForeseenEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportedTeachers_ForeseenEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = ImportTeacherRequest.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImportedTeachers_ForeseenEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? ImportTeacherRequest.fromJSON(object.value) : undefined,
+    };
+  },
+
+  toJSON(message: ImportedTeachers_ForeseenEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== undefined) {
+      obj.value = ImportTeacherRequest.toJSON(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImportedTeachers_ForeseenEntry>): ImportedTeachers_ForeseenEntry {
+    return ImportedTeachers_ForeseenEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportedTeachers_ForeseenEntry>): ImportedTeachers_ForeseenEntry {
+    const message = createBaseImportedTeachers_ForeseenEntry();
+    message.key = object.key ?? "";
+    message.value = (object.value !== undefined && object.value !== null)
+      ? ImportTeacherRequest.fromPartial(object.value)
+      : undefined;
     return message;
   },
 };

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { identityOf } from '../../../../coordinator/model/identity.ts';
+import { embeddingRunOf, isEmbedding } from '../../../../coordinator/model/orders.ts';
 import { specOf } from '../../../../coordinator/model/spec-of.ts';
 import { planOf, runOf, sweepOf } from '../../../../coordinator/model/state.ts';
 import { planSchema } from '../../../../core/spec/plan.ts';
@@ -147,4 +148,33 @@ test('a list of stages for another number of epochs, and a teacher that is none,
     () => fleet.submit({ kind: 'sweep', spec: taught('nobody'), facts: FACTS }),
     /^evaluation\.distillation\.teacher: "nobody" is neither|evaluation\.distillation\.teacher: "nobody"/,
   );
+});
+
+test('candidates share the stream of their teacher, from one run that ends with the search', () => {
+  const fleet = begun(6, { share: 'stream' });
+  fleet.checkpoint('run-1', 1);
+  const open = () => fleet.running().map((id) => runOf(fleet.state, id));
+  const candidates = open().filter(({ job }) => job.kind === 'candidate');
+  const learners = runOf(fleet.state, 'run-1').studentRunIds.map((id) => runOf(fleet.state, id));
+  const pools = learners.filter(isEmbedding);
+  assert.ok(candidates.length >= 2);
+  assert.equal(pools.length, 1, 'one for all of them');
+  const [pool] = pools;
+  for (const candidate of candidates) assert.equal(embeddingRunOf(fleet.state, candidate)?.id, pool!.id);
+  assert.equal(
+    orderOf(specOf(fleet.state, pool!).training),
+    orderOf(specOf(fleet.state, candidates[0]!).training),
+  );
+  assert.deepEqual(
+    [pool!.job.network?.kind, pool!.teacherRunId, pool!.job.distillation?.teacher],
+    [runOf(fleet.state, 'run-1').job.network?.kind, 'run-1', 'run-1'],
+  );
+  // All workers are taken; the first that is free computes for the others, before a further candidate begins.
+  fleet.finish(candidates[0]!.id);
+  assert.ok(fleet.running().includes(pool!.id));
+  fleet.give({ kind: 'cancel', id: 'sweep-1', reason: 'enough' });
+  const end = runOf(fleet.state, pool!.id);
+  assert.equal(end.state, 'done');
+  assert.match(end.reason, /^no student needs embeddings any more/);
+  assert.deepEqual(plainOf(folded(fleet.events)), plainOf(fleet.state));
 });
