@@ -54,6 +54,18 @@ export interface Binding {
     inputNames: string,
     outputNames: string,
   ): TensorMetadata[];
+  /**
+   * Runs a loaded graph: each feed is an array, read where it lies and in the shape beside it, or the number of a
+   * tensor. Each result is copied to the array for it, or to a new one where there is null. Only in set-up's addon.
+   */
+  runGraph?(
+    model: number,
+    feedNames: string,
+    feeds: readonly (Float32Array | Int32Array | Uint8Array | number)[],
+    shapes: readonly (readonly number[])[],
+    fetchNames: string,
+    into: readonly (Float32Array | null)[],
+  ): Float32Array[];
   getNumOfTensors(): number;
   getNumOfSavedModels(): number;
   isUsingGpuDevice(): boolean;

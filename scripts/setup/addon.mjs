@@ -152,6 +152,36 @@ const FED = [
   },
 ];
 
+/** Runs a graph from arrays into arrays (core/tensor/native/session/run-graph.cc). */
+const RUN_GRAPH = [
+  {
+    file: 'binding/tfjs_backend.h',
+    before: 'napi_value GetNumOfTensors(napi_env env);',
+    added: '\n  napi_value RunGraph(napi_env env, napi_value *args);',
+  },
+  {
+    file: 'binding/tfjs_binding.cc',
+    before: 'return backend->GetNumOfTensors(env);\n}',
+    added: `
+
+static napi_value RunGraph(napi_env env, napi_callback_info info) {
+  size_t argc = 6;
+  napi_value args[6];
+  ENSURE_NAPI_OK_RETVAL(env, napi_get_cb_info(env, info, &argc, args, nullptr, nullptr), nullptr);
+  TFJSBackend *const backend = GetTFJSBackend(env);
+  if (!backend) return nullptr;
+  return backend->RunGraph(env, args);
+}`,
+  },
+  {
+    file: 'binding/tfjs_binding.cc',
+    before: 'napi_property_descriptor exports_properties[] = {',
+    added: `
+      {"runGraph", nullptr, RunGraph, nullptr, nullptr, nullptr,
+       napi_default, nullptr},`,
+  },
+];
+
 /** The function that asks CUDA for the devices, beside the addon's own. */
 const DEVICE_FACTS = [
   {
@@ -169,7 +199,7 @@ const DEVICE_FACTS = [
 ];
 
 /** What is added to the addon's own source. */
-const PATCHES = [SESSION, ...MEMORY_SHARE, ...FED, ...TENSOR_DEVICE, ...DEVICE_FACTS];
+const PATCHES = [SESSION, ...MEMORY_SHARE, ...FED, ...TENSOR_DEVICE, ...RUN_GRAPH, ...DEVICE_FACTS];
 
 /** Where the addon's build lists its files. */
 const FILE_LIST = { file: 'binding.gyp', before: "'binding/tfjs_binding.cc'" };

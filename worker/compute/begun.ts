@@ -9,7 +9,8 @@ import type { Arrays, TwoPartSpec } from './messages.ts';
 
 export interface BegunTable {
   begin(graph: TwoPartSpec, inputs: Arrays): { readonly begun: number; readonly outputs: Float32Array[] };
-  finish(begun: number, inputs: Arrays): Float32Array[];
+  /** With `into` the first output is written there and is no part of the result. */
+  finish(begun: number, inputs: Arrays, into?: Float32Array): Float32Array[];
   /** Nothing for a number that is not there. */
   release(begun: number): void;
   /** What is kept. */
@@ -40,14 +41,14 @@ export function createBegunTable(options: {
       open.set(next, found);
       return { begun: next++, outputs: found.outputs };
     },
-    finish(begun, inputs) {
+    finish(begun, inputs, into) {
       const found = take(begun);
       if (found === undefined)
         throw new FleetError(
           'failedPrecondition',
           `computation ${begun} is not begun here, or was finished or released before; begin it again`,
         );
-      return found.finish([...inputs]);
+      return found.finish([...inputs], into);
     },
     release: (begun) => take(begun)?.release(),
     gauges: () => ({

@@ -15,7 +15,6 @@ import { applyStep } from '../../core/optim/sgd.ts';
 import { scoreNetwork } from '../../core/screening/score.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
-import { placeFirst } from '../../core/tensor/graph/host-vectors.ts';
 import { tf } from '../../core/tensor/tf.ts';
 import { answerCalls } from '../../core/thread-calls.ts';
 import { createBegunTable } from './begun.ts';
@@ -52,7 +51,7 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
     },
     run: ({ graph, inputs, into }) => graphs.get(graph).run(inputs, into),
     begin: ({ graph, inputs }) => begun.begin(graph, inputs),
-    finish: ({ begun: number, inputs, into }) => placeFirst(begun.finish(number, inputs), into),
+    finish: ({ begun: number, inputs, into }) => begun.finish(number, inputs, into),
     release: (number) => {
       begun.release(number);
       return undefined;

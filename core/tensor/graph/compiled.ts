@@ -2,19 +2,10 @@
 // plain arrays, without JavaScript for each operation. A graph belongs to the thread that compiled it.
 
 import type { CompiledGraph } from './engine.ts';
-import { placeFirst, plainArrays } from './host-vectors.ts';
+import { plainArrays } from './host-vectors.ts';
 import { type CompileOptions, obtainGraph } from './obtain.ts';
 import { saveGraph } from './saved-model.ts';
-import {
-  checkArrays,
-  checkInputs,
-  deletingTensors,
-  feedArrays,
-  inputNames,
-  loadGraph,
-  outputNames,
-  readOutputs,
-} from './session.ts';
+import { checkArrays, checkInputs, checkPlace, loadGraph, outputNames } from './session.ts';
 
 export type { GraphInput } from '../recording/record.ts';
 export type { CompiledGraph } from './engine.ts';
@@ -31,7 +22,6 @@ export function compileGraph(options: CompileOptions): CompiledGraph {
     load({ folder, facts }, recorded) {
       const graph = loadGraph(folder);
       const { nodes, digest, outputShapes } = facts;
-      const feeds = inputNames(inputs);
       const fetches = outputNames(outputShapes.length);
       return {
         nodes,
@@ -42,13 +32,8 @@ export function compileGraph(options: CompileOptions): CompiledGraph {
         run(given, into) {
           const arrays = plainArrays(given);
           checkArrays(inputs, arrays);
-          // Feeding shares the arrays' memory, which is safe because the run ends before this returns.
-          const values = deletingTensors((held) => {
-            const outputs = graph.run(feeds, feedArrays(inputs, arrays, held), fetches);
-            held.push(...outputs);
-            return readOutputs(outputs);
-          });
-          return placeFirst(values, into);
+          checkPlace(outputShapes, into);
+          return graph.compute({ inputs, arrays, fetches, into });
         },
         dispose: graph.dispose,
       };

@@ -26,16 +26,3 @@ export const plainArrays = (inputs: readonly EngineInput[]): GraphArray[] =>
     if (found !== undefined) return found;
     throw new FleetError('failedPrecondition', 'this vector was freed, or is kept by another engine');
   });
-
-/** Puts the first output into `into`, if there is any, and returns the others. */
-export function placeFirst(outputs: Float32Array[], into: Float32Array | undefined): Float32Array[] {
-  if (into === undefined) return outputs;
-  const [first, ...others] = outputs;
-  if (first?.length !== into.length)
-    throw new FleetError(
-      'internal',
-      `the graph gave ${first?.length ?? 0} numbers where ${into.length} belong`,
-    );
-  into.set(first);
-  return others;
-}

@@ -194,7 +194,7 @@ function twoParts(parts: {
     return {
       outputs,
       kept: { tensors: kept.length, bytes: keep ? parts.keptBytes : 0 },
-      finish(others) {
+      finish(others, into) {
         if (!open.has(held))
           throw new FleetError(
             'failedPrecondition',
@@ -210,7 +210,7 @@ function twoParts(parts: {
             const read = keep ? kept : all.slice(first.outputs);
             const results = rest.run([...again, ...parts.feed(late, others, own), ...read]);
             own.push(...results);
-            return readOutputs(results, shapes.second);
+            return readOutputs(results, shapes.second, into);
           });
         } finally {
           closed(held);

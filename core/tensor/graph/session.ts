@@ -18,6 +18,17 @@ export interface LoadedGraph {
    * and `fetches` are the session's names (`node:output`), `fed` the tensors for `feeds`.
    */
   run(feeds: readonly string[], fed: readonly number[], fetches: readonly string[]): number[];
+  /**
+   * Runs on this thread with arrays for the declared inputs, and with `kept` tensors for other names. Returns the values
+   * of `fetches`. With `into` the first is written there and is no part of the result.
+   */
+  compute(run: {
+    readonly inputs: readonly GraphInput[];
+    readonly arrays: readonly GraphArray[];
+    readonly kept?: { readonly names: readonly string[]; readonly tensors: readonly number[] };
+    readonly fetches: readonly string[];
+    readonly into?: Float32Array | undefined;
+  }): Float32Array[];
   /** Frees the graph; a second call does nothing. */
   dispose(): void;
 }
@@ -32,14 +43,47 @@ export function loadGraph(folder: string): LoadedGraph {
     throw toFleetError(caught, `loading the compiled graph in ${folder}`);
   }
   let disposed = false;
+
+  function running<T>(work: () => T): T {
+    if (disposed) throw new FleetError('failedPrecondition', 'this compiled graph was disposed');
+    try {
+      return work();
+    } catch (caught) {
+      throw toFleetError(caught, 'running a compiled graph');
+    }
+  }
+
+  const run: LoadedGraph['run'] = (feeds, fed, fetches) =>
+    running(() => binding.runSavedModel(model, [...fed], feeds.join(), fetches.join()).map(({ id }) => id));
+
   return {
-    run(feeds, fed, fetches) {
-      if (disposed) throw new FleetError('failedPrecondition', 'this compiled graph was disposed');
-      try {
-        return binding.runSavedModel(model, [...fed], feeds.join(), fetches.join()).map(({ id }) => id);
-      } catch (caught) {
-        throw toFleetError(caught, 'running a compiled graph');
+    run,
+    compute({ inputs, arrays, kept = { names: [], tensors: [] }, fetches, into }) {
+      const feeds = [...inputNames(inputs), ...kept.names];
+      if (binding.runGraph !== undefined) {
+        const shapes = [...inputs.map(({ shape }) => shape), ...kept.names.map(() => [])];
+        const places = fetches.map((_, index) => (index === 0 && into !== undefined ? into : null));
+        const values = running(() =>
+          binding.runGraph!(
+            model,
+            feeds.join(),
+            [...arrays, ...kept.tensors],
+            shapes,
+            fetches.join(),
+            places,
+          ),
+        );
+        return into === undefined ? values : values.slice(1);
       }
+      // An addon that set-up did not build. Feeding shares the arrays' memory, which is safe because the run ends
+      // before this returns.
+      return deletingTensors((held) => {
+        const ids = run(feeds, [...feedArrays(inputs, arrays, held), ...kept.tensors], fetches);
+        held.push(...ids);
+        const values = readOutputs(ids);
+        if (into !== undefined) into.set(values.shift()!);
+        return values;
+      });
     },
     dispose() {
       if (!disposed) binding.deleteSavedModel(model);
@@ -84,6 +128,13 @@ export function feedArrays(
     held.push(id);
     return id;
   });
+}
+
+/** Refuses a place for the first output that has another length. */
+export function checkPlace(shapes: readonly (readonly number[])[], into: Float32Array | undefined): void {
+  const length = shapes[0]?.reduce((product, size) => product * size, 1) ?? 0;
+  if (into !== undefined && into.length !== length)
+    throw new FleetError('internal', `the graph gives ${length} numbers where ${into.length} belong`);
 }
 
 /** Copies of the values of outputs. */

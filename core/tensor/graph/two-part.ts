@@ -16,6 +16,7 @@ import { saveGraph, sessionName } from './saved-model.ts';
 import {
   checkArrays,
   checkInputs,
+  checkPlace,
   deleteTensors,
   deletingTensors,
   feedArrays,
@@ -63,10 +64,10 @@ export interface Begun {
   /** What it keeps until it is finished or released. */
   readonly kept: { readonly tensors: number; readonly bytes: number };
   /**
-   * Runs the second part with the remaining inputs. The computation is over afterwards, whether this succeeds
-   * or throws.
+   * Runs the second part with the remaining inputs. With `into` the first output is written there and is no part of
+   * the result. The computation is over afterwards, whether this succeeds or throws.
    */
-  finish(inputs: readonly GraphArray[]): Float32Array[];
+  finish(inputs: readonly GraphArray[], into?: Float32Array): Float32Array[];
   /** Frees what is kept, where the computation will not be finished; a second call does nothing. */
   release(): void;
 }
@@ -106,26 +107,30 @@ function load(
   const late = inputs.slice(first.inputs);
   const names = outputNames(outputShapes.length);
   const outputs = { first: names.slice(0, first.outputs), second: names.slice(first.outputs) };
-  const feeds = { first: inputNames(known), all: inputNames(inputs) };
   const keptBytes = keepsSafely() ? kept.bytes : undefined;
   /** The kept tensors of each open computation; the array's identity is the computation. */
   const open = new Set<readonly number[]>();
 
-  const runFirst = (arrays: readonly GraphArray[], also: readonly string[]) =>
-    deletingTensors((held) => {
+  const runFirst = (arrays: readonly GraphArray[], also: readonly string[]) => {
+    if (also.length === 0)
+      return { values: graph.compute({ inputs: known, arrays, fetches: outputs.first }), tensors: [] };
+    // What is kept may share memory with what was fed, so here tensors hold their arrays.
+    return deletingTensors((held) => {
       const fed = feedArrays(known, arrays, held);
-      const ids = graph.run(feeds.first, fed, [...outputs.first, ...also]);
+      const ids = graph.run(inputNames(known), fed, [...outputs.first, ...also]);
       held.push(...ids);
       const values = readOutputs(ids.slice(0, first.outputs));
       return { values, tensors: held.splice(fed.length + first.outputs) };
     });
-  const runSecond = (arrays: readonly GraphArray[], tensors: readonly number[]) =>
-    deletingTensors((held) => {
-      const fed = feedArrays(inputs, arrays, held);
-      const also = tensors.length > 0 ? kept.names : [];
-      const ids = graph.run([...feeds.all, ...also], [...fed, ...tensors], outputs.second);
-      held.push(...ids);
-      return readOutputs(ids);
+  };
+  const runSecond = (
+    arrays: readonly GraphArray[],
+    tensors: readonly number[],
+    into: Float32Array | undefined,
+  ) =>
+    graph.compute({
+      ...{ inputs, arrays, fetches: outputs.second, into },
+      ...(tensors.length > 0 && { kept: { names: kept.names, tensors } }),
     });
 
   return {
@@ -145,7 +150,7 @@ function load(
       return {
         outputs: values,
         kept: { tensors: tensors.length, bytes: keeping ? keptBytes : 0 },
-        finish(others) {
+        finish(others, into) {
           if (!open.has(tensors))
             throw new FleetError(
               'failedPrecondition',
@@ -153,7 +158,8 @@ function load(
             );
           try {
             checkArrays(late, others);
-            return runSecond([...arrays, ...others], tensors);
+            checkPlace(outputShapes.slice(first.outputs), into);
+            return runSecond([...arrays, ...others], tensors, into);
           } finally {
             release();
           }

@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 import { loaderArguments } from '../../../../core/system/script-arguments.ts';
 import { type CompiledGraph, compileGraph } from '../../../../core/tensor/graph/compiled.ts';
 import { saveGraph } from '../../../../core/tensor/graph/saved-model.ts';
-import { record } from '../../../../core/tensor/recording/record.ts';
+import { type GraphInput, record } from '../../../../core/tensor/recording/record.ts';
 import { nativeBackend, type Tensor, tf } from '../../../../core/tensor/tf.ts';
 import {
   leavingNoTensors,
@@ -317,6 +317,27 @@ test('wrong arrays are refused by the name of the input', () => {
       () => graph.run([weights.subarray(1), images, labels]),
       /input weights .* given Float32Array of/,
     );
+  });
+});
+
+test('the first output goes to its place in shared memory, the others to arrays of their own', () => {
+  const inputs: GraphInput[] = [{ name: 'x', dtype: 'float32', shape: [4] }];
+  const build = ([x]: Tensor[]): Tensor[] => [tf.neg(x!), tf.square(x!)];
+  using(compileGraph({ key: 'two outputs', inputs, build }), (graph) => {
+    const into = new Float32Array(new SharedArrayBuffer(16));
+    // An array that begins at no multiple of what the library aligns memory to.
+    const x = new Float32Array(new SharedArrayBuffer(20), 4, 4).map((_, i) => i + 0.5);
+    const tensors = nativeBackend().binding.getNumOfTensors();
+    const [squares, ...none] = graph.run([x], into);
+    assert.deepEqual([...into], [-0.5, -1.5, -2.5, -3.5]);
+    assert.deepEqual([...squares!], [0.25, 2.25, 6.25, 12.25]);
+    assert.deepEqual(none, []);
+    assert.deepEqual(
+      graph.run([x]).map((values) => [...values]),
+      [[...into], [...squares!]],
+    );
+    assert.equal(nativeBackend().binding.getNumOfTensors(), tensors);
+    assert.throws(() => graph.run([x], new Float32Array(3)), /gives 4 numbers where 3 belong/);
   });
 });
 
