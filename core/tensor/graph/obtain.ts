@@ -16,6 +16,7 @@ import { optimised } from '../passes/passes.ts';
 import { recomputed } from '../passes/recompute.ts';
 import { type Recording, type RecordOptions, record } from '../recording/record.ts';
 import { addonFacts, nativeBackend, tensorflowVersion } from '../tf.ts';
+import { hasGpuKernel } from './gpu-kernels.ts';
 import {
   discardEntry,
   entryFolder,
@@ -87,7 +88,19 @@ function recordOptimised(options: CompileOptions): Recording {
       `TensorFlow's session computes in float32 alone, and \`training.precision: ${precision}\` asks for another: take workers with the engine pjrt, or leave it out`,
     );
   const recording = optimised(record(options));
+  if (nativeBackend().binding.isUsingGpuDevice()) warnOfHost(recording);
   return options.recompute === true ? recomputed(recording) : recording;
+}
+
+/** An operation on the host is slow and right, so the graph is used. */
+function warnOfHost({ nodes }: Recording): void {
+  const ops = new Set(nodes.flatMap((node) => (node.kind === 'operation' ? [node.op] : [])));
+  const onHost = [...ops].filter((op) => !hasGpuKernel(op)).sort();
+  if (onHost.length > 0)
+    process.emitWarning(
+      `no kernel for GPUs is known of ${onHost.join(', ')}: the host computes them`,
+      'GpuKernels',
+    );
 }
 
 /**

@@ -7,8 +7,8 @@ import { attr, defineKernel, execute, executeOne, runKernel } from './kernels.ts
 
 /**
  * Every s-th row and column of x [N, H, W, C] from `offset` on -> [N, ceil(H / s), ceil(W / s), C], s being
- * the stride; pixels beyond the map are zero. Seen as blocks [N, H / s, s, W / s, s C], the wanted pixels are
- * one slice.
+ * the stride; pixels beyond the map are zero. Seen as [N H / s, s, W / s, s C], the wanted pixels are one slice of
+ * four dimensions.
  */
 export function sample(x: Tensor, stride: number, offset: number): Tensor {
   const [images, height, width, channels] = x.shape as [number, number, number, number];
@@ -23,9 +23,9 @@ export function sample(x: Tensor, stride: number, offset: number): Tensor {
           [0, 0],
         ]);
   const [rows, columns] = [Math.ceil(height / stride), Math.ceil(width / stride)];
-  const blocks = tf.reshape(whole, [images, rows, stride, columns, stride * channels]); // [N, H/s, s, W/s, s C]
-  const chosen = tf.slice(blocks, [0, 0, offset, 0, offset * channels], [images, rows, 1, columns, channels]);
-  return tf.reshape(chosen, [images, rows, columns, channels]); // [N, H/s, 1, W/s, C] -> [N, H/s, W/s, C]
+  const blocks = tf.reshape(whole, [images * rows, stride, columns, stride * channels]); // [N H/s, s, W/s, s C]
+  const chosen = tf.slice(blocks, [0, offset, 0, offset * channels], [images * rows, 1, columns, channels]);
+  return tf.reshape(chosen, [images, rows, columns, channels]); // [N H/s, 1, W/s, C] -> [N, H/s, W/s, C]
 }
 
 const BOTH = 'FleetSamples';
