@@ -91,6 +91,34 @@ test('one program on several devices at once gives the same bits as one after th
   assert.deepEqual(values(together)[3], [2, 4, 6, 7]);
 });
 
+test('memory is level over 1,000 steps of a state that stays on the device', () => {
+  const client = cpuClient();
+  const length = 1 << 18;
+  const program = client.compile({
+    what: 'the long sum',
+    code: TEXT.replaceAll('tensor<4x', `tensor<${length}x`),
+  });
+  const fed = new Float32Array(length).fill(0.5);
+  const upload = () => client.upload(fed, 'f32', [length]);
+  let state = upload();
+  let level = 0;
+  for (let step = 1; step <= 1000; step++) {
+    const gradient = upload();
+    const [next, total] = program.run([state, gradient]);
+    for (const buffer of [state, gradient, total!]) buffer.free();
+    state = next!;
+    if (step === 100) level = process.memoryUsage.rss();
+  }
+  // A buffer that stayed would be 1 MiB a step.
+  const grown = (process.memoryUsage.rss() - level) / 2 ** 20;
+  assert(grown < 64, `${grown.toFixed(1)} MiB more after 900 steps`);
+  const values = new Float32Array(length);
+  state.read(values);
+  assert.deepEqual([values[0], values.at(-1)], [500.5, 500.5]);
+  state.free();
+  program.free();
+});
+
 test('a stored program gives the same bits without being compiled again', () => {
   const client = cpuClient();
   const first = client.compile({ what: 'the sum', code: TEXT });

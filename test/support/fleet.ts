@@ -84,6 +84,8 @@ export async function startFleet(options: {
   damageable?: boolean;
   /** Environment of the coordinator. */
   coordinator?: Readonly<Record<string, string>>;
+  /** Environment of each worker. */
+  worker?: Readonly<Record<string, string>>;
 }): Promise<TestFleet> {
   const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-fleet-'));
   const cacheDir = join(folder, 'cache');
@@ -146,6 +148,7 @@ export async function startFleet(options: {
           POCKETFLEET_METRICS_LISTEN: `127.0.0.1:${port}`,
           POCKETFLEET_CACHE_DIR: cacheDir,
           ...(options.slots === undefined ? {} : { POCKETFLEET_SLOTS: String(options.slots) }),
+          ...options.worker,
         }),
       );
       await fleet.until(

@@ -1,0 +1,45 @@
+// `npm run test:pjrt`, workers: a run on workers whose engine is the CPU plugin of PJRT has the same bits on one worker and on two of
+// which one is killed, and its device class names the plugin.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { runIn, startFleet, type TestFleet } from '../support/fleet.ts';
+
+/** A compiler takes minutes for the step where other programs want the processor too. */
+const DEADLINE_MS = 1_500_000;
+let fleet: TestFleet;
+
+const runText = (name: string, workers: number) => `
+kind: candidate
+name: ${name}
+network: { kind: pocketnet, channels: 2, layers: 4, embedding: 8, genotype: casia }
+data: { kind: synthetic, identities: 8, images: 8, holdout: 2, seed: 5 }
+training: { epochs: 6, batch: 8, shards: 4, seed: 7, optimizer: { learningRate: 0.05 } }
+verification: { pairs: 40 }
+workers: { min: 1, max: ${workers} }
+`;
+
+before(async () => {
+  fleet = await startFleet({ workers: [], worker: { POCKETFLEET_ENGINE: 'pjrt' } });
+  for (const id of ['w1', 'w2']) await fleet.startWorker(id, 240_000);
+});
+after(() => fleet?.stop());
+
+test('one worker, and two of which one is killed, have equal bits', async () => {
+  const { runIds } = await fleet.submit(runText('alone', 1));
+  const alone = await fleet.finished(runIds[0]!, DEADLINE_MS);
+  const snapshot = await fleet.until(() => true, 'any');
+  for (const worker of snapshot.workers)
+    assert.match(worker.deviceClass, /^cpu\/.*\/engine=pjrt\/plugin=xla-cpu-pjrt-0\.0\.1\/interface=0\.81\//);
+
+  const second = await fleet.submit(runText('together', 2));
+  const id = second.runIds[0]!;
+  await fleet.until(
+    (seen) => (runIn(seen, id)?.step ?? 0) >= 8 && runIn(seen, id)?.workerIds.length === 2,
+    'both workers train',
+    DEADLINE_MS,
+  );
+  await fleet.killWorker('w2');
+  const together = await fleet.finished(id, DEADLINE_MS);
+  assert.equal(together.weightsDigest, alone.weightsDigest);
+});
