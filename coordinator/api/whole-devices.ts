@@ -1,7 +1,6 @@
 // What a run that shares its devices with nobody keeps from others while it trains, and when there are such devices by
 // what their runs still take, as a note to a forecast. What waits before it is left out.
 
-import { formatSeconds } from '../../core/report/format.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { emptyMap, valuesOf } from '../model/persistent-map.ts';
 import { isWhole, type RunState, runWith, type WorkerState } from '../model/state.ts';
@@ -11,7 +10,7 @@ import { endOf, paceOf } from '../scheduling/estimates.ts';
 import type { ForecastContext } from './forecast-amounts.ts';
 
 /**
- * `has its device to itself, so that 2 other workers of it get nothing; a device is empty in about 5 min 00 s`; empty for
+ * `has its device to itself, so that 2 other workers of it get nothing; a device is empty in about 5 min, when ...`; empty for
  * a run that shares.
  */
 export function wholeDevicesNote(
@@ -58,5 +57,5 @@ function startText(
   const [who, is] = needed === 1 ? ['a device', 'is'] : [`${needed} devices`, 'are'];
   if (!Number.isFinite(atMs))
     return `; when ${who} ${is} empty is not known, since the speed of a run there was not measured yet`;
-  return `; ${who} ${is} empty in about ${formatSeconds(atMs / 1000)}, when the runs there have ended`;
+  return `; ${who} ${is} empty in about ${Math.max(1, Math.round(atMs / 60_000))} min, when the runs there have ended`;
 }

@@ -17,10 +17,10 @@ import {
 import { outliveReader } from '../lost-output.ts';
 import { type Bisection, bisect } from '../proof/bisect.ts';
 import { type ProvedEpoch, type ProvedPause, proveLedger } from '../proof/ledger-proof.ts';
-import { replayRun } from '../proof/replay-proof.ts';
 import { wholeLedger } from '../proof/whole-ledger.ts';
 import { print, printJson, say } from '../screen/output.ts';
 import { type Column, table } from '../screen/table.ts';
+import { replayRun } from './replay-run.ts';
 
 const STAGE_MAX = 100_000;
 

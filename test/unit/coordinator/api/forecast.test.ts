@@ -273,7 +273,7 @@ test('a run that has its devices to itself says what it keeps from others', asyn
   const { stepsTotal, batch } = scheduleOf(run!.job.training, run!.facts.trainingImages);
   assert.equal(
     await note((stepsTotal * batch) / 90),
-    'has its device to itself; a device is empty in about 1 min 30 s, when the runs there have ended',
+    'has its device to itself; a device is empty in about 2 min, when the runs there have ended',
   );
   assert.match(await note(undefined), /when a device is empty is not known, since the speed of a run there/);
 });

@@ -9,11 +9,11 @@ import { persistently } from '../absence.ts';
 import type { FleetClient } from '../client.ts';
 import { findRun } from '../context.ts';
 import { outliveReader } from '../lost-output.ts';
+import { wholeLedger } from '../proof/whole-ledger.ts';
 import { print, say, toJson } from '../screen/output.ts';
-import { wholeLedger } from './whole-ledger.ts';
 
 /** What of a run is computed again: from a stage, 0 is the seed, to a stage, 0 is the newest checkpoint of any kind. */
-export interface ReplayRange {
+interface ReplayRange {
   readonly from: number;
   readonly to: number;
 }

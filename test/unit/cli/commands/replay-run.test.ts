@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { comparedEntries } from '../../../../coordinator/cli/proof/replay-proof.ts';
+import { comparedEntries } from '../../../../coordinator/cli/commands/replay-run.ts';
 
 const entry = (stage: number, step: number, stateDigest = 'd') => ({
   ...{ sequence: 1, stage, step, digest: '', weightsDigest: '', stateDigest, ledgerDigest: '' },
