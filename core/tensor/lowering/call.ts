@@ -28,8 +28,8 @@ export interface Call {
   integers(index: number): readonly number[];
 }
 
-/** Writes the statements of one operation; returns a value for each output that is ever read. */
-export type Lowering = (call: Call) => readonly (Ref | null)[];
+/** Writes the statements of one operation and returns its outputs. */
+export type Lowering = (call: Call) => readonly Ref[];
 
 /** Lowerings by TensorFlow's names of operations. */
 export type Lowerings = Readonly<Record<string, Lowering>>;

@@ -81,7 +81,7 @@ export function lower(recording: Recording, options: LowerOptions = {}): Lowered
     const results = lowerNode({ nodes, node, text, values, precision });
     for (const [output, result] of results.entries()) {
       const key = edgeKey({ node: index, output });
-      if (result === null || values.has(key)) continue;
+      if (values.has(key)) continue;
       checkForm(node, result, node.outputs[output]!);
       const isMap = maps.has(index) && isPixels(result.shape);
       values.set(key, isMap ? text.convert(result, 'bf16') : result);
@@ -141,7 +141,7 @@ interface Place {
   readonly precision: Precision;
 }
 
-function lowerNode({ nodes, node, text, values, precision }: Place): readonly (Ref | null)[] {
+function lowerNode({ nodes, node, text, values, precision }: Place): readonly Ref[] {
   const lowering = loweringOf(node.op);
   const stored = (index: number) => readValue({ nodes, text, values, edge: node.inputs[index]! });
   const call: Call = {
@@ -181,9 +181,7 @@ function readValue(options: {
   if (node.kind !== 'constant')
     throw new FleetError(
       'internal',
-      node.kind === 'input'
-        ? `the module reads input ${node.input}, which is not among its arguments`
-        : `the module reads output ${edge.output} of ${node.op}, which its lowering leaves out`,
+      `the module reads ${node.kind === 'input' ? `input ${node.input}` : node.op}, which is not among its arguments`,
     );
   const { dtype, shape, values: numbers } = node.constant;
   const ref = text.constant(numbers, elementOf(dtype), shape);

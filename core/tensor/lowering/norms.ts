@@ -27,6 +27,9 @@ function normOf(call: Call): Norm {
   };
 }
 
+/** What TensorFlow keeps for cuDNN, and nothing here reads. */
+const nothing = ({ text }: Call): Ref => text.constant([], 'f32', [0]);
+
 /** Arithmetic of one channel's numbers [C] against maps. */
 function arithmetic({ text }: Call, shape: readonly number[]) {
   const count = elementsIn(shape.slice(0, 3));
@@ -52,7 +55,7 @@ function arithmetic({ text }: Call, shape: readonly number[]) {
 
 /**
  * Outputs: y, mean and unbiased variance of the batch, then what the gradient reads: mean and biased variance.
- * The last reserve space is never read. With given statistics these are passed through.
+ * The last reserve space is empty. With given statistics these are passed through.
  */
 const batchNorm: Lowering = (call) => {
   const { training, epsilon } = normOf(call);
@@ -68,10 +71,10 @@ const batchNorm: Lowering = (call) => {
   const unbiased = training
     ? multiply(variance, call.text.splat(count / Math.max(1, count - 1), 'f32', variance.shape))
     : variance;
-  return [y, batchMean, unbiased, batchMean, variance, null];
+  return [y, batchMean, unbiased, batchMean, variance, nothing(call)];
 };
 
-/** Inputs: dy, x, scale, mean, biased variance. Outputs: dx, dscale, doffset, and two that are never read. */
+/** Inputs: dy, x, scale, mean, biased variance. Outputs: dx, dscale, doffset, and two that are empty. */
 const batchNormGrad: Lowering = (call) => {
   const { training, epsilon } = normOf(call);
   if (!training) throw notLowered(call, 'in evaluation mode');
@@ -90,7 +93,7 @@ const batchNormGrad: Lowering = (call) => {
   const slope = over(multiply(dScale, inv), count);
   const change = subtract(subtract(dy, spread(over(dOffset, count))), multiply(centred, spread(slope)));
   const dx = multiply(change, spread(multiply(scale, inv)));
-  return [dx, dScale, dOffset, null, null];
+  return [dx, dScale, dOffset, nothing(call), nothing(call)];
 };
 
 export const norms: Lowerings = {

@@ -6,9 +6,18 @@ import { axisOf, type Call, type Lowering, type Lowerings, outputOf } from './ca
 import { elementsIn, type Ref } from './literals.ts';
 import type { ModuleText, Reducer } from './module-text.ts';
 
-/** Sum over these axes, the last first, each a stage of its own. */
+/**
+ * Sum over these axes in two stages: along the last of them, then over the others. The barrier between them keeps a
+ * compiler from making one stage of both. On the CPU plugin a sum over 112 x 112 pixels of 4 images is off by 5.4e-7
+ * in one stage, and a PocketNet's gradient by 7.6e-4, because activations cross zero; in two stages the gradient is
+ * off by 6e-6.
+ */
 export function stagedSum(text: ModuleText, x: Ref, axes: readonly number[]): Ref {
-  return [...axes].sort((a, b) => b - a).reduce((sum, axis) => text.reduce('add', sum, [axis]), x);
+  const sorted = [...axes].sort((a, b) => a - b);
+  const others = sorted.slice(0, -1);
+  if (elementsIn(others.map((axis) => x.shape[axis]!)) <= 1) return text.reduce('add', x, sorted);
+  const inner = text.reduce('add', x, sorted.slice(-1));
+  return text.reduce('add', text.unary('optimization_barrier', inner), others);
 }
 
 /** Axes of the reduction; input 1 holds them, in any order and counted from either end. */

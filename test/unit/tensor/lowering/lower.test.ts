@@ -39,8 +39,9 @@ test('a small function is this module', () => {
     %4 = stablehlo.maximum %2, %3 : tensor<1x2x2x2xf32>
     %5 = stablehlo.constant dense<0x00000000> : tensor<f32>
     %6 = stablehlo.reduce(%arg0 init: %5) applies stablehlo.add across dimensions = [2] : (tensor<1x4x4x2xf32>, tensor<f32>) -> tensor<1x4x2xf32>
-    %7 = stablehlo.reduce(%6 init: %5) applies stablehlo.add across dimensions = [1] : (tensor<1x4x2xf32>, tensor<f32>) -> tensor<1x2xf32>
-    return %4, %7 : tensor<1x2x2x2xf32>, tensor<1x2xf32>
+    %7 = stablehlo.optimization_barrier %6 : tensor<1x4x2xf32>
+    %8 = stablehlo.reduce(%7 init: %5) applies stablehlo.add across dimensions = [1] : (tensor<1x4x2xf32>, tensor<f32>) -> tensor<1x2xf32>
+    return %4, %8 : tensor<1x2x2x2xf32>, tensor<1x2xf32>
   }
 }
 `,
