@@ -32,6 +32,7 @@ import { programAnswer } from '../core/system/program-help.ts';
 import { outliveListeners } from '../core/system/standard-streams.ts';
 import { onStopSignals } from '../core/system/stop-signals.ts';
 import { packageVersion, sourceRevision } from '../core/system/version.ts';
+import { installedFor } from '../core/tensor/pjrt/binding.ts';
 import { addressesOf } from '../core/text/host-port.ts';
 import { printableLines } from '../core/text/printable.ts';
 import { type BrokerDial, createBrokerDial } from './broker-dial.ts';
@@ -169,7 +170,8 @@ function prepareLibraries(config: WorkerConfig) {
   });
   const kernels = kernelSettings(environmentValues(KERNEL_VARIABLES), choice.gpu);
   // TensorFlow records the graphs of PJRT too, and must not take the memory in which these compute.
-  const shares = choice.gpu && config.engine !== 'tensorflow' ? { TF_FORCE_GPU_ALLOW_GROWTH: 'true' } : {};
+  const computes = config.engine !== 'tensorflow' && choice.gpu && installedFor(true) !== undefined;
+  const shares = computes ? { TF_FORCE_GPU_ALLOW_GROWTH: 'true' } : {};
   setNativeEnvironment({
     ...nativeEnvironment(config.threads, kernels),
     ...choice.environment,

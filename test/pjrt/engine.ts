@@ -15,7 +15,9 @@ import { layoutOf } from '../../core/nn/layout.ts';
 import { backboneFunction, embeddingFunction, trainingFunction } from '../../core/nn/step-function.ts';
 import type { Engine } from '../../core/tensor/graph/engine.ts';
 import { tensorflowEngine } from '../../core/tensor/graph/tensorflow-engine.ts';
+import { installedFor } from '../../core/tensor/pjrt/binding.ts';
 import { tf } from '../../core/tensor/tf.ts';
+import { openEngine } from '../../worker/compute/engine.ts';
 import { cpuEngine } from '../support/pjrt.ts';
 
 const cacheDir = mkdtempSync(join(tmpdir(), 'pocketfleet-engine-'));
@@ -175,4 +177,18 @@ test('wrong inputs are refused, and an operation without a lowering is named whe
       }),
     (error) => error instanceof FleetError && error.code === 'unimplemented' && /Erf/.test(error.message),
   );
+});
+
+test('a worker takes PJRT on a CPU only where it is asked for, and on a GPU only where a plugin for GPUs is installed', () => {
+  const open = (wanted: 'auto' | 'pjrt', gpu: boolean) => openEngine({ wanted, gpu, memoryShare: 0 });
+  assert.deepEqual(open('auto', false).facts, { name: 'tensorflow', instead: undefined });
+  const { facts } = open('pjrt', false);
+  assert.equal(facts.name === 'pjrt' && facts.plugin, 'xla-cpu-pjrt 0.0.1');
+  if (installedFor(true) !== undefined) return;
+  assert.deepEqual(open('auto', true).facts, { name: 'tensorflow', instead: undefined });
+  assert.throws(() => open('pjrt', true), {
+    code: 'failedPrecondition',
+    message:
+      /^no plugin of PJRT for GPUs is installed; run `npm run setup:pjrt -- cuda13`, or start the worker with POCKETFLEET_ENGINE=tensorflow$/,
+  });
 });

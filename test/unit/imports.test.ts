@@ -99,7 +99,7 @@ const ROOMS: Readonly<Record<string, string>> = {
     'core/allreduce core/checkpoint core/data core/screening core/spec proto/gen worker/run worker/training worker/verification',
   'worker/fleet': 'core/net proto/gen worker/requests worker/run',
   worker:
-    'core/allreduce core/checkpoint core/data core/net worker/compute worker/fleet worker/metrics.ts worker/run worker/training',
+    'core/allreduce core/checkpoint core/data core/net core/tensor/pjrt worker/compute worker/fleet worker/metrics.ts worker/run worker/training',
 };
 
 interface Door {

@@ -6,7 +6,7 @@ import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Engine } from '../../core/tensor/graph/engine.ts';
 import { createPjrtEngine } from '../../core/tensor/graph/pjrt-engine.ts';
 import { tensorflowEngine } from '../../core/tensor/graph/tensorflow-engine.ts';
-import { type InstalledPlugin, installedPjrt } from '../../core/tensor/pjrt/binding.ts';
+import { type InstalledPlugin, installedFor } from '../../core/tensor/pjrt/binding.ts';
 import { type Client, type Option, openClient } from '../../core/tensor/pjrt/client.ts';
 
 /** What a worker asks of its compute thread. */
@@ -52,9 +52,10 @@ const TENSORFLOW: OpenedEngine = {
 
 /** Opens the engine. Throws where it is asked for by name and cannot compute. */
 export function openEngine({ wanted, gpu, memoryShare }: EngineRequest): OpenedEngine {
-  if (wanted === 'tensorflow' || (wanted === 'auto' && !gpu)) return TENSORFLOW;
+  const plugin = installedFor(gpu);
+  if (wanted === 'tensorflow' || (wanted === 'auto' && (!gpu || plugin === undefined))) return TENSORFLOW;
   try {
-    return openPjrt(gpu, memoryShare);
+    return openPjrt(plugin ?? refuseAbsent(gpu), memoryShare);
   } catch (caught) {
     if (wanted === 'pjrt') throw caught;
     const { message } = toFleetError(caught);
@@ -62,8 +63,7 @@ export function openEngine({ wanted, gpu, memoryShare }: EngineRequest): OpenedE
   }
 }
 
-function openPjrt(gpu: boolean, memoryShare: number): OpenedEngine {
-  const plugin = pluginFor(gpu);
+function openPjrt(plugin: InstalledPlugin, memoryShare: number): OpenedEngine {
   const client = openClient({ path: plugin.path, options: clientOptions(plugin, memoryShare) });
   const options = compilerOptions(plugin);
   prove(client, options);
@@ -84,10 +84,7 @@ function openPjrt(gpu: boolean, memoryShare: number): OpenedEngine {
   };
 }
 
-function pluginFor(gpu: boolean): InstalledPlugin {
-  const plugins = installedPjrt()?.plugins ?? [];
-  const found = plugins.find(({ platform }) => (platform !== 'cpu') === gpu);
-  if (found !== undefined) return found;
+function refuseAbsent(gpu: boolean): never {
   throw new FleetError(
     'failedPrecondition',
     `no plugin of PJRT for ${gpu ? 'GPUs' : 'CPUs'} is installed; run \`npm run setup:pjrt${gpu ? ' -- cuda13' : ''}\`, or start the worker with POCKETFLEET_ENGINE=tensorflow`,

@@ -108,6 +108,10 @@ export function installedPjrt(folder: string = PJRT_FOLDER): Installed | null {
   };
 }
 
+/** The installed plugin for GPUs, or for the CPU; undefined where there is none. */
+export const installedFor = (gpu: boolean): InstalledPlugin | undefined =>
+  installedPjrt()?.plugins.find(({ platform }) => (platform !== 'cpu') === gpu);
+
 /** Loads the addon. Throws `failedPrecondition` where set-up did not compile it, or it does not load. */
 export function loadBinding(folder: string = PJRT_FOLDER): PjrtBinding {
   const file = join(folder, 'pjrt.node');
