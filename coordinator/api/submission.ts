@@ -99,7 +99,7 @@ export function readSubmission(submission: Submission): Located[] {
     override(first.value, path, value);
   }
   if (submission.fresh) for (const { value } of documents) makeFresh(value);
-  for (const { value } of documents) putImported(value, submission.imports?.runIds ?? {});
+  for (const document of documents) putImported(document, submission.imports?.runIds ?? {});
   const problems: TextProblem[] = [];
   const shaped: (Pick<Located, 'spec' | 'origins'> & { readonly index: number; readonly value: unknown })[] =
     [];
@@ -306,12 +306,16 @@ function networkChecks({ spec, origins }: Pick<Located, 'spec' | 'origins'>): ((
 }
 
 /** Puts the run of a teacher from files where the text names the files. */
-function putImported(document: unknown, imports: Readonly<Record<string, string>>): void {
-  for (const { distillation, path } of filesAsTeachers(document)) {
+function putImported(
+  { value, placeOf }: ReturnType<typeof readYaml>[number],
+  imports: Readonly<Record<string, string>>,
+): void {
+  for (const { distillation, path } of filesAsTeachers(value)) {
     const key = canonicalJson(distillation.teacher);
     const runId = Object.hasOwn(imports, key) ? imports[key] : undefined;
     if (isPlanOfFiles(distillation)) {
-      if (runId === undefined) throw refused([{ path: path.join('.'), reason: FILES_NOT_READ }]);
+      if (runId === undefined)
+        throw refused([{ path: path.join('.'), reason: FILES_NOT_READ, ...placeOf(path) }]);
       nameTeacherRun(distillation, runId);
     } else if (runId !== undefined) distillation.teacher = runId;
   }
