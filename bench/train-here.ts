@@ -56,7 +56,7 @@ export async function trainHere(
         return mean;
       },
     },
-    ...{ teacher, ledger: createLedger({ schedule, seed: orderOf(spec.training) }) },
+    ...{ teacher, ledger: createLedger({ own: { schedule, seed: orderOf(spec.training) } }) },
     ...{ clock: systemClock, begin: () => () => undefined, signal },
     async onBoundary(stage) {
       const { weights, running } = sgdVectors(replica);

@@ -20,8 +20,11 @@ export function digest64(data: Float32Array): string {
 }
 
 /** Digest of several vectors as one, in order, each with its length. */
-export function digest64Of(vectors: readonly Float32Array[]): string {
-  const parts = vectors.map(digest64).join('');
+export const digest64Of = (vectors: readonly Float32Array[]): string => joinedDigest(vectors.map(digest64));
+
+/** The same from the digests of the vectors. */
+export function joinedDigest(digests: readonly string[]): string {
+  const parts = digests.join('');
   const words = new Uint32Array(parts.length / 8);
   for (let i = 0; i < words.length; i++) words[i] = Number.parseInt(parts.slice(i * 8, i * 8 + 8), 16);
   return hash(words);

@@ -3,11 +3,10 @@
 // and everything else follows that list.
 //
 // Nothing here knows how many vectors there are or what an optimiser does with them. A run that SGD trains
-// has the three of `SGD_STATE`; a search that also trains its architecture has six. Two rules hold for every
-// state: the first vector is `weights`, whose digest the members of a gang compare in each step, and all
-// values are float32.
+// has the three of `SGD_STATE`; a search that also trains its architecture has seven. Two rules hold for every
+// state: the first vector is `weights`, and all values are float32.
 
-import { digest64Of } from './digest.ts';
+import { digest64, digest64Of, joinedDigest } from './digest.ts';
 import { FleetError } from './errors.ts';
 
 /** A piece of a vector that has a name of its own: one tensor of the network. */
@@ -43,6 +42,9 @@ export type StateVectors = readonly NamedVector[];
 /** Name of the first vector of every state. */
 export const WEIGHTS = 'weights';
 
+/** Name of the vector of a search's alphas. */
+export const ALPHAS = 'alphas';
+
 /**
  * The vectors of a run that SGD trains, in order. Checkpoints name their vectors only where these are not
  * all.
@@ -69,6 +71,22 @@ export const namesOf = (state: readonly { readonly name: string }[]): string[] =
 
 /** 64-bit digest of a whole state, 16 hex digits. */
 export const stateDigest = (vectors: StateVectors): string => digest64Of(vectors.map(({ values }) => values));
+
+/**
+ * 64-bit digest of what a run trains, by which the members of a gang compare in each step: the weights, and the
+ * alphas of a search; 16 hex digits.
+ */
+export const trainedDigest = (vectors: StateVectors): string =>
+  trainedDigestOf(vectors.map(({ name, values }) => ({ name, digest: () => digest64(values) })));
+
+/** The same from the digests of vectors. */
+export function trainedDigestOf(
+  vectors: readonly { readonly name: string; readonly digest: () => string }[],
+): string {
+  const [weights, alphas] = [WEIGHTS, ALPHAS].map((name) => vectors.find((vector) => vector.name === name));
+  if (weights === undefined) throw new FleetError('internal', `a state has no vector ${WEIGHTS}`);
+  return alphas === undefined ? weights.digest() : joinedDigest([weights.digest(), alphas.digest()]);
+}
 
 /**
  * The first vector of `shape` that a state does not have in that place and length, with the number of values

@@ -5,6 +5,7 @@
 import { isAbsolute, resolve } from 'node:path';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
+import { withStandIn } from '../../core/nn/genotype.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import {
   FILES_NOT_READ,
@@ -12,7 +13,7 @@ import {
   isPlanOfFiles,
   nameTeacherRun,
 } from '../../core/spec/distillation.ts';
-import { type DocumentSpec, documentSchema } from '../../core/spec/document.ts';
+import { type DocumentSpec, documentOf, documentSchema } from '../../core/spec/document.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import { isSearched } from '../../core/spec/plan.ts';
 import { foundText } from '../../core/text/printable.ts';
@@ -107,7 +108,8 @@ export function readSubmission(submission: Submission): Located[] {
     const origin = (path: readonly PropertyKey[], ofKey?: boolean) =>
       originOf(path, index === 0 ? givers : [], placeOf(path, ofKey));
     const result = checkShape(documentSchema, value);
-    if (result.ok) shaped.push({ spec: result.data, origins: originsOf(value, origin), index, value });
+    if (result.ok)
+      shaped.push({ spec: documentOf(result.data), origins: originsOf(value, origin), index, value });
     else
       problems.push(
         ...result.problems.map((problem) => problemAt(problem, origin(problem.path, problem.ofKey))),
@@ -256,7 +258,7 @@ function networksOf(spec: DocumentSpec): (readonly [string, NetworkSpec])[] {
     return [...space, ...teacher, ...students];
   }
   if (spec.kind === 'sweep') return [['space', spaceExample(spec.space)]];
-  return [['network', spec.network]];
+  return [[spec.kind === 'search' ? 'supernet' : 'network', spec.network]];
 }
 
 function spaceExample(space: { channels: number; layers: number; embedding: number }): NetworkSpec {
@@ -267,7 +269,7 @@ function spaceExample(space: { channels: number; layers: number; embedding: numb
 function networkChecks({ spec, origins }: Pick<Located, 'spec' | 'origins'>): (() => void)[] {
   const checks = networksOf(spec).map(([path, network]) => () => {
     try {
-      buildNetwork(network);
+      buildNetwork(withStandIn(network));
     } catch (caught) {
       throw refusal({ origins }, path, toFleetError(caught).message, { cause: caught });
     }
@@ -279,6 +281,10 @@ function networkChecks({ spec, origins }: Pick<Located, 'spec' | 'origins'>): ((
         'imported',
         'is filled in by an import of files; a student names them as its distillation.teacher',
       );
+    });
+  if (spec.kind !== 'plan' && spec.kind !== 'sweep' && spec.kind !== 'search' && spec.search !== undefined)
+    checks.push(() => {
+      throw refusal({ origins }, 'search', 'is of a document of kind: search, which this is not');
     });
   const search = spec.kind === 'plan' ? spec.search : spec.kind === 'sweep' ? spec : undefined;
   if (search !== undefined)

@@ -5,6 +5,7 @@
 import type { Inspection } from '../../core/data/inspection/inspection.ts';
 import { toFleetError } from '../../core/errors.ts';
 import { assertClassesDivide } from '../../core/head/classes.ts';
+import { halfSizes } from '../../core/search/halves.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { DataSpec } from '../../core/spec/data.ts';
 import type { DocumentSpec } from '../../core/spec/document.ts';
@@ -22,6 +23,7 @@ import { requirementFaults } from '../scheduling/requirement.ts';
 import { fidelityKindOf } from '../strategies/fidelity.ts';
 import { type HalvingSpec, rungsFor } from '../strategies/rungs.ts';
 import { prepareSpaces } from '../strategies/spaces.ts';
+import { withGenotypes } from './genotype-references.ts';
 import { type Located, refusal, refusedField, refuseTogether, type Submission } from './submission.ts';
 import type { SubmissionReader } from './submission-reader.ts';
 import { checkPeople, checkTeacher } from './teacher-checks.ts';
@@ -43,7 +45,7 @@ export async function checkSubmission(
     readonly signal?: AbortSignal;
   },
 ): Promise<CheckedDocument[]> {
-  const located = await reader.read(submission, signal);
+  const located = withGenotypes(await reader.read(submission, signal), state());
   const context = { all: located, state };
   refuseTogether(
     located.flatMap((document) => [
@@ -138,6 +140,7 @@ function trainingsOf(
 
 /** What refuses a document that does not fit its data. */
 function dataChecks(document: Located, { facts, heldOutSizes }: Inspection): (() => void)[] {
+  if (document.spec.kind === 'search') return halfChecks(document, document.spec.training, facts);
   return trainingsOf(document.spec).flatMap(({ path, training, pairs }) => [
     () => {
       // Several epochs would end within one step then, and only the last of them would leave a checkpoint
@@ -158,6 +161,21 @@ function dataChecks(document: Located, { facts, heldOutSizes }: Inspection): (()
     },
     () => against(document, path, () => assertPairsPossible(heldOutSizes, pairs)),
   ]);
+}
+
+/** What refuses a search whose halves are too small: the half of the alphas is the smaller one. */
+function halfChecks(document: Located, { batch }: TrainingSpec, facts: DataFacts): (() => void)[] {
+  const { alphas } = halfSizes(facts.trainingImages);
+  return [
+    () => {
+      if (batch > alphas)
+        throw refusal(
+          document,
+          'search.batch',
+          `${batch} images of each half a step, but of ${facts.trainingImages} training images the smaller half has ${alphas}; an epoch needs at least one step of its own`,
+        );
+    },
+  ];
 }
 
 /** Runs a check whose error names its field, and gives that error its place in the document. */

@@ -1,7 +1,7 @@
 // The state as the wire shows it: pure functions from domain types to messages. Decides what a person sees
 // where the state has no answer yet (NaN, 0, empty), and how long a text may be.
 
-import { genotypeOfKey } from '../../core/nn/genotype-code.ts';
+import { genotypeOfKey, genotypeOfText } from '../../core/nn/genotype-code.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { haltedAt, scheduleOf } from '../../core/spec/schedule.ts';
 import type {
@@ -9,6 +9,7 @@ import type {
   Evaluation,
   Plan,
   Run,
+  StageFound,
   Store,
   Sweep,
   Trial,
@@ -25,6 +26,7 @@ import {
   accuracyOf,
   type EndedRun,
   type EvaluationState,
+  type FoundState,
   hasGang,
   isWhole,
   numberOf,
@@ -240,7 +242,16 @@ export function runView(
     specJson: shown.spec ? clipped(canonicalJson(specOf(context.state, run)), DOCUMENT_BYTES_MAX) : '',
     remainingSeconds: rate > 0 ? ((schedule.stepsTotal - step - openRoundSteps) * schedule.batch) / rate : 0,
     openRoundSteps,
+    found: isWhole(known) ? foundView(known.checkpoints.at(-1)?.found) : undefined,
   };
+}
+
+/** What a stage of a search has found. */
+function foundView(found: FoundState | undefined): StageFound | undefined {
+  if (found === undefined) return undefined;
+  const { genotype, skips, changed, trainingLoss, validationLoss } = found;
+  const genotypeJson = canonicalJson(genotypeOfText(genotype));
+  return { genotypeJson, skips, changedEdges: changed, trainingLoss, validationLoss };
 }
 
 /** Its verification; of a result that was taken from a candidate the accuracy alone may be known. */
@@ -291,8 +302,9 @@ function shareOfRate(context: ViewContext, run: RunState, workerId: string): num
 
 /** The checkpoints of a run by stage. */
 export function checkpointViews({ id: runId, checkpoints }: RunState): Checkpoint[] {
-  return checkpoints.map(({ stage, step, bytes, digest, storedAtMs, held = 'all', kept, damage }) => ({
+  return checkpoints.map(({ stage, step, bytes, digest, storedAtMs, held = 'all', kept, damage, found }) => ({
     ...{ runId, stage, step, bytes, digest, storedAtMs, held },
+    found: foundView(found),
     note: damage?.reason ?? (kept === undefined ? '' : `kept: ${kept}`),
   }));
 }

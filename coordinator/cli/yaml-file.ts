@@ -4,7 +4,7 @@
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { toFleetError } from '../../core/errors.ts';
-import { type DocumentSpec, documentSchema } from '../../core/spec/document.ts';
+import { type DocumentSpec, documentOf, documentSchema } from '../../core/spec/document.ts';
 import { readTextBounded } from '../../core/text/bounded-text.ts';
 import { checkShape, type Problem } from '../../core/text/shape.ts';
 import { namedProblems, problemAt, problemsError, type TextSource } from '../../core/text/text-problems.ts';
@@ -30,7 +30,7 @@ export async function submittable(path: string): Promise<DocumentSpec[]> {
     const specs: DocumentSpec[] = [];
     const problems = documents.flatMap((document) => {
       const result = checkShape(documentSchema, document.value);
-      if (result.ok) specs.push(result.data);
+      if (result.ok) specs.push(documentOf(result.data));
       return result.ok ? [] : placed(result.problems, document, []);
     });
     if (problems.length > 0) throw problemsError(problems, source);

@@ -7,7 +7,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { FleetError } from '../../core/errors.ts';
-import { costsOf } from '../../core/nn/space.ts';
+import { costsOf, costsOfSearch } from '../../core/nn/space.ts';
 import type { Event } from '../model/events.ts';
 import { workWithId } from '../model/find.ts';
 import type { Observed } from '../model/observed.ts';
@@ -30,6 +30,7 @@ import { lookAhead, noteAssigned } from './ahead.ts';
 import { endSpent } from './budgets.ts';
 import { createDesk, type Desk } from './desk.ts';
 import { beginDraft, type Draft, emit, nextId, send } from './draft.ts';
+import { foundAt } from './found.ts';
 import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
 import { importTeacher, takeStage } from './imports.ts';
 import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from './inputs.ts';
@@ -277,7 +278,8 @@ function createRun(
     runId,
     spec: recordSpec(draft, whole),
     facts,
-    costs: costsOf(spec.network),
+    costs:
+      spec.search === undefined ? costsOf(spec.network) : costsOfSearch(spec.search.supernet, facts.classes),
     reason: 'submitted',
     ...(teacherRunId === undefined ? {} : { teacherRunId }),
   });
@@ -365,11 +367,12 @@ function takeReport(
       // A report of an old generation counts too: what is stored is stored, and equal stages hold equal
       // bytes.
       if (run === undefined || run.checkpoints.some(({ stage }) => stage === report.stage)) return;
-      const { evaluation, ...stored } = report;
+      const { evaluation, search, ...stored } = report;
       const isWanted = evaluation !== undefined && run.evaluateStages?.includes(report.stage) === true;
       emit(draft, {
         ...{ ...stored, kind: 'run.checkpointed', workerId },
         ...(isWanted ? { evaluation } : {}),
+        ...(search === undefined ? {} : { found: foundAt(run, report.stage, search) }),
       });
       return;
     }

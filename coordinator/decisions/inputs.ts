@@ -4,6 +4,7 @@
 import type { Quotas } from '../../core/quotas.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
+import type { SearchFound } from '../../core/spec/search.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { WorkerKind } from '../../core/worker-kinds.ts';
 import type { TimeSlice } from '../../core/worker-time.ts';
@@ -106,6 +107,8 @@ export type Report =
       readonly teacherDigest?: string;
       /** Of a stage that the assignment has named for it. */
       readonly evaluation?: EvaluationState;
+      /** Of a search. */
+      readonly search?: SearchFound;
     }
   | PausedReport
   | {

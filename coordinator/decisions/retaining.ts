@@ -119,7 +119,7 @@ export function factsOf(state: State, run: RunState): RetentionFacts {
   const sweep = trial === undefined ? undefined : sweepWith(state, trial.sweepId);
   const plan = planId === undefined ? undefined : planWith(state, planId);
   return {
-    kind: job.kind === 'embedding' ? 'student' : job.kind,
+    kind: job.kind === 'embedding' || job.kind === 'search' ? 'student' : job.kind,
     policy: job.checkpoints?.keep,
     epochs: job.training.epochs,
     isDone: run.state === 'done',

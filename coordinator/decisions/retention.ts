@@ -12,7 +12,7 @@
 // those of a run that somebody reads at the moment.
 
 import { firstTeacherStage, type TeacherSchedule } from '../../core/spec/distillation.ts';
-import type { CheckpointPolicy } from '../../core/spec/run.ts';
+import type { CheckpointPolicy } from '../../core/spec/retention.ts';
 
 /** What is stored of a stage: everything, or the network alone (backbone and labels). */
 export type Held = 'all' | 'network';

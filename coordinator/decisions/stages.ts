@@ -98,6 +98,10 @@ export function readersOf(state: State, teacher: RunState, stage: number): strin
  * The stage to read for a caller, 0 for the newest that is there. Throws in one sentence why it cannot be read.
  */
 export function stageToRead(run: RunState, wanted: number): number {
+  if (run.job.kind === 'search')
+    throw refuse(
+      `${run.id} is a search: its stages hold a search network, which gives no embeddings; train what it has found with network: { kind: pocketnet, genotype: ${run.id} }`,
+    );
   const stored = run.checkpoints.filter(({ held }) => held !== 'nothing');
   const found = wanted === 0 ? stored.at(-1) : stored.find(({ stage }) => stage === wanted);
   if (found !== undefined && found.damage === undefined) return found.stage;

@@ -190,7 +190,7 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
     case 'run.blamed':
       return `${event.runId}: ${event.reason}`;
     case 'run.checkpointed':
-      return `${event.runId} stored checkpoint ${event.stage} (step ${event.step}, ${event.bytes} bytes)${byWorker(event.workerId, 'by')}${accuracyText(event.evaluation)}`;
+      return `${event.runId} stored checkpoint ${event.stage} (step ${event.step}, ${event.bytes} bytes)${byWorker(event.workerId, 'by')}${accuracyText(event.evaluation)}${foundText(event.found)}`;
     case 'stage.dropped':
       return `${droppedText(event)} of ${event.runId} ${event.stages?.length === 1 ? 'is' : 'are'} not kept any more: ${event.reason}`;
     case 'stage.kept':
@@ -277,6 +277,15 @@ function startText(start: EventOf<'sweep.submitted'>['start']): string {
   if (start === undefined) return '';
   const { sweepId, trials } = start;
   return `; it begins with the results of ${trials.length} trials of ${sweepId}`;
+}
+
+/** What a stage of a search has found: how much of it skips and how much is new, and the losses of both halves. */
+function foundText(found: EventOf<'run.checkpointed'>['found']): string {
+  if (found === undefined) return '';
+  const { genotype, skips, changed, trainingLoss, validationLoss } = found;
+  const moved = changed === undefined ? '' : `, ${changed} of 16 edges are new`;
+  const other = validationLoss === undefined ? '' : ` and ${validationLoss.toFixed(4)} on that of the alphas`;
+  return `; it stands for genotype ${genotype}: ${skips} of 8 edges of the normal cell skip${moved}; loss ${trainingLoss.toFixed(4)} on the half of the weights${other}`;
 }
 
 const accuracyText = (evaluation: EventOf<'run.finished'>['evaluation']): string =>

@@ -23,6 +23,7 @@ import type {
   DataFacts,
   EndState,
   EvaluationState,
+  FoundState,
   Latency,
   LossCause,
   Member,
@@ -325,6 +326,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller; readonly left
       readonly teacherDigest?: string;
       /** Of a stage at which the run was to be verified on its way. */
       readonly evaluation?: EvaluationState;
+      /** Of a search. */
+      readonly found?: FoundState;
       readonly workerId: string;
     }
   | {

@@ -235,7 +235,8 @@ export function runCheckpointed(w: Working, event: EventOf<'run.checkpointed'>):
   if (run === undefined || !isWhole(run)) return;
   const { stage, step, bytes, digest } = event;
   const { gang, avoided, checkpoints } = run;
-  const added: CheckpointState = { stage, step, bytes, digest, storedAtMs: event.atMs };
+  const found = optional('found', event.found);
+  const added: CheckpointState = { stage, step, bytes, digest, storedAtMs: event.atMs, ...found };
   if (event.evaluation !== undefined) judgedOnTheWay(w, run, { stage, evaluation: event.evaluation });
   const hasNoTrouble = run.infrastructureFailures === 0 && avoided.length === 0 && run.blame === NO_BLAME;
   if (w.ownsRows && hasNoTrouble && hasTaken(checkpoints, added)) return;

@@ -39,7 +39,7 @@ function noLongerHalted(w: Working, { runId, stages }: EventOf<'stage.dropped'>)
 
 /** Nearly every stage that goes is a plain one; its fields by name take a tenth of what a spread does. */
 function withHeld(one: CheckpointState, held: 'network' | 'nothing'): CheckpointState {
-  if (one.kept !== undefined || one.damage !== undefined) return { ...one, held };
+  if (one.kept !== undefined || one.damage !== undefined || one.found !== undefined) return { ...one, held };
   const { stage, step, bytes, digest, storedAtMs } = one;
   return { stage, step, bytes, digest, storedAtMs, held };
 }

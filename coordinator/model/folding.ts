@@ -61,6 +61,7 @@ const RUN_COUNTS = {
   teacher: countsOf('teacher'),
   student: countsOf('student'),
   embedding: countsOf('embedding'),
+  search: countsOf('search'),
 };
 
 function countsOf<K extends RunState['job']['kind']>(kind: K) {

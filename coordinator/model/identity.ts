@@ -95,6 +95,8 @@ export function identityOfGenotype(
 /** What a run of this spec computes, a student with this teacher; undefined where that is not known. */
 export function identityOfSpec(spec: RunSpec, facts: DataFacts, teacher?: Identity): Identity | undefined {
   const { network, training, verification, distillation, data, imported } = spec;
+  // A search has stages of its own kind, which nobody else computes.
+  if (spec.search !== undefined) return undefined;
   if (imported !== undefined) return { group: `files.${imported.digest}`, member: '-' };
   if (distillation !== undefined && teacher === undefined) return undefined;
   const learns = learnsOf(distillation, teacher);

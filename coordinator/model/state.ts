@@ -184,6 +184,21 @@ export interface CheckpointState {
   readonly kept?: string;
   /** Why it cannot be read; it is being computed again, unless that is impossible. */
   readonly damage?: { readonly reason: string; readonly isLost: boolean };
+  /** What a search has found by its end. */
+  readonly found?: FoundState;
+}
+
+/** What a search has found at the end of a stage. */
+export interface FoundState {
+  /** The decoded genotype, a character an edge in its own order (core/nn/genotype-code.ts). */
+  readonly genotype: string;
+  /** Skip connections of the normal cell. */
+  readonly skips: number;
+  /** Edges of both cells that the stage before did not have; absent at the first stage. */
+  readonly changed?: number;
+  /** Means over the stage's steps; of the alphas' half absent in the warm-up. */
+  readonly trainingLoss: number;
+  readonly validationLoss?: number;
 }
 
 /** The checkpoint of a step within a stage, which a pause has stored. */

@@ -3,6 +3,8 @@
 // read the journal any more.
 
 import { FleetError } from '../../core/errors.ts';
+import { genotypeOfText } from '../../core/nn/genotype-code.ts';
+import type { SearchFound } from '../../core/spec/search.ts';
 import { foundText } from '../../core/text/printable.ts';
 import { boundedText, token } from '../../core/text/wire-text.ts';
 import {
@@ -18,7 +20,11 @@ import type {
   TimeSpent,
   TimeEntry as WireEntry,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import type { StoredStep, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
+import type {
+  SearchFound as FoundMessage,
+  StoredStep,
+  WorkerReport,
+} from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { FailureCause, PausedReport, Report } from '../decisions/inputs.ts';
 import { type EvaluationState, numberIn } from '../model/state.ts';
 
@@ -47,6 +53,7 @@ export function reportOf(kind: Journalled): Report {
       for (const [field, text] of Object.entries(texts))
         if (text !== undefined) token(`checkpoint_stored.${field}`, text);
       const measures = kind.value.evaluation && evaluationOf(kind.value.evaluation);
+      const search = kind.value.search && foundOf(kind.value.search);
       return {
         kind: 'checkpointStored',
         ...{ runId, stage, digest },
@@ -57,6 +64,7 @@ export function reportOf(kind: Journalled): Report {
         ...(ledgerDigest === undefined ? {} : { ledgerDigest }),
         ...(teacherDigest === undefined ? {} : { teacherDigest }),
         ...(measures === undefined ? {} : { evaluation: measures }),
+        ...(search === undefined ? {} : { search }),
       };
     }
     case 'paused': {
@@ -183,6 +191,15 @@ function evaluationOf(evaluation: Evaluation): EvaluationState | undefined {
     ...(Number.isFinite(accuracyUntrained) ? { accuracyUntrained } : {}),
     ...(latency === undefined ? {} : { latency: latencyOf(latency) }),
   };
+}
+
+/** What a stage of a search has found; `invalidArgument` where it is no genotype or no numbers. */
+function foundOf({ genotype, trainingLoss, validationLoss }: FoundMessage): SearchFound {
+  genotypeOfText(genotype);
+  for (const [field, value] of Object.entries({ trainingLoss, validationLoss }))
+    if (value !== undefined && !Number.isFinite(value))
+      throw new FleetError('invalidArgument', `checkpoint_stored.search.${field}: ${value} is no loss`);
+  return { genotype, trainingLoss, ...(validationLoss === undefined ? {} : { validationLoss }) };
 }
 
 function latencyOf({ milliseconds, deviceClass }: Latency): Latency {

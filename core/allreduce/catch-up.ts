@@ -2,8 +2,8 @@
 // that it now holds. Decides the order (one transfer at a time) and that a state which is not the announced
 // one stops the run for all.
 
-import { digest64 } from '../digest.ts';
 import { FleetError } from '../errors.ts';
+import { trainedDigest } from '../state-vectors.ts';
 import { giverOfState, type Standings, sourceOfResidual } from './agreement.ts';
 import type { Header } from './message.ts';
 import type { Residual } from './residuals.ts';
@@ -28,7 +28,7 @@ export function createCatchUp(options: {
   readonly wire: Wire;
   readonly standings: Standings;
   readonly stateNames: readonly string[];
-  /** Length of the vector that is summed; none of the state's is longer. */
+  /** No vector of a state is longer, nor is the one that is summed. */
   readonly elements: number;
   readonly residuals: () => readonly Residual[];
   readonly needed: readonly number[];
@@ -44,11 +44,11 @@ export function createCatchUp(options: {
       await fetchFrom(rank, step, { kind: 'state' }),
       wire.nameOf(rank),
     );
-    const digest = digest64(state.weights);
+    const digest = trainedDigest(options.stateNames.map((name) => ({ name, values: state[name]! })));
     if (digest === announced) return state;
     const error = new FleetError(
       'dataLoss',
-      `${wire.nameOf(rank)} gave weights ${digest} as the state of step ${step}, and had announced ${announced}`,
+      `${wire.nameOf(rank)} gave what has digest ${digest} as the state of step ${step}, and had announced ${announced}`,
       { details: { step, rank, digest, announced } },
     );
     wire.stop(error);

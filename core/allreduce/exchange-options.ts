@@ -27,6 +27,8 @@ export interface ExchangePlan {
   readonly factor?: number;
   /** Names of the vectors of a state, in the order in which they are sent. Default: those of SGD. */
   readonly stateNames?: readonly string[];
+  /** Length of the longest of them. Default: that of the vectors that are summed. */
+  readonly stateElements?: number;
   /** With int8: sync collects here what was left of every shard, for a checkpoint within a stage. Default: no. */
   readonly gathersResiduals?: boolean;
   /**

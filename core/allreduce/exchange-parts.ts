@@ -124,7 +124,7 @@ export function createParts(options: ExchangeOptions): Parts {
     wire,
     provideState: options.provideState,
     stateNames: options.stateNames ?? SGD_STATE,
-    elements: plan.elements,
+    elements: Math.max(plan.elements, options.stateElements ?? 0),
     residuals: () => residuals.all(),
     needed: neededResiduals(plan, rank, options.gathersResiduals === true),
     onResidual(shard, values) {

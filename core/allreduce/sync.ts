@@ -64,7 +64,7 @@ export interface SyncOptions {
   readonly provideState: () => State | Promise<State>;
   /** The vectors of a state, in the order in which they are sent. */
   readonly stateNames: readonly string[];
-  /** Length of the vector that is summed. */
+  /** No vector of a state is longer, nor is the one that is summed. */
   readonly elements: number;
   /** What this member has of shards, from earlier generations and steps. */
   readonly residuals: () => readonly Residual[];

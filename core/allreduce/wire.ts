@@ -7,7 +7,8 @@ import type { Header, Kind } from './message.ts';
 
 /**
  * Everything a replica has, as what a member that is behind needs to go on: the vectors that the plan names
- * (`stateNames`). Members compare the digest of the weights.
+ * (`stateNames`). Members compare the digest of what is trained
+ * (core/state-vectors.ts).
  */
 export interface State {
   readonly weights: Float32Array;

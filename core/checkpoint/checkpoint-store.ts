@@ -4,7 +4,7 @@
 
 import { FleetError } from '../errors.ts';
 import { sharedFloats } from '../shared-memory.ts';
-import { vectorNamed, WEIGHTS } from '../state-vectors.ts';
+import { trainedDigestOf, vectorNamed, WEIGHTS } from '../state-vectors.ts';
 import { artefactName } from './artefact-names.ts';
 import { decodeBlob } from './blob.ts';
 import { type Checkpoint, factsMetadata, factsOf } from './checkpoint.ts';
@@ -52,7 +52,7 @@ export async function checkpointArtefact(
   const { vectors, labelMap } = checkpoint;
   const layout = layoutOfState(vectors, backboneCount);
   const { each, state } = await store.digesting.vectors(vectors.map(({ values }) => values));
-  const weights = each[vectors.findIndex(({ name }) => name === WEIGHTS)]!;
+  const weights = trainedDigestOf(vectors.map(({ name }, at) => ({ name, digest: () => each[at]! })));
   const parts = VALUE_PARTS.map((name) => ({ name, pieces: piecesOf(layout[name], vectors) }));
   return {
     parts:

@@ -7,6 +7,7 @@
 
 import { z } from 'zod';
 import { canonicalJson } from '../spec/canonical-json.ts';
+import { type SearchFound, searchFoundSchema } from '../spec/search.ts';
 import type { StateVectors } from '../state-vectors.ts';
 import { shaped } from '../text/shape.ts';
 
@@ -30,6 +31,8 @@ export interface CheckpointFacts {
   readonly ledgerDigest?: string;
   /** Of the teacher's checkpoint from which this stage was distilled, 64 hex digits. */
   readonly teacherDigest?: string;
+  /** What a stage of a search has found. */
+  readonly found?: SearchFound;
 }
 
 /** A checkpoint as it is stored. */
@@ -64,6 +67,8 @@ const json = z.string().transform((text, context): unknown => {
 const digest16 = z.string().regex(/^[0-9a-f]{16}$/);
 const digest64 = z.string().regex(/^[0-9a-f]{64}$/);
 
+const foundText = json.pipe(searchFoundSchema);
+
 const factsSchema = z.object({
   spec: json,
   network: json,
@@ -77,6 +82,7 @@ const factsSchema = z.object({
   device_class: z.string(),
   ledger_digest: digest64.optional(),
   teacher_digest: digest64.optional(),
+  search: foundText.optional(),
 });
 
 /** The metadata of a checkpoint: what a list or a reader of one part needs to know of the whole. */
@@ -93,7 +99,13 @@ export function factsMetadata(facts: CheckpointFacts, digests: StateDigests): Re
     state_digest: digests.state,
     ...(facts.ledgerDigest === undefined ? {} : { ledger_digest: facts.ledgerDigest }),
     ...(facts.teacherDigest === undefined ? {} : { teacher_digest: facts.teacherDigest }),
+    ...(facts.found === undefined ? {} : { search: canonicalJson(facts.found) }),
   };
+}
+
+/** What the metadata of a search's checkpoint say that it has found; undefined for other runs, and where it is not legible. */
+export function foundOf({ search }: { readonly search?: string | undefined }): SearchFound | undefined {
+  return search === undefined ? undefined : foundText.safeParse(search).data;
 }
 
 /** The facts that metadata name; `dataLoss` that says which is missing or is none. */
@@ -102,7 +114,8 @@ export function factsOf(
   where: string,
 ): CheckpointFacts & { readonly weightsDigest: string; readonly stateDigest?: string } {
   const parsed = shaped(factsSchema, metadata, where, 'dataLoss');
-  const { weights_digest, state_digest, device_class, ledger_digest, teacher_digest, ...rest } = parsed;
+  const { weights_digest, state_digest, device_class, ledger_digest, teacher_digest, search, ...rest } =
+    parsed;
   return {
     ...rest,
     weightsDigest: weights_digest,
@@ -110,5 +123,6 @@ export function factsOf(
     ...(state_digest === undefined ? {} : { stateDigest: state_digest }),
     ...(ledger_digest === undefined ? {} : { ledgerDigest: ledger_digest }),
     ...(teacher_digest === undefined ? {} : { teacherDigest: teacher_digest }),
+    ...(search === undefined ? {} : { found: search }),
   };
 }

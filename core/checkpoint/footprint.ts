@@ -1,7 +1,7 @@
 // How many bytes of checkpoints a run takes in the store, at most, under its policy: what
 // coordinator/decisions/retention.ts leaves, and the stage that is stored before the next decision. Pure.
 
-import type { CheckpointPolicy } from '../spec/run.ts';
+import type { CheckpointPolicy } from '../spec/retention.ts';
 import { BACKBONE, HEAD, OPTIMIZER } from './checkpoint-layout.ts';
 
 const FLOAT_BYTES = 4;

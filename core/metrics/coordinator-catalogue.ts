@@ -19,7 +19,7 @@ export const RUN_STATES = ['queued', 'running', 'pausing', 'paused', ...OUTCOMES
 /** States of what consists of trials or runs. */
 export const WHOLE_STATES = ['running', 'paused', ...OUTCOMES] as const;
 /** Kinds of runs: what a run is to its plan or sweep. */
-export const RUN_KINDS = ['candidate', 'teacher', 'student', 'embedding'] as const;
+export const RUN_KINDS = ['candidate', 'teacher', 'student', 'embedding', 'search'] as const;
 /** Why runs fail; `none`: it did not. */
 export const FAILURE_REASONS = [
   'none',

@@ -108,10 +108,10 @@ export function genotypeKey(genotype: Genotype): string {
   return keyOfCode(canonicalCode(codeOf(genotype)));
 }
 
-/** The key of a code that is in canonical form. */
-export function keyOfCode(canonical: GenotypeCode): string {
+/** The characters of a code; of one in canonical form they are its key. */
+export function keyOfCode(code: GenotypeCode): string {
   let key = '';
-  for (const edge of canonical) key += ALPHABET[edge];
+  for (const edge of code) key += ALPHABET[edge];
   return key;
 }
 
@@ -120,16 +120,29 @@ export function genotypeOfKey(key: string): Genotype {
   return genotypeOfCode(codeOfKey(key));
 }
 
+/** The genotype of a text of `keyOfCode`, in canonical form or not; `dataLoss` where it is that of none. */
+export function genotypeOfText(text: string): Genotype {
+  const code = codeFrom(text);
+  if (!isWellFormed(code)) throw notAKey(text, 'a genotype');
+  return genotypeOfCode(code);
+}
+
 /** The canonical code of a key; `dataLoss` as for `genotypeOfKey`. */
 export function codeOfKey(key: string): GenotypeCode {
-  const code = Uint8Array.from(key, (character) => ALPHABET.indexOf(character) & 0xff);
+  const code = codeFrom(key);
   if (!isWellFormed(code) || keyOfCode(canonicalCode(code)) !== key)
-    throw new FleetError(
-      'dataLoss',
-      `${foundText(key)} is not the key of a genotype: a key has ${GENOTYPE_EDGES} characters, one for each edge of a canonical genotype`,
-    );
+    throw notAKey(key, 'a canonical genotype');
   return code;
 }
+
+const codeFrom = (text: string): GenotypeCode =>
+  Uint8Array.from(text, (character) => ALPHABET.indexOf(character) & 0xff);
+
+const notAKey = (text: string, of: string): FleetError =>
+  new FleetError(
+    'dataLoss',
+    `${foundText(text)} is not the key of a genotype: a key has ${GENOTYPE_EDGES} characters, one for each edge of ${of}`,
+  );
 
 /** An edge code is a place in it. */
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';

@@ -1,6 +1,8 @@
 // Genotypes as a spec writes them: the two published ones, and the parts of which a cell consists.
 
-import type { Genotype } from '../spec/network.ts';
+import { FleetError } from '../errors.ts';
+import type { Genotype, NetworkSpec } from '../spec/network.ts';
+import { foundText } from '../text/printable.ts';
 
 export type Cell = Genotype['normal'];
 export type Edge = Cell[number][number];
@@ -93,9 +95,24 @@ export const GENOTYPES: Readonly<Record<'casia' | 'cifar10', Genotype>> = {
 };
 
 /** The genotype of a spec, which gives it in full or by the name of a published one. */
-export function resolveGenotype(genotype: keyof typeof GENOTYPES | Genotype): Genotype {
-  return typeof genotype === 'string' ? GENOTYPES[genotype] : genotype;
+export function resolveGenotype(genotype: string | Genotype): Genotype {
+  if (typeof genotype !== 'string') return genotype;
+  if (isPublished(genotype)) return GENOTYPES[genotype];
+  throw new FleetError(
+    'invalidArgument',
+    `${foundText(genotype)} names no published genotype; what a search has found is known to its fleet alone: \`pocketfleet checkpoints RUN --json\` shows it`,
+  );
 }
+
+const isPublished = (name: string): name is keyof typeof GENOTYPES => Object.hasOwn(GENOTYPES, name);
+
+/** Whether a genotype names a search of a fleet, which only a fleet can look up. */
+export const isReference = (genotype: string | Genotype): genotype is string =>
+  typeof genotype === 'string' && !isPublished(genotype);
+
+/** The network with published cells where it names those of a search: of equal sizes, to be built and counted. */
+export const withStandIn = (network: NetworkSpec): NetworkSpec =>
+  network.kind === 'pocketnet' && isReference(network.genotype) ? { ...network, genotype: 'casia' } : network;
 
 /** A cell from one function of the node index. */
 export function cellOf(node: (index: number) => [Edge, Edge]): Cell {

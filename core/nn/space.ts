@@ -1,9 +1,11 @@
 // The search space as networks: the network that a genotype is in a sweep's space, and what a network costs.
 
 import type { Genotype, NetworkSpec } from '../spec/network.ts';
+import type { SearchBlock } from '../spec/search.ts';
 import type { SweepSpec } from '../spec/sweep.ts';
 import { buildNetwork } from './build.ts';
 import { describe } from './describe.ts';
+import { buildSupernet } from './supernet.ts';
 
 /** The network of a genotype with the sizes of the sweep's space. */
 export function candidateNetwork(spec: Pick<SweepSpec, 'space'>, genotype: Genotype): NetworkSpec {
@@ -14,6 +16,14 @@ export function candidateNetwork(spec: Pick<SweepSpec, 'space'>, genotype: Genot
 /** What this network costs. */
 export function costsOf(network: NetworkSpec): Costs {
   const { parameters, mflops, multiplyAdds } = describe(buildNetwork(network));
+  return { parameters, mflops, multiplyAdds };
+}
+
+/** What a pass of a search over so many classes costs: every operation on every edge. */
+export function costsOfSearch(supernet: SearchBlock['supernet'], classes: number): Costs {
+  const { parameters, mflops, multiplyAdds } = describe(
+    buildSupernet({ kind: 'supernet', ...supernet, classes }),
+  );
   return { parameters, mflops, multiplyAdds };
 }
 

@@ -8,7 +8,7 @@
 
 import { FleetError } from '../errors.ts';
 import { normals } from '../rng.ts';
-import { OPS, type Op } from '../spec/network.ts';
+import { OPS, type Op, SUPERNET_EMBEDDING } from '../spec/network.ts';
 import { addFactorizedReduce, addOp, addSeparable } from './blocks.ts';
 import type { Alphas, CellAlphas } from './decode.ts';
 import { NODES } from './genotype.ts';
@@ -39,7 +39,6 @@ export interface Supernet extends LayerGraph {
 /** The stem has this many times C channels; the discrete networks' have 4 times. */
 const STEM_MULTIPLIER = 3;
 /** Fixed in the reference. */
-const EMBEDDING = 128;
 const HEAD_GROUPS = 128;
 /**
  * Standard deviation of the initial alphas, as in the reference: nearly equal, so that no op has an advantage
@@ -65,17 +64,17 @@ export function buildSupernet(spec: SupernetSpec): Supernet {
     const cell = addSearchCell({ builder, module: `cells.${index}`, reduction, channels, ...previous });
     previous = { before: previous.last, last: cell, lastReduced: reduction };
   }
-  const head = addHead(builder, previous.last, { embedding: EMBEDDING, groups: HEAD_GROUPS });
+  const head = addHead(builder, previous.last, { embedding: SUPERNET_EMBEDDING, groups: HEAD_GROUPS });
   const module = 'linear';
   const flat = builder.add({ name: 'flatten', module, inputs: [head], operation: { kind: 'flatten' } });
   const output = builder.add({
     name: 'linear',
     module,
     inputs: [flat],
-    operation: { kind: 'linear', channelsIn: EMBEDDING, bias: true },
+    operation: { kind: 'linear', channelsIn: SUPERNET_EMBEDDING, bias: true },
     channels: spec.classes,
   });
-  return { spec, layers: builder.layers, output, embedding: EMBEDDING };
+  return { spec, layers: builder.layers, output, embedding: SUPERNET_EMBEDDING };
 }
 
 function checkSpec({ channels, layers, classes }: SupernetSpec): void {
@@ -151,6 +150,19 @@ function alphaRow(reduction: boolean, node: number, from: number): number {
 export function initialAlphas(seed: number): Float32Array {
   return Float32Array.from(normals(seed, 'alphas', ALPHA_COUNT), (value) => value * ALPHA_DEVIATION);
 }
+
+/** The matrices of the alphas in their flat vector: one for each node of both cells, a row an edge. */
+export const alphaParts: readonly {
+  readonly name: string;
+  readonly offset: number;
+  readonly size: number;
+}[] = [false, true].flatMap((reduction) =>
+  Array.from({ length: NODES }, (_, node) => ({
+    name: `alpha_${reduction ? 'reduce' : 'normal'}.${node}`,
+    offset: alphaRow(reduction, node, 0) * OPS.length,
+    size: (node + 2) * OPS.length,
+  })),
+);
 
 /** What an alpha weighs, in words: `skip_connect of input 1 of node 2 of the normal cell`. */
 export function alphaName(index: number): string {

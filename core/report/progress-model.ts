@@ -5,6 +5,7 @@
 import type { Run, Snapshot, Sweep } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { stateText } from '../text/state-text.ts';
 import { clip, formatCount, formatNumber, formatPercent, formatSeconds, formatSteps } from './format.ts';
+import { searchFoundText } from './runs.ts';
 
 /** One sweep or run of the display. */
 export interface ProgressItem {
@@ -74,8 +75,13 @@ function runItem(run: Run, runs: readonly Run[]): ProgressItem {
   switch (run.state) {
     case 'done': {
       const verified = run.evaluation ? `, verified ${formatPercent(run.evaluation.accuracy)}` : '';
+      const found = run.found ? `, ${searchFoundText(run.found)}` : '';
       const took = formatSeconds((run.endedAtMs - run.startedAtMs) / 1000);
-      return { ...item, fraction: 1, note: `${formatCount(run.step)} steps${verified}, took ${took}` };
+      return {
+        ...item,
+        fraction: 1,
+        note: `${formatCount(run.step)} steps${verified}${found}, took ${took}`,
+      };
     }
     case 'failed':
     case 'cancelled':
@@ -100,10 +106,11 @@ function runItem(run: Run, runs: readonly Run[]): ProgressItem {
     default: {
       const left = run.remainingSeconds > 0 ? `, ${formatSeconds(run.remainingSeconds)} left` : '';
       const loss = run.step > 0 ? `, loss ${formatNumber(run.loss)}` : '';
+      const found = run.found ? `, ${searchFoundText(run.found)}` : '';
       return {
         ...item,
         fraction: stepFraction(run),
-        note: `step ${formatSteps(run)}${rateText(run.imagesPerSecond)}${left}${loss}, ${workers} worker${workers === 1 ? '' : 's'}`,
+        note: `step ${formatSteps(run)}${rateText(run.imagesPerSecond)}${left}${loss}${found}, ${workers} worker${workers === 1 ? '' : 's'}`,
       };
     }
   }

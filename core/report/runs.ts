@@ -1,7 +1,7 @@
 // A run in words for tables and reports: how long it took, which teacher it learned from, and the cells of
 // its network in short form.
 
-import type { Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { Run, StageFound } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 
 /** Seconds from the start of a run to its end; NaN for a run that has not ended. */
 export function secondsOf(run: Run): number {
@@ -11,6 +11,11 @@ export function secondsOf(run: Run): number {
 /** The kind of a run, and "distilled" for a student with a teacher. */
 export function learning(run: Run): string {
   return run.teacherRunId === '' ? run.kind : `${run.kind}, distilled`;
+}
+
+/** What a search has found at the end of a stage, in short: `1 of 8 skip, 3 of 16 edges new`. */
+export function searchFoundText({ skips, changedEdges }: StageFound): string {
+  return `${skips} of 8 skip${changedEdges === undefined ? '' : `, ${changedEdges} of 16 edges new`}`;
 }
 
 /**

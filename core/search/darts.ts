@@ -13,7 +13,8 @@ import {
   type SearchStepOptions,
   sizesOf,
 } from './bilevel.ts';
-import { type Half, type Pass, passVectors, roundLength, roundsOf, type Wanted } from './rounds.ts';
+import type { Half } from './halves.ts';
+import { type Pass, passVectors, roundLength, roundsOf, type Wanted } from './rounds.ts';
 
 /** One forward and backward pass over this step's batch of one half of the data. */
 export interface PassRequest {

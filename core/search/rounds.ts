@@ -11,6 +11,8 @@
 //
 // Legend: P weights w, A alphas a, S running statistics.
 
+import type { Half } from './halves.ts';
+
 /**
  * The order of moves. darts: alphas move first, as in the paper. reference: weights move first, as in the
  * published PocketNet code, and the training loss' gradient for the alphas, which that code leaves in its
@@ -23,9 +25,6 @@ export type Variant = 'reference' | 'noleak' | 'darts';
  * (bilevel.ts).
  */
 export type Order = 'first' | 'second';
-
-/** The two halves of the training images, named after what is trained with them. */
-export type Half = 'weights' | 'alphas';
 
 /**
  * What is differentiated. Finite differences need the alphas' gradient only, and without weights' gradients

@@ -5,16 +5,18 @@ import { z } from 'zod';
 import { documentSchema } from './document.ts';
 import { planSchema } from './plan.ts';
 import { runSchema } from './run.ts';
+import { searchSchema } from './search.ts';
 import { sweepSchema } from './sweep.ts';
 
 /** The kinds of documents that have a schema of their own. A run is a teacher, a student or a candidate. */
-export const SCHEMA_KINDS = ['plan', 'sweep', 'run'] as const;
+export const SCHEMA_KINDS = ['plan', 'sweep', 'search', 'run'] as const;
 /** One of these kinds. */
 export type SchemaKind = (typeof SCHEMA_KINDS)[number];
 
 const SCHEMAS: Readonly<Record<SchemaKind, z.ZodType>> = {
   plan: planSchema,
   sweep: sweepSchema,
+  search: searchSchema,
   run: runSchema,
 };
 

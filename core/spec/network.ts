@@ -79,6 +79,9 @@ export const evenChannels = z
   .multipleOf(2)
   .describe('working channels C of the first cells');
 
+/** Embedding before the classifier of a search network; fixed in the reference. */
+export const SUPERNET_EMBEDDING = 128;
+
 /** Width E of the embedding. */
 export const embedding = z.int().min(2).max(1024).describe('width of the embedding');
 
@@ -89,6 +92,14 @@ export const embedding = z.int().min(2).max(1024).describe('width of the embeddi
 const blocks = z.int().min(1).max(1000);
 
 const width = z.int().min(1).max(8192);
+
+/** A search of the fleet by id or name, at its end or at an epoch: `casia-search@12`. */
+const genotypeReference = z
+  .string()
+  .regex(
+    /^[a-z0-9][a-z0-9._-]{0,62}(@[1-9]\d{0,4})?$/,
+    'a published genotype (casia, cifar10), a search of this fleet as RUN or RUN@EPOCH, or the cells',
+  );
 
 /** A PocketNet: a chain of cells, two of whose kinds a genotype describes. */
 export const pocketnetSchema = z.strictObject({
@@ -106,9 +117,11 @@ export const pocketnetSchema = z.strictObject({
     .describe('Number of cells L. Below 4 two of the three reductions would coincide'),
   embedding: embedding.default(128),
   genotype: z
-    .union([z.enum(['casia', 'cifar10']), genotypeSchema])
+    .union([z.enum(['casia', 'cifar10']), genotypeSchema, genotypeReference])
     .default('casia')
-    .describe('the cells, or a published genotype by name'),
+    .describe(
+      'the cells; a published genotype by name; or RUN or RUN@EPOCH: what a search of this fleet has found, which is filled in at submit',
+    ),
 });
 
 const iresnetSchema = z.strictObject({

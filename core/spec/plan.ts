@@ -7,8 +7,8 @@ import { childName, name, requirement, reuse, weight, workers } from './common.t
 import { dataSchema } from './data.ts';
 import { distillationProblems, distillationSchema } from './distillation.ts';
 import { type NetworkSpec, networkSchema } from './network.ts';
+import { checkpoints } from './retention.ts';
 import { over } from './rules.ts';
-import { checkpoints } from './run.ts';
 import { sweepSchema } from './sweep.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
 

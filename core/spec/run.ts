@@ -7,31 +7,11 @@ import { name, requirement, reuse, weight, workers } from './common.ts';
 import { dataSchema } from './data.ts';
 import { distillationProblems, distillationSchema } from './distillation.ts';
 import { networkSchema } from './network.ts';
+import { checkpoints } from './retention.ts';
 import { over } from './rules.ts';
+import { searchBlockSchema } from './search.ts';
 import { BLOCK_BYTES_MAX, blockBytesOf } from './share.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
-
-/**
- * Which checkpoints of a run stay stored: all, the newest alone, every nth beside the last two; without it
- * what coordinator/decisions/retention.ts says.
- */
-const checkpointPolicy = z
-  .union([
-    z.enum(['all', 'last']),
-    z.strictObject({
-      every: z.int().min(1).max(10_000).describe('every nth stays, beside the last two'),
-    }),
-  ])
-  .describe('all, the newest alone (last), or every nth beside the last two');
-
-/** A checked policy of that kind. */
-export type CheckpointPolicy = z.infer<typeof checkpointPolicy>;
-
-// Without a default: the canonical text of a spec that does not name it stays what it was.
-export const checkpoints = z
-  .strictObject({ keep: checkpointPolicy })
-  .optional()
-  .describe('which checkpoints stay stored; without it those that others still need, and the last');
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 of 64 hex digits');
 
@@ -78,6 +58,9 @@ const runOfKind = <K extends string>(kinds: readonly [K, ...K[]]) =>
       require: requirement,
       budget: runBudget,
       imported,
+      search: searchBlockSchema
+        .optional()
+        .describe('Of a run of kind search; filled in from a submitted search, and not taken elsewhere'),
     })
     .superRefine(
       (run, context) => {
@@ -132,9 +115,20 @@ export const runSchema = runOfKind(USER_KINDS);
 
 /**
  * Any run. One of kind `embedding` is made by the coordinator: it has the network of a teacher and all else of a
- * student, and computes what the teacher gives for the student's batches.
+ * student, and computes what the teacher gives for the student's batches. One of kind `search` is made from a
+ * submitted search (search-run.ts).
  */
-export const anyRunSchema = runOfKind([...USER_KINDS, 'embedding']);
+export const anyRunSchema = runOfKind([...USER_KINDS, 'embedding', 'search']).superRefine(
+  ({ kind, search }, context) => {
+    if ((kind === 'search') !== (search !== undefined))
+      context.addIssue({
+        code: 'custom',
+        path: ['search'],
+        message: 'a run of kind search has a search, and no other has',
+      });
+  },
+  over('kind', 'search'),
+);
 
 /** A checked run. */
 export type RunSpec = z.infer<typeof anyRunSchema>;

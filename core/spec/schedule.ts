@@ -127,8 +127,14 @@ function* stageEnds(schedule: Schedule): Generator<number> {
   for (let stage = 1; stage <= schedule.epochs; stage++) yield stepsAtStage(schedule, stage);
 }
 
-/** Rate in an epoch: constant within it, times gamma from each milestone on (reference, training recipe). */
-export function learningRateAt(training: TrainingSpec, epoch: number): number {
-  const passed = training.optimizer.milestones.filter((milestone) => epoch >= milestone).length;
-  return training.optimizer.learningRate * training.optimizer.gamma ** passed;
+/**
+ * Rate in an epoch, 0-based, and constant within it: times gamma from each milestone on (reference, training recipe),
+ * or on a cosine from the first rate in epoch 0 towards `until` after the last (Loshchilov and Hutter, "SGDR", 2017,
+ * eq. 5; the reference's search has it, facts 2.1).
+ */
+export function learningRateAt({ optimizer, epochs }: TrainingSpec, epoch: number): number {
+  const { learningRate, milestones, gamma, until } = optimizer;
+  if (until !== undefined)
+    return until + ((learningRate - until) * (1 + Math.cos((Math.PI * epoch) / epochs))) / 2;
+  return learningRate * gamma ** milestones.filter((milestone) => epoch >= milestone).length;
 }

@@ -7,26 +7,53 @@ import { seed } from './common.ts';
 import { over } from './rules.ts';
 
 /** SGD with momentum and a rate that falls at milestones. */
-export const optimizerSchema = z.strictObject({
-  learningRate: z.number().positive().max(10).default(0.1).describe('rate of the first epochs'),
-  momentum: z.number().min(0).lt(1).default(0.9).describe('share of the last update that is kept'),
-  weightDecay: z
-    .number()
-    .min(0)
-    .max(1)
-    .default(5e-4)
-    .describe('L2 penalty, added to the gradient of every parameter before momentum'),
-  clipNorm: z
-    .number()
-    .positive()
-    .default(5)
-    .describe("Largest global L2 norm of the backbone's mean gradient; the head is not clipped"),
-  milestones: z
-    .array(z.int().min(1))
-    .default([])
-    .describe('the rate is multiplied by `gamma` at the start of each of these 0-based epochs'),
-  gamma: z.number().positive().max(1).default(0.1).describe('factor of the rate at a milestone'),
-});
+export const optimizerSchema = z
+  .strictObject({
+    learningRate: z.number().positive().max(10).default(0.1).describe('rate of the first epochs'),
+    momentum: z.number().min(0).lt(1).default(0.9).describe('share of the last update that is kept'),
+    weightDecay: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(5e-4)
+      .describe('L2 penalty, added to the gradient of every parameter before momentum'),
+    clipNorm: z
+      .number()
+      .positive()
+      .default(5)
+      .describe("Largest global L2 norm of the backbone's mean gradient; the head is not clipped"),
+    milestones: z
+      .array(z.int().min(1))
+      .default([])
+      .describe('the rate is multiplied by `gamma` at the start of each of these 0-based epochs'),
+    gamma: z.number().positive().max(1).default(0.1).describe('factor of the rate at a milestone'),
+    // Without a default: the canonical text of a spec that does not name it stays what it was.
+    until: z
+      .number()
+      .min(0)
+      .optional()
+      .describe(
+        'In place of milestones: the rate falls by a cosine over the epochs from `learningRate` towards this one',
+      ),
+  })
+  .superRefine(
+    ({ until, milestones, learningRate }, context) => {
+      if (until === undefined) return;
+      if (milestones.length > 0)
+        context.addIssue({
+          code: 'custom',
+          path: ['until'],
+          message: 'the rate falls either at milestones or by a cosine; leave one of them out',
+        });
+      if (until > learningRate)
+        context.addIssue({
+          code: 'custom',
+          path: ['until'],
+          message: `the rate falls: until is at most learningRate ${learningRate}`,
+        });
+    },
+    over('until', 'milestones', 'learningRate'),
+  );
 
 /** When the shards of a run are summed. */
 const syncSchema = z.discriminatedUnion(

@@ -21,6 +21,8 @@ import type {
   JobFacts,
   LatencyRequest,
   OuterRequest,
+  SearchApplied,
+  SearchRequest,
   ThreadGauges,
   TwoPartSpec,
 } from './messages.ts';
@@ -51,6 +53,10 @@ export interface Compute {
    * difference.
    */
   applyOuterStep(apply: OuterRequest): Promise<{ readonly differenceNorm: number; readonly digest: string }>;
+  /** Takes the mean of a round of a search's step; all arrays must be in shared memory. */
+  continueSearch(request: SearchRequest): Promise<void>;
+  /** Takes the mean of the last one and moves the search's state in place. */
+  commitSearch(request: SearchRequest): Promise<SearchApplied>;
   /** How long a network takes for one image: the median of passes in the thread, milliseconds. */
   measureLatency(request: LatencyRequest): Promise<number>;
   /** The scores of a network at its initial weights. */
@@ -211,6 +217,14 @@ function jobsBy(
       assertShared({ into: initial.into });
       return ask('initial', initial, 'prepare');
     },
+    continueSearch: async (request) => {
+      assertShared(sharedOf(request));
+      return ask('continue-search', request, 'apply');
+    },
+    commitSearch: async (request) => {
+      assertShared(sharedOf(request));
+      return ask('commit-search', request, 'apply');
+    },
     measureLatency: async (request) => (await ask('latency', request, 'embed')).milliseconds,
     scoreNetwork: async (request) => (await ask('score', request, 'score')).scored,
     updateRows: async (update) => {
@@ -235,7 +249,15 @@ const inPlace = ({ weights, momentum, running }: ApplyRequest | OuterRequest) =>
   running,
 });
 
-function assertShared(arrays: Readonly<Record<string, Float32Array>>): void {
+const sharedOf = ({ state, work }: SearchRequest): Readonly<Record<string, ArrayBufferView>> => {
+  const { weights, momentum, alphas, running, adam } = state;
+  return {
+    ...{ weights, momentum, alphas, running, first: adam.first, second: adam.second },
+    ...Object.fromEntries(Object.entries(work).map(([name, values]) => [`work.${name}`, values])),
+  };
+};
+
+function assertShared(arrays: Readonly<Record<string, ArrayBufferView>>): void {
   for (const [name, array] of Object.entries(arrays)) {
     if (!(array.buffer instanceof SharedArrayBuffer))
       throw new Error(`${name} must be in shared memory, or the step would change a copy`);

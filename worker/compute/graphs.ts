@@ -11,6 +11,8 @@ import {
   type TwoPartFunction,
   trainingFunction,
 } from '../../core/nn/step-function.ts';
+import { buildSupernet } from '../../core/nn/supernet.ts';
+import { searchFunction } from '../../core/search/search-function.ts';
 import type { CompiledGraph, Engine } from '../../core/tensor/graph/engine.ts';
 import type { TwoPartGraph } from '../../core/tensor/graph/two-part.ts';
 import { type GraphSpec, graphKey, type TwoPartSpec } from './messages.ts';
@@ -82,6 +84,11 @@ function createRecent<G extends { dispose(): void }>(options: {
 function functionOf(graph: GraphSpec): TensorFunction {
   if ('embedding' in graph)
     return graph.kind === 'head-statistics' ? headStatistics(graph) : headGradients(graph);
+  if (graph.kind === 'search') {
+    const supernet = buildSupernet(graph.supernet);
+    const { wanted, batch } = graph;
+    return searchFunction({ network: supernet, layout: layoutOf(supernet), batch, wanted });
+  }
   const network = buildNetwork(graph.network);
   const { batch } = graph;
   switch (graph.kind) {

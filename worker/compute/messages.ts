@@ -4,7 +4,10 @@
 
 import type { HeadShape } from '../../core/head/classes.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
+import type { SupernetSpec } from '../../core/nn/supernet.ts';
 import type { Scored, ScoreRequest } from '../../core/screening/score.ts';
+import type { SearchState, SearchStepOptions, SearchWork } from '../../core/search/bilevel.ts';
+import type { Wanted } from '../../core/search/rounds.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
@@ -31,6 +34,14 @@ export type GraphSpec =
       readonly precision?: Precision;
     }
   | { readonly kind: 'embed'; readonly network: NetworkSpec; readonly batch: number }
+  /** A pass of a search (core/search/search-function.ts). */
+  | {
+      readonly kind: 'search';
+      readonly supernet: SupernetSpec;
+      readonly wanted: Wanted;
+      readonly batch: number;
+      readonly recompute?: boolean;
+    }
   /** A class shard's part (core/head/step.ts). */
   | ({ readonly kind: 'head-statistics' | 'head-gradients' } & HeadShape);
 
@@ -68,9 +79,34 @@ export interface ApplyRequest {
   readonly mean: Float32Array;
 }
 
+/** An open step of a search: its state, its memory and how it is made; all arrays are in shared memory. */
+export interface SearchRequest {
+  readonly supernet: SupernetSpec;
+  readonly state: SearchState;
+  readonly work: SearchWork;
+  readonly step: SearchStepOptions;
+  /** Number of the step, for errors about values that are not finite. */
+  readonly number: number;
+  /** Place of the round in the step. */
+  readonly round: number;
+  /** Mean of the round over the shards. */
+  readonly mean: Float32Array;
+}
+
+/** What the last round of a search's step gives. */
+export interface SearchApplied {
+  readonly trainingLoss: number;
+  /** Absent in a step of the warm-up. */
+  readonly validationLoss?: number;
+  /** L2 norm of the weights' gradient before clipping. */
+  readonly gradientNorm: number;
+  /** Of the new weights and alphas. */
+  readonly digest: string;
+}
+
 /** A run's first weights, head included, written into shared memory: of many classes they take seconds. */
 export interface InitialRequest {
-  readonly network: NetworkSpec;
+  readonly network: NetworkSpec | SupernetSpec;
   readonly classes: number;
   /** As of `train`. */
   readonly adapter?: number | undefined;
@@ -156,6 +192,10 @@ export type ComputeCalls = {
    */
   readonly release: { readonly ask: number; readonly answer: undefined };
   readonly apply: { readonly ask: ApplyRequest; readonly answer: Applied };
+  /** Takes the mean of a round that is not the last of its step. */
+  readonly 'continue-search': { readonly ask: SearchRequest; readonly answer: undefined };
+  /** Takes the mean of the last round and moves the state. */
+  readonly 'commit-search': { readonly ask: SearchRequest; readonly answer: SearchApplied };
   readonly 'update-rows': { readonly ask: RowsUpdate; readonly answer: undefined };
   readonly initial: { readonly ask: InitialRequest; readonly answer: undefined };
   readonly difference: { readonly ask: DifferenceRequest; readonly answer: undefined };

@@ -11,7 +11,7 @@ import { PACKAGE_ROOT, PROGRAMS } from '../../core/system/places.ts';
 /** Rooms and files, without the endings of their names, whose code decides bits. */
 export const NUMERICAL_CODE: readonly string[] = [
   ...['core/rng', 'core/state-vectors', 'core/spec/schedule'],
-  ...['core/tensor', 'core/nn', 'core/loss', 'core/optim', 'core/head'],
+  ...['core/tensor', 'core/nn', 'core/loss', 'core/optim', 'core/head', 'core/search'],
   ...['core/allreduce/kernels', 'core/allreduce/plan', 'core/allreduce/reduce', 'core/allreduce/reduction'],
   ...['core/allreduce/own-vectors', 'core/allreduce/residuals'],
   ...['core/data/images', 'core/data/loading', 'core/data/packs', 'core/data/synthetic'],

@@ -10,11 +10,15 @@ import { updateRows } from '../../core/head/rows.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { initialWeights } from '../../core/nn/init.ts';
 import { type Attached, type Layout, layoutOf } from '../../core/nn/layout.ts';
+import { buildSupernet, type SupernetSpec } from '../../core/nn/supernet.ts';
 import { applyOuterStep, writeDifference } from '../../core/optim/outer.ts';
 import { applyStep } from '../../core/optim/sgd.ts';
 import { scoreNetwork } from '../../core/screening/score.ts';
+import { commitStep, continueStep, type OpenStep } from '../../core/search/bilevel.ts';
+import { type Round, roundsOf } from '../../core/search/rounds.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
+import { ALPHAS, trainedDigest, WEIGHTS } from '../../core/state-vectors.ts';
 import { tf } from '../../core/tensor/tf.ts';
 import { answerCalls } from '../../core/thread-calls.ts';
 import { createBegunTable } from './begun.ts';
@@ -29,6 +33,8 @@ import type {
   ComputeCalls,
   JobFacts,
   OuterRequest,
+  SearchApplied,
+  SearchRequest,
   ThreadGauges,
 } from './messages.ts';
 import { proveDevice } from './prove.ts';
@@ -57,6 +63,12 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
       return undefined;
     },
     apply,
+    'continue-search': (request) => {
+      const { open, round } = openStep(request);
+      continueStep(open, round, request.mean);
+      return undefined;
+    },
+    'commit-search': commitSearch,
     initial: ({ network, classes, adapter, seed, into }) => {
       into.set(initialWeights(layoutFor(network, { classes, adapter }), seed));
       return undefined;
@@ -102,16 +114,35 @@ function apply(request: ApplyRequest): Applied {
   return { gradientNorm, digest: digest64(request.weights) };
 }
 
+function openStep({ supernet, ...rest }: SearchRequest): { readonly open: OpenStep; readonly round: Round } {
+  return { open: { layout: layoutFor(supernet, {}), ...rest }, round: roundsOf(rest.step)[rest.round]! };
+}
+
+function commitSearch(request: SearchRequest): SearchApplied {
+  const { open } = openStep(request);
+  const { trainingLoss, validationLoss, gradientNorm } = commitStep(open, request.mean);
+  const { weights, alphas } = request.state;
+  return {
+    ...{ trainingLoss, gradientNorm },
+    ...(validationLoss === undefined ? {} : { validationLoss }),
+    digest: trainedDigest([
+      { name: WEIGHTS, values: weights },
+      { name: ALPHAS, values: alphas },
+    ]),
+  };
+}
+
 function applyOuter({ network, classes, adapter, ...rest }: OuterRequest): Applied {
   const { differenceNorm } = applyOuterStep({ layout: layoutFor(network, { classes, adapter }), ...rest });
   return { gradientNorm: differenceNorm, digest: digest64(rest.weights) };
 }
 
-function layoutFor(network: NetworkSpec, attached: Attached): Layout {
+function layoutFor(network: NetworkSpec | SupernetSpec, attached: Attached): Layout {
   const key = canonicalJson({ network, attached });
   const kept = layouts.get(key);
   if (kept) return kept;
-  const layout = layoutOf(buildNetwork(network), attached);
+  const built = network.kind === 'supernet' ? buildSupernet(network) : buildNetwork(network);
+  const layout = layoutOf(built, attached);
   layouts.set(key, layout);
   return layout;
 }

@@ -12,6 +12,7 @@ import {
   type StateShape,
   type StateVectors,
   stateDigest,
+  trainedDigest,
   vectorNamed,
   WEIGHTS,
 } from '../../core/state-vectors.ts';
@@ -92,7 +93,7 @@ async function replay(
       return {
         step: replica.step,
         stage,
-        weightsDigest: digest64(vectorNamed(state, WEIGHTS)),
+        weightsDigest: trainedDigest(state),
         stateDigest: stateDigest(state),
         tensors: request.eachStep ? tensorDigests(shape, state) : [],
         verdict: stored && verdictOf(shape, state, stored),
@@ -200,7 +201,7 @@ async function startOf(
   session: Session,
   from: { readonly runId: string; readonly fromStage: number; readonly signal: AbortSignal },
 ): Promise<Replica> {
-  if (from.fromStage === 0) return firstReplica(services.compute, session);
+  if (from.fromStage === 0) return firstReplica(session);
   const { checkpoints } = await services.broker;
   const stored = await checkpoints.load(from.runId, from.fromStage, from.signal);
   return session.procedure.adopt(stored);

@@ -2,7 +2,7 @@
 // the trained network, and reports both. Each part first looks for what an earlier rank 0 has done and does
 // not repeat it.
 
-import type { Checkpoint } from '../../core/checkpoint/checkpoint.ts';
+import { type Checkpoint, foundOf } from '../../core/checkpoint/checkpoint.ts';
 import type { Manifest } from '../../core/checkpoint/store.ts';
 import type { Loader } from '../../core/data/loading/loader.ts';
 import { FleetError } from '../../core/errors.ts';
@@ -113,7 +113,7 @@ function factsOfSession(
 ) {
   return {
     vectors,
-    backboneCount: layoutOf(session.network).backboneCount,
+    backboneCount: session.procedure.backboneCount,
     spec: session.spec,
     network: session.network.spec,
     preprocessing: CHECKPOINT_PREPROCESSING,
@@ -136,6 +136,7 @@ export async function checkpointOf(
     epoch: stage,
     stage,
     ledgerDigest: await session.ledger.digestAfter(stage, ledgerStored(context)),
+    ...(session.procedure.found === undefined ? {} : { found: session.procedure.found(vectors) }),
     ...(teacherDigest === undefined ? {} : { teacherDigest }),
   };
 }
@@ -162,21 +163,20 @@ function reportStored(
       ledgerDigest: metadata.ledger_digest,
       teacherDigest: metadata.teacher_digest,
       evaluation,
+      search: foundOf(metadata),
     },
   });
 }
 
-/** Verifies the trained network and reports the end; the last stage is stored by now. */
-export async function finishRun(context: FinishContext): Promise<EvaluationReport> {
-  const { services, session, generation, signal } = context;
+/**
+ * Verifies the trained network and reports the end; the last stage is stored by now. A search network gives no
+ * embeddings, and what it has found is reported with its stages.
+ */
+export async function finishRun(context: FinishContext): Promise<void> {
+  const { services, session, generation } = context;
   const { replica, runId } = session;
   if (!replica) throw new Error('assertion: a run without state cannot be finished');
-  const { checkpoints } = await services.broker;
-  let report = await checkpoints.findEvaluation(runId, signal);
-  if (report === undefined) {
-    report = await evaluateSession(context, sgdVectors(replica));
-    await checkpoints.saveEvaluation(runId, report, signal);
-  }
+  const evaluation = session.spec.search === undefined ? await finalEvaluation(context, replica) : undefined;
   services.report({
     $case: 'finished',
     value: {
@@ -184,10 +184,22 @@ export async function finishRun(context: FinishContext): Promise<EvaluationRepor
       generation,
       step: replica.step,
       weightsDigest: await storedDigest(context, replica, session.schedule.epochs),
-      evaluation: report.evaluation,
+      evaluation,
     },
   });
-  return report;
+}
+
+/** The measures of the trained network, which an earlier rank 0 may have taken. */
+async function finalEvaluation(context: FinishContext, replica: Replica): Promise<Evaluation | undefined> {
+  const { services, session, signal } = context;
+  const { runId } = session;
+  const { checkpoints } = await services.broker;
+  let report = await checkpoints.findEvaluation(runId, signal);
+  if (report === undefined) {
+    report = await evaluateSession(context, sgdVectors(replica));
+    await checkpoints.saveEvaluation(runId, report, signal);
+  }
+  return report.evaluation;
 }
 
 /** Verifies the network at the end of the stage at which the run halts, which is stored by now, and reports that. */

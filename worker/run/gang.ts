@@ -47,8 +47,12 @@ export function joinGang(options: {
 export function sumOf({ schedule, spec, procedure }: Session) {
   const { shards } = schedule;
   const { compression } = spec.training;
-  const stateNames = namesOf(procedure.replicaShape);
-  return { shards, elements: procedure.sumLength, compression, factor: 1 / shards, stateNames };
+  const state = procedure.replicaShape;
+  return {
+    ...{ shards, elements: procedure.sumLength, compression, factor: 1 / shards },
+    stateNames: namesOf(state),
+    stateElements: Math.max(...state.map(({ length }) => length)),
+  };
 }
 
 /** A replica as the exchange gives it to a member that is behind. */

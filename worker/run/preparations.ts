@@ -4,10 +4,9 @@
 // reported, when the run is assigned.
 
 import { after } from '../../core/clock.ts';
+import { samplingsOf } from '../../core/data/loading/samplings.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
-import { buildNetwork } from '../../core/nn/build.ts';
-import { scheduleOf } from '../../core/spec/schedule.ts';
-import { chooseProcedure } from '../training/choose-procedure.ts';
+import { chooseProcedure, trainedNetwork } from '../training/choose-procedure.ts';
 import { evaluationGraph } from '../verification/evaluate.ts';
 import { aborted } from './generation.ts';
 import { parseSpec } from './run-spec.ts';
@@ -82,14 +81,14 @@ async function prepare(services: Needed, specJson: string, signal: AbortSignal):
   const data = await services.datasets.acquire(spec.data);
   try {
     const { trainingImages, classes } = data.loader.facts;
-    const network = buildNetwork(spec.network);
-    const schedule = scheduleOf(spec.training, trainingImages);
+    const network = trainedNetwork(spec, classes);
+    const { schedule } = samplingsOf(spec, trainingImages).own;
     const procedure = chooseProcedure({ runId: 'ahead', spec, network, classes, schedule, compute });
     const isEmbedding = spec.kind === 'embedding';
     const { batch, shards } = spec.training;
     const graphs = isEmbedding
       ? [{ kind: 'embed' as const, network: spec.network, batch: batch / shards }]
-      : [...procedure.graphs, evaluationGraph(spec.network)];
+      : [...procedure.graphs, ...(spec.search === undefined ? [evaluationGraph(spec.network)] : [])];
     procedure.dispose();
     signal.throwIfAborted();
     await recorder.record(graphs, signal);

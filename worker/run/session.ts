@@ -4,24 +4,21 @@
 
 import type { Loader } from '../../core/data/loading/loader.ts';
 import { shardSamples } from '../../core/data/loading/sampler.ts';
+import { type Samplings, samplingsOf } from '../../core/data/loading/samplings.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
-import { buildNetwork } from '../../core/nn/build.ts';
-import { initialRunning } from '../../core/nn/init.ts';
-import { layoutOf } from '../../core/nn/layout.ts';
-import type { Network } from '../../core/nn/network.ts';
+import type { LayerGraph } from '../../core/nn/network.ts';
+import { type Half, singlesNote } from '../../core/search/halves.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { adapterWidth } from '../../core/spec/distillation.ts';
 import { orderKeyOf } from '../../core/spec/order-key.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
-import { type Schedule, scheduleOf } from '../../core/spec/schedule.ts';
-import { orderOf } from '../../core/spec/training.ts';
-import { firstMisfit, vectorNamed, WEIGHTS } from '../../core/state-vectors.ts';
+import type { Schedule } from '../../core/spec/schedule.ts';
+import { firstMisfit } from '../../core/state-vectors.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
-import type { Compute } from '../compute/client.ts';
 import { type BatchSource, createBatchSource } from '../training/batch-source.ts';
 import { type BlockSupply, createBlockSupply } from '../training/block-supply.ts';
-import { chooseProcedure } from '../training/choose-procedure.ts';
+import { chooseProcedure, trainedNetwork } from '../training/choose-procedure.ts';
 import type { Procedure } from '../training/procedure.ts';
 import type { Replica, StateAtStep } from '../training/replica.ts';
 import { createLedger, type Ledger } from '../training/step-ledger.ts';
@@ -37,11 +34,14 @@ import type { OwnServices, Services } from './services.ts';
 export interface Session {
   readonly runId: string;
   readonly spec: RunSpec;
-  readonly network: Network;
+  /** What is trained. */
+  readonly network: LayerGraph;
   /** Classes of the training data. */
   readonly classes: number;
   readonly loader: Loader;
   readonly batches: BatchSource;
+  /** Of a search: those of the half of the alphas. */
+  readonly alphaBatches: BatchSource | undefined;
   readonly schedule: Schedule;
   readonly procedure: Procedure;
   readonly teacher: TeacherFeed | undefined;
@@ -67,9 +67,11 @@ export async function openSession(options: {
   const data = await acquireData(services, spec);
   try {
     const { trainingImages, classes } = data.loader.facts;
-    const network = buildNetwork(spec.network);
-    const schedule = scheduleOf(spec.training, trainingImages);
+    const network = trainedNetwork(spec, classes);
+    const samplings = samplingsOf(spec, trainingImages);
+    const { schedule } = samplings.own;
     const { runId } = assign;
+    await lookAtHalves(services, runId, spec, data.loader);
     // Students wait for a teacher's stages.
     const compute = spec.kind === 'teacher' ? services.compute.ranked('first') : services.compute;
     const procedure = chooseProcedure({ runId, spec, network, classes, schedule, compute });
@@ -83,11 +85,11 @@ export async function openSession(options: {
       network,
       classes,
       loader: data.loader,
-      batches: createBatchSource({ loader: data.loader, schedule, training: spec.training }),
+      ...batchSources(spec, samplings, data.loader),
       schedule,
       procedure,
       teacher,
-      ledger: createLedger({ schedule, seed: orderOf(spec.training) }),
+      ledger: createLedger(samplings),
       reportedStage: 0,
       replica: undefined,
       follow: createSharing({ services, broker, runId, spec, teacher }),
@@ -124,7 +126,7 @@ export async function loadReplica(
   const { checkpoints } = await services.broker;
   const { runId, spec } = session;
   const stored = await checkpoints.newest(runId, spec.training.epochs, signal);
-  if (stored === undefined) return firstReplica(services.compute, session);
+  if (stored === undefined) return firstReplica(session);
   return adoptStored(services, session, stored, `checkpoint ${stored.stage}`);
 }
 
@@ -146,22 +148,45 @@ export function adoptStored(
 }
 
 /** The replica with which the seed begins the run. */
-export async function firstReplica(
-  compute: Compute,
-  { network, classes, procedure, spec }: Session,
-): Promise<Replica> {
+export async function firstReplica({ procedure }: Session): Promise<Replica> {
   const vectors = procedure.stateShape.map(({ name, length }) => ({ name, values: sharedFloats(length) }));
-  // In the compute thread: many classes take seconds, in which the main thread has to go on sending
-  // heartbeats.
-  await compute.writeInitialWeights({
-    network: spec.network,
-    classes,
-    adapter: adapterWidth(spec.distillation),
-    seed: spec.training.seed,
-    into: vectorNamed(vectors, WEIGHTS),
-  });
-  vectorNamed(vectors, 'running').set(initialRunning(layoutOf(network)));
+  await procedure.writeFirst(vectors);
   return procedure.adopt({ step: 0, vectors });
+}
+
+/** The batches of a run, and of a search those of each half. */
+export function batchSources(
+  { training, search }: RunSpec,
+  { own, alphas }: Samplings,
+  loader: Pick<Loader, 'batch'>,
+): { readonly batches: BatchSource; readonly alphaBatches: BatchSource | undefined } {
+  const base = { loader, schedule: own.schedule, training };
+  if (search === undefined || alphas === undefined)
+    return { batches: createBatchSource(base), alphaBatches: undefined };
+  const { cropFrom, halves } = search;
+  const half = (name: Half) => ({ half: name, seed: halves.seed });
+  return {
+    batches: createBatchSource({ ...base, part: { half: half('weights'), cropFrom } }),
+    // As the published search has it: the half of the alphas sees its images as they are stored.
+    alphaBatches: createBatchSource({
+      ...base,
+      schedule: alphas.schedule,
+      part: { half: half('alphas'), flip: false },
+    }),
+  };
+}
+
+/** Refuses a set that a search cannot divide as its spec asks. */
+async function lookAtHalves(
+  { log }: Services,
+  run: string,
+  { search }: RunSpec,
+  loader: Loader,
+): Promise<void> {
+  if (search === undefined) return;
+  const { single } = await loader.halves(search.halves);
+  const note = singlesNote(single);
+  if (note !== undefined) log.warn({ run }, note);
 }
 
 /** What an assignment changes of how a student shares its teacher's embeddings. */

@@ -2,7 +2,7 @@
 // read ahead, for the teacher's pass, is the one that the step gets.
 
 import type { Loader } from '../../core/data/loading/loader.ts';
-import type { Batch } from '../../core/data/loading/loader-messages.ts';
+import type { Batch, BatchRequest } from '../../core/data/loading/loader-messages.ts';
 import type { Schedule } from '../../core/spec/schedule.ts';
 import { orderOf, type TrainingSpec } from '../../core/spec/training.ts';
 
@@ -17,11 +17,13 @@ export function createBatchSource(options: {
   readonly loader: Pick<Loader, 'batch'>;
   readonly schedule: Schedule;
   readonly training: TrainingSpec;
+  /** Of a search: the half of the images that these are of, and how they are cut out. */
+  readonly part?: Partial<Pick<BatchRequest, 'half' | 'cropFrom' | 'flip'>>;
 }): BatchSource {
-  const { loader, schedule, training } = options;
+  const { loader, schedule, training, part } = options;
   const early = new Map<string, { readonly step: number; readonly batch: Promise<Batch> }>();
   const read = (step: number, shard: number) =>
-    loader.batch({ schedule, seed: orderOf(training), flip: training.flip, step, shard });
+    loader.batch({ schedule, seed: orderOf(training), flip: training.flip, step, shard, ...part });
   return {
     take(step, shard) {
       const key = `${step}/${shard}`;

@@ -5,7 +5,7 @@ import { layoutOf } from '../../core/nn/layout.ts';
 import { adapterWidth } from '../../core/spec/distillation.ts';
 import type { Contribution, Procedure, ProcedureOptions, Unit } from './procedure.ts';
 import { sgdShape, sgdVectors } from './replica.ts';
-import { sgdUpdate } from './sgd-update.ts';
+import { sgdFirst, sgdUpdate } from './sgd-update.ts';
 import { trainingGraph } from './training-graph.ts';
 import { wholeReplica, wholeReplicaMember } from './whole-replica.ts';
 
@@ -42,6 +42,8 @@ export function createEveryStep(options: ProcedureOptions): Procedure {
     stateShape: sgdShape(layout),
     sumLength: layout.vectorCount,
     graphs: [graph],
+    backboneCount: layout.backboneCount,
+    writeFirst: sgdFirst(options),
     join: async (place) => ({ ...wholeReplicaMember(place), contribute, applyMean }),
     dispose: () => undefined,
   };

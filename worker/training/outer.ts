@@ -14,6 +14,7 @@ import type { GraphSpec } from '../compute/messages.ts';
 import { createInnerReplicas, type InnerReplicas } from './inner-replicas.ts';
 import type { Contribution, Membership, Procedure, ProcedureOptions, Unit } from './procedure.ts';
 import { sgdShape, sgdVectors } from './replica.ts';
+import { sgdFirst } from './sgd-update.ts';
 import { trainingGraph } from './training-graph.ts';
 import { wholeReplica, wholeReplicaMember } from './whole-replica.ts';
 
@@ -78,6 +79,8 @@ export function createOuter(
     stateShape: sgdShape(layout),
     sumLength: layout.vectorCount,
     graphs: [graph],
+    backboneCount: layout.backboneCount,
+    writeFirst: sgdFirst(options),
     join: async (place) => ({ ...wholeReplicaMember(place), contribute, applyMean }),
     dispose: () => inner.keep([]),
   };

@@ -18,9 +18,11 @@ import type { DataPlane } from '../../core/allreduce/plane.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { Batch } from '../../core/data/loading/loader-messages.ts';
 import type { Logger } from '../../core/log.ts';
-import type { Network } from '../../core/nn/network.ts';
+import type { LayerGraph } from '../../core/nn/network.ts';
+import type { Half } from '../../core/search/halves.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { Schedule } from '../../core/spec/schedule.ts';
+import type { SearchFound } from '../../core/spec/search.ts';
 import type { StateShape, StateVectors } from '../../core/state-vectors.ts';
 import type { BeginPhase } from '../../core/worker-time.ts';
 import type { Compute } from '../compute/client.ts';
@@ -32,7 +34,8 @@ import type { TeacherNetwork } from './teacher-network.ts';
 export interface ProcedureOptions {
   readonly runId: string;
   readonly spec: RunSpec;
-  readonly network: Network;
+  /** What is trained: the run's network, or the search network of a search. */
+  readonly network: LayerGraph;
   /** Classes of the training data. */
   readonly classes: number;
   readonly schedule: Schedule;
@@ -48,8 +51,14 @@ export interface Procedure {
   readonly sumLength: number;
   /** Graphs that a unit needs, for compilation before the first one. */
   readonly graphs: readonly (GraphSpec | TwoPartSpec)[];
+  /** Weights of the network itself, without adapter and head. */
+  readonly backboneCount: number;
   /** Names of the exchanges that a membership opens beside the run's own. */
   readonly exchangeNames: readonly string[];
+  /** Writes the state with which the seed begins the run into zeros of `stateShape`, in shared memory. */
+  writeFirst(state: StateVectors): Promise<void>;
+  /** What a whole state at the end of a stage stands for; of a search. */
+  found?(state: StateVectors): SearchFound;
   /**
    * Takes over a whole state, as the seed or a checkpoint gives it. Returns the replica and keeps what the
    * replica does not have. Called within a membership, because what is kept depends on this worker's shards.
@@ -125,8 +134,8 @@ export interface Unit {
    * nothing may be summed.
    */
   readonly failed: Promise<never>;
-  /** The batch of an own shard in one of the steps: what the ledger counts, or an error. */
-  readBatch(step: number, shard: number): Promise<Batch>;
+  /** The batch of an own shard in one of the steps, of a search of this half: what the ledger counts, or an error. */
+  readBatch(step: number, shard: number, half?: Half): Promise<Batch>;
   /** Ends the computation with a batch, so that time without any is measured. */
   batchDone(): void;
   /**
@@ -149,6 +158,8 @@ export interface Contribution {
 export interface Applied {
   /** L2 norm of the backbone's mean gradient, or of its mean change in a round. */
   readonly gradientNorm: number;
-  /** digest64 of the new weights. */
+  /** Of what was trained (`trainedDigest`). */
   readonly digest: string;
+  /** Absent: the last values of the mean. */
+  readonly losses?: { readonly loss: number; readonly lossArcface: number; readonly lossKd: number };
 }

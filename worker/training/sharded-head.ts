@@ -17,7 +17,7 @@ import { type HeadGang, headExchangeNames, joinHeadGang } from './head-gang.ts';
 import { computeWithHead, headGraphs } from './head-step.ts';
 import type { GangPlace, Membership, Procedure, ProcedureOptions } from './procedure.ts';
 import { replicaOf, sgdShape, sgdState, sgdVectors } from './replica.ts';
-import { sgdUpdate } from './sgd-update.ts';
+import { sgdFirst, sgdUpdate } from './sgd-update.ts';
 
 export function createShardedHead(options: ProcedureOptions): Procedure {
   const { runId, spec, network, classes, compute } = options;
@@ -31,6 +31,8 @@ export function createShardedHead(options: ProcedureOptions): Procedure {
     stateShape: sgdShape(whole),
     sumLength: replicated.vectorCount,
     graphs: headGraphs(head),
+    backboneCount: whole.backboneCount,
+    writeFirst: sgdFirst(options),
     exchangeNames: headExchangeNames(runId),
     adopt({ step, vectors }) {
       const { weights, momentum, running } = sgdVectors({ vectors });

@@ -4,20 +4,19 @@
 // stage.
 
 import { setImmediate as otherWork } from 'node:timers/promises';
+import { ledgerAfter, stageSteps } from '../../core/data/loading/sample-ledger.ts';
 import {
-  emptyLedger,
-  ledgerAfter,
-  type Sampling,
-  stageSteps,
-  stepImages,
-  stepTag,
-} from '../../core/data/loading/sample-ledger.ts';
+  firstLedger,
+  type Samplings,
+  type StepSamples,
+  stepSamples,
+} from '../../core/data/loading/samplings.ts';
 import { FleetError } from '../../core/errors.ts';
 import { epochOfStep, stageEndingAt } from '../../core/spec/schedule.ts';
 
 export interface Ledger {
   /** The tag of a step, and the images that each of its shards must consist of. */
-  samplesOf(step: number): { readonly tag: string; readonly images: readonly Uint32Array[] };
+  samplesOf(step: number): StepSamples;
   /**
    * The ledger's digest after a stage. `before`: the stored digest of an earlier stage, undefined when it is
    * not stored.
@@ -30,32 +29,32 @@ export interface Ledger {
 /** Number of tags that are computed before other work gets its turn. */
 const STRETCH = 16;
 
-export function createLedger(sampling: Sampling): Ledger {
+export function createLedger(samplings: Samplings): Ledger {
+  const { schedule } = samplings.own;
   /** Tags by step, of the open stage and the one before it. */
   const tags = new Map<number, string>();
   const known = new Map<number, string>();
-  let opened: { step: number; tag: string; images: Uint32Array[] } | undefined;
+  let opened: (StepSamples & { readonly step: number }) | undefined;
 
   const samplesOf = (step: number) => {
     if (opened?.step === step) return opened;
-    const images = stepImages(sampling, step);
-    opened = { step, tag: stepTag(sampling, step, images), images };
-    const ended = stageEndingAt(sampling.schedule, step);
+    opened = { step, ...stepSamples(samplings, step) };
+    const ended = stageEndingAt(schedule, step);
     // The digest of the stage that has just ended may be needed while the next one begins. Older ones are
     // stored.
     if (ended > 0)
-      for (const old of tags.keys()) if (old < stageSteps(sampling.schedule, ended).first) tags.delete(old);
+      for (const old of tags.keys()) if (old < stageSteps(schedule, ended).first) tags.delete(old);
     tags.set(step, opened.tag);
     return opened;
   };
 
   /** Of the whole stage, or up to a step within it. */
   async function stageTags(stage: number, upTo = Number.POSITIVE_INFINITY): Promise<string[]> {
-    const { first, end: last } = stageSteps(sampling.schedule, stage);
+    const { first, end: last } = stageSteps(schedule, stage);
     const end = Math.min(last, upTo);
     const all: string[] = [];
     for (let step = first; step < end; step++) {
-      const tag = tags.get(step) ?? stepTag(sampling, step, stepImages(sampling, step));
+      const tag = tags.get(step) ?? stepSamples(samplings, step).tag;
       all.push(tag);
       if (!tags.has(step) && (step - first) % STRETCH === STRETCH - 1) await otherWork();
     }
@@ -72,7 +71,7 @@ export function createLedger(sampling: Sampling): Ledger {
     let ledger: string | undefined;
     // Back to the newest stage whose ledger is known here or stored.
     while (ledger === undefined && --at > 0) ledger = known.get(at) ?? (await before(at));
-    ledger ??= emptyLedger(sampling);
+    ledger ??= firstLedger(samplings);
     for (at += 1; at <= stage; at++) ledger = ledgerAfter(ledger, at, await stageTags(at));
     known.clear();
     known.set(stage, ledger);
@@ -83,8 +82,8 @@ export function createLedger(sampling: Sampling): Ledger {
     samplesOf,
     digestAfter,
     async digestAtStep(step, before) {
-      const stage = epochOfStep(sampling.schedule, step);
-      const ledger = stage === 0 ? emptyLedger(sampling) : await digestAfter(stage, before);
+      const stage = epochOfStep(schedule, step);
+      const ledger = stage === 0 ? firstLedger(samplings) : await digestAfter(stage, before);
       return ledgerAfter(ledger, stage + 1, await stageTags(stage + 1, step));
     },
   };

@@ -24,7 +24,7 @@ import type { StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { BatchSource } from './batch-source.ts';
 import { createDataWait, type DataWait } from './data-wait.ts';
 import { timedTeacher } from './pass-time.ts';
-import type { Membership, Unit } from './procedure.ts';
+import type { Applied, Membership, Unit } from './procedure.ts';
 import { createRate } from './rate.ts';
 import type { Replica } from './replica.ts';
 import { assertCounted, type Ledger } from './step-ledger.ts';
@@ -60,6 +60,8 @@ export interface TrainContext {
   /** Own shards, ascending. */
   readonly shards: readonly number[];
   readonly batches: BatchSource;
+  /** Of a search: those of the half of the alphas. */
+  readonly alphaBatches?: BatchSource | undefined;
   readonly exchange: Pick<Exchange, 'reduce' | 'vector'>;
   readonly teacher: TeacherFeed | undefined;
   readonly ledger: Ledger;
@@ -116,17 +118,18 @@ export async function trainUnit(context: TrainContext) {
   signal.throwIfAborted();
 
   const applyAt = clock.monotonic();
-  const [loss, lossArcface, lossKd] = mean.subarray(mean.length - LOSS_COUNT);
-  const { gradientNorm, digest } = await membership.applyMean(unit, mean);
+  const ofMean = lossesOf(mean);
+  const { gradientNorm, digest, losses = ofMean } = await membership.applyMean(unit, mean);
+  const { loss, lossArcface, lossKd } = losses;
   replica.step = unit.end;
   replica.digest = digest;
   return {
     point: {
       step: unit.end,
       epoch: (unit.end * schedule.batch) / schedule.images,
-      loss: loss!,
-      lossArcface: lossArcface!,
-      lossKd: context.teacher === undefined ? Number.NaN : lossKd!,
+      loss,
+      lossArcface,
+      lossKd: context.teacher === undefined ? Number.NaN : lossKd,
       learningRate: unit.learningRate,
       gradientNorm,
       weightsDigest: digest,
@@ -201,10 +204,12 @@ function openUnit(
     exchange: context.exchange,
     clock: context.clock,
     begin: context.begin,
-    async readBatch(step, shard) {
-      const batch = await batches.take(step, shard);
+    async readBatch(step, shard, half = 'weights') {
+      const isAlphas = half === 'alphas';
+      const batch = await (isAlphas ? context.alphaBatches! : batches).take(step, shard);
       wait.arrived();
-      assertCounted(samplesOf(step).images[shard]!, batch.indices, { step, shard });
+      const { own, alphas } = samplesOf(step);
+      assertCounted((isAlphas ? alphas! : own)[shard]!, batch.indices, { step, shard });
       return batch;
     },
     batchDone: () => wait.computed(),
@@ -231,6 +236,12 @@ function embedAhead({ schedule, shards, batches, signal }: TrainContext, { teach
       },
       () => undefined,
     );
+}
+
+/** At the end of a vector of gradients. */
+function lossesOf(mean: Float32Array): NonNullable<Applied['losses']> {
+  const [loss, lossArcface, lossKd] = mean.subarray(mean.length - LOSS_COUNT);
+  return { loss: loss!, lossArcface: lossArcface!, lossKd: lossKd! };
 }
 
 /** Never resolves; rejects when the promise does. */

@@ -8,18 +8,21 @@ import {
   type StateCounts,
 } from '../../../core/checkpoint/footprint.ts';
 import { buildNetwork } from '../../../core/nn/build.ts';
+import { withStandIn } from '../../../core/nn/genotype.ts';
 import { layoutOf } from '../../../core/nn/layout.ts';
+import { buildSupernet } from '../../../core/nn/supernet.ts';
 import type { DataSpec } from '../../../core/spec/data.ts';
 import type { DocumentSpec } from '../../../core/spec/document.ts';
 import { type NetworkSpec, networkSchema } from '../../../core/spec/network.ts';
 import { isSearched, namesOfStudent } from '../../../core/spec/plan.ts';
-import type { CheckpointPolicy } from '../../../core/spec/run.ts';
+import type { CheckpointPolicy } from '../../../core/spec/retention.ts';
+import type { RunSpec } from '../../../core/spec/run.ts';
 import type { SweepSpec } from '../../../core/spec/sweep.ts';
 
 /** One run of a text, or the candidates of a search together. */
 export interface RunFootprint extends Footprint {
   readonly name: string;
-  readonly kind: 'teacher' | 'student' | 'candidate';
+  readonly kind: 'teacher' | 'student' | 'candidate' | 'search';
   readonly stages: number;
   /** Bytes of one checkpoint by part. */
   readonly parts: Readonly<Record<string, number>>;
@@ -36,7 +39,7 @@ export function footprintsOf(documents: readonly DocumentSpec[], assumed: Assume
   return documents.flatMap((document) => {
     const classes = assumed.classes(document.data);
     if (document.kind === 'sweep') return [searchFootprint(document.name, document, classes, assumed)];
-    if (document.kind !== 'plan') return [runFootprint(document.kind, document, document.network, classes)];
+    if (document.kind !== 'plan') return [ownFootprint(document, classes)];
     const { search, teacher, students } = document;
     return [
       ...(search === undefined ? [] : [searchFootprint(`${document.name} search`, search, classes, assumed)]),
@@ -51,6 +54,18 @@ export function footprintsOf(documents: readonly DocumentSpec[], assumed: Assume
   });
 }
 
+function ownFootprint(run: RunSpec, classes: number): RunFootprint {
+  const { kind, search, network } = run;
+  if (search !== undefined) {
+    const { parameterCount, runningCount } = layoutOf(
+      buildSupernet({ kind: 'supernet', ...search.supernet, classes }),
+    );
+    return footprintWith('search', run, { backbone: parameterCount, running: runningCount, head: 0 });
+  }
+  // Nobody submits an embedding run; it stores nothing.
+  return runFootprint(kind === 'teacher' || kind === 'student' ? kind : 'candidate', run, network, classes);
+}
+
 interface PlannedRun {
   readonly name: string;
   readonly training: { readonly epochs: number };
@@ -63,14 +78,19 @@ function runFootprint(
   network: NetworkSpec,
   classes: number,
 ): RunFootprint {
-  const counts = countsOf(network, classes);
+  return footprintWith(kind, run, countsOf(network, classes));
+}
+
+function footprintWith(kind: RunFootprint['kind'], run: PlannedRun, counts: StateCounts): RunFootprint {
   const { epochs } = run.training;
+  // Retention treats the stages of a search as those of a student.
+  const treatedAs = kind === 'search' ? 'student' : kind;
   return {
     name: run.name,
     kind,
     stages: epochs,
     parts: partBytes(counts),
-    ...footprintOf({ kind, epochs, policy: run.checkpoints?.keep, counts }),
+    ...footprintOf({ kind: treatedAs, epochs, policy: run.checkpoints?.keep, counts }),
   };
 }
 
@@ -102,6 +122,8 @@ const candidateOf = ({ channels, layers, embedding }: SweepSpec['space']): Netwo
   networkSchema.parse({ kind: 'pocketnet', channels, layers, embedding });
 
 function countsOf(network: NetworkSpec, classes: number): StateCounts {
-  const { parameterCount, backboneCount, runningCount } = layoutOf(buildNetwork(network), { classes });
+  const { parameterCount, backboneCount, runningCount } = layoutOf(buildNetwork(withStandIn(network)), {
+    classes,
+  });
   return { backbone: backboneCount, running: runningCount, head: parameterCount - backboneCount };
 }

@@ -3,7 +3,8 @@
 
 import type { Command } from 'commander';
 import { FleetError } from '../../../core/errors.ts';
-import { formatBytes, formatCount, formatTime } from '../../../core/report/format.ts';
+import { formatBytes, formatCount, formatNumber, formatTime, UNKNOWN } from '../../../core/report/format.ts';
+import { cellText } from '../../../core/report/runs.ts';
 import { NOUNS } from '../../../core/text/naming.ts';
 import type { Checkpoint, Sweep, Trial } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
@@ -103,7 +104,7 @@ export function addListCommands(program: Command): void {
         (page) => client.ask((service) => service.listCheckpoints, { runId: run, ...page }),
         (answer) => answer.checkpoints,
       );
-      printList(stages, CHECKPOINT_COLUMNS, { ...options, none: 'no checkpoints yet' });
+      printList(stages, checkpointColumns(stages.items), { ...options, none: 'no checkpoints yet' });
     }),
   );
   fleetCommand(checkpoints, 'keep <run> <stage>', 'keep a stored stage whatever checkpoints.keep says')
@@ -192,6 +193,24 @@ const CHECKPOINT_COLUMNS: readonly Column<Checkpoint>[] = [
   { head: 'STORED', cell: (c) => formatTime(c.storedAtMs, true) },
   { head: 'HELD', cell: (c) => (c.note === '' ? c.held : `${c.held} (${c.note})`) },
   { head: 'SHA-256', cell: (c) => c.digest },
+];
+
+/** Of a search also what each stage has found. */
+const checkpointColumns = (stages: readonly Checkpoint[]): readonly Column<Checkpoint>[] =>
+  stages.some(({ found }) => found !== undefined)
+    ? [...CHECKPOINT_COLUMNS.slice(0, 2), ...FOUND_COLUMNS, ...CHECKPOINT_COLUMNS.slice(2)]
+    : CHECKPOINT_COLUMNS;
+
+const FOUND_COLUMNS: readonly Column<Checkpoint>[] = [
+  { head: 'LOSS', align: 'right', cell: ({ found }) => formatNumber(found?.trainingLoss ?? Number.NaN) },
+  { head: 'ALPHAS', align: 'right', cell: ({ found }) => formatNumber(found?.validationLoss ?? Number.NaN) },
+  {
+    head: 'SKIPS',
+    align: 'right',
+    cell: ({ found }) => (found === undefined ? UNKNOWN : String(found.skips)),
+  },
+  { head: 'NEW EDGES', align: 'right', cell: ({ found }) => String(found?.changedEdges ?? UNKNOWN) },
+  { head: 'NORMAL CELL', cell: ({ found }) => cellText(found?.genotypeJson ?? '') },
 ];
 
 function printTrials(sweep: Sweep, trials: Listed<Trial>, options: ListFlags): void {

@@ -57,10 +57,14 @@ export function addProofCommands(program: Command): void {
   );
 }
 
+/** Of a search those of both halves. */
+const imagesText = ({ images, alphas }: ProvedEpoch): string =>
+  alphas === undefined ? formatCount(images) : `${formatCount(images)} + ${formatCount(alphas.images)}`;
+
 const EPOCH_COLUMNS: readonly Column<ProvedEpoch>[] = [
   { head: 'EPOCH', align: 'right', cell: (epoch) => String(epoch.epoch) },
   { head: 'STEPS', cell: (epoch) => `${formatCount(epoch.firstStep + 1)} to ${formatCount(epoch.endStep)}` },
-  { head: 'IMAGES, EACH ONCE', align: 'right', cell: (epoch) => formatCount(epoch.images) },
+  { head: 'IMAGES, EACH ONCE', align: 'right', cell: imagesText },
   { head: 'DIGEST OF THE EPOCH', cell: (epoch) => epoch.digest },
   { head: 'LEDGER', cell: (epoch) => clip(epoch.ledger, 17) },
   { head: 'WEIGHTS', cell: (epoch) => epoch.entry.weightsDigest },
@@ -91,7 +95,7 @@ async function verifyLedger(client: FleetClient, name: string, options: { json?:
     print(`${proof.epochs.length > 0 ? '\n' : ''}${table(proof.pauses, PAUSE_COLUMNS)}`);
   const ahead = proof.ahead > 0 ? ` and ${formatCount(proof.ahead)} of the epoch after it` : '';
   say(
-    `${id}: ${formatCount(proof.steps)} committed steps count ${formatCount(proof.images)} images: each of ${proof.epochs.length} epochs exactly once${ahead}; ${ledger.generations} gangs worked on it`,
+    `${id}: ${formatCount(proof.steps)} committed steps count ${formatCount(proof.images)} images: each of ${proof.epochs.length} epochs ${proof.epochs[0]?.alphas === undefined ? '' : 'of both halves '}exactly once${ahead}; ${ledger.generations} gangs worked on it`,
   );
   if (proof.skipped !== undefined)
     say(

@@ -5,19 +5,12 @@
 import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { skippedPlaces } from '../../../core/data/inspection/skipped.ts';
-import {
-  emptyLedger,
-  ledgerAfter,
-  type Sampling,
-  stageSteps,
-  stepImages,
-  stepTag,
-} from '../../../core/data/loading/sample-ledger.ts';
+import { ledgerAfter, stageSteps } from '../../../core/data/loading/sample-ledger.ts';
+import { firstLedger, samplingsOf, stepSamples } from '../../../core/data/loading/samplings.ts';
 import { FleetError, toFleetError } from '../../../core/errors.ts';
 import type { DataSpec } from '../../../core/spec/data.ts';
-import { runSchema } from '../../../core/spec/run.ts';
-import { type Schedule, scheduleOf, stepsAtStage } from '../../../core/spec/schedule.ts';
-import { orderOf } from '../../../core/spec/training.ts';
+import { anyRunSchema } from '../../../core/spec/run.ts';
+import { type Schedule, stepsAtStage } from '../../../core/spec/schedule.ts';
 import type { Ledger, LedgerEntry } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 
 export interface ProvedEpoch {
@@ -33,6 +26,11 @@ export interface ProvedEpoch {
   /** The ledger up to and with this stage, equal in the journal and here. */
   readonly ledger: string;
   readonly entry: LedgerEntry;
+  /**
+   * Of a search: as many passes over the half of the alphas, each image of the half counted once in each; the fields
+   * above are of the half of the weights. Images of a half are counted by their places in it.
+   */
+  readonly alphas?: { readonly images: number; readonly digest: string };
 }
 
 /** A step within a stage, which a pause has stored. */
@@ -67,10 +65,10 @@ export interface Proof {
  * proved.
  */
 export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch) => void): Promise<Proof> {
-  const { training, data } = runSchema.parse(JSON.parse(ledger.specJson));
-  const skipped = skippedBy(ledger, data);
-  const schedule = scheduleOf(training, ledger.trainingImages);
-  const sampling: Sampling = { schedule, seed: orderOf(training) };
+  const spec = anyRunSchema.parse(JSON.parse(ledger.specJson));
+  const skipped = skippedBy(ledger, spec.data);
+  const samplings = samplingsOf(spec, ledger.trainingImages);
+  const { schedule } = samplings.own;
   const stages = ledger.entries.filter(({ stage }) => stage > 0);
   checkEntries(ledger, stages, {
     epochs: schedule.epochs,
@@ -78,15 +76,17 @@ export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch)
   });
   const prove = pauseProver(ledger);
   const counted = createCount(schedule);
+  const countedAlphas = samplings.alphas && createCount(samplings.alphas.schedule);
   const epochs: ProvedEpoch[] = [];
-  let chain = emptyLedger(sampling);
+  let chain = firstLedger(samplings);
   for (const entry of stages) {
     const { first, end } = stageSteps(schedule, entry.stage);
     const tags: string[] = [];
     for (let step = first; step < end; step++) {
-      const images = stepImages(sampling, step);
-      tags.push(stepTag(sampling, step, images));
-      counted.step(step, images);
+      const samples = stepSamples(samplings, step);
+      tags.push(samples.tag);
+      counted.step(step, samples.own);
+      countedAlphas?.step(step, samples.alphas!);
       // A stage may have ten thousand steps; Ctrl-C is handled between them.
       if (step % 64 === 63) await nextTurn();
     }
@@ -98,6 +98,8 @@ export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch)
         `stage ${entry.stage}, steps ${first + 1} to ${end}: ${entry.workerId} reported ledger ${entry.ledgerDigest === '' ? '(none)' : entry.ledgerDigest} (journal event ${entry.sequence}), the spec gives ${chain}`,
       );
     const { digest } = counted.finished(entry.stage - 1);
+    // The half of the alphas is as long as the other or one image shorter, so its epoch is over by then.
+    const ofAlphas = countedAlphas?.finished(entry.stage - 1);
     const proved = {
       epoch: entry.stage,
       firstStep: first,
@@ -106,6 +108,7 @@ export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch)
       digest,
       ledger: chain,
       entry,
+      ...(ofAlphas && { alphas: { images: samplings.alphas!.schedule.images, digest: ofAlphas.digest } }),
     };
     epochs.push(proved);
     onEpoch?.(proved);
@@ -115,7 +118,7 @@ export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch)
   const open = stageSteps(schedule, stages.length + 1);
   const tags: string[] = [];
   for (let step = open.first; step < Math.min(open.end, prove.last()); step++) {
-    tags.push(stepTag(sampling, step, stepImages(sampling, step)));
+    tags.push(stepSamples(samplings, step).tag);
     if (step % 64 === 63) await nextTurn();
   }
   prove.within({ stage: stages.length + 1, ...open }, chain, tags);
@@ -123,7 +126,7 @@ export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch)
     epochs,
     pauses: prove.all(),
     steps,
-    images: steps * schedule.batch,
+    images: steps * schedule.batch * (samplings.alphas === undefined ? 1 : 2),
     ahead: steps * schedule.batch - epochs.length * schedule.images,
     ...(skipped === undefined ? {} : { skipped }),
   };

@@ -11,6 +11,7 @@ import {
   UNKNOWN,
 } from '../../../core/report/format.ts';
 import { ALWAYS_KNOWN, measuredOf, objectivesOf, objectiveText } from '../../../core/report/objectives.ts';
+import { searchFoundText } from '../../../core/report/runs.ts';
 import type { Evaluation, Plan, Run, Sweep, Trial, Worker } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Column } from './table.ts';
 
@@ -100,7 +101,10 @@ export const RUN_COLUMNS: readonly Column<Run>[] = [
   },
   { head: 'ACCURACY', align: 'right', cell: (run) => formatPercent(run.evaluation?.accuracy ?? Number.NaN) },
   { head: 'WORKERS', cell: (run) => run.workerIds.join(' ') || UNKNOWN },
-  { head: 'WHAT AND WHY', cell: (run) => clip(run.reason, 60) },
+  {
+    head: 'WHAT AND WHY',
+    cell: (run) => clip(run.found === undefined ? run.reason : searchFoundText(run.found), 60),
+  },
 ];
 
 export const WORKER_COLUMNS: readonly Column<Worker>[] = [

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { footprintsOf } from '../../../coordinator/cli/commands/footprints.ts';
 import { reserveOf, sharesOf } from '../../../core/net/store-limits.ts';
-import { documentSchema } from '../../../core/spec/document.ts';
+import { documentOf, documentSchema } from '../../../core/spec/document.ts';
 import { readYaml } from '../../../core/text/yaml-text.ts';
 
 const plan = documentSchema.parse(
@@ -65,8 +65,11 @@ test('a search takes the room of the candidates that train at once and of its be
     data: { kind: 'synthetic', identities: 100, images: 10, holdout: 10 },
   });
   const classes = () => 90;
-  const [four] = footprintsOf([sweep], { classes, workers: 4 });
+  const [four] = footprintsOf([documentOf(sweep)], { classes, workers: 4 });
   assert.deepEqual([four!.kind, four!.wholeStages, four!.networks], ['candidate', 9, 0]);
-  const [one] = footprintsOf([{ ...sweep, parallelism: 1 } as typeof sweep], { classes, workers: 4 });
+  const [one] = footprintsOf([documentOf({ ...sweep, parallelism: 1 } as typeof sweep)], {
+    classes,
+    workers: 4,
+  });
   assert.equal(one!.wholeStages, 3);
 });

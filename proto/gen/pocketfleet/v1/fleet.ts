@@ -285,7 +285,7 @@ export interface Screening_ScoresEntry {
 export interface Run {
   id: string;
   name: string;
-  /** search | teacher | student | candidate */
+  /** search | teacher | student | candidate | embedding */
   kind: string;
   /** queued | running | waiting | done | failed | cancelled. `waiting`: a student whose teacher checkpoint is not there yet. */
   state: string;
@@ -319,6 +319,8 @@ export interface Run {
   openRoundSteps: number;
   /** The run that computed the result, where this one has taken it; empty otherwise. What is stored of the run is stored under that id. */
   reusedFrom: string;
+  /** Of a search: by the end of its newest stage. */
+  found?: StageFound | undefined;
 }
 
 /** 10-fold verification, reference: pair accuracy of flip-augmented embeddings. */
@@ -427,6 +429,22 @@ export interface Checkpoint {
   held: string;
   /** Why it stays or cannot be read, for a person; empty when there is nothing to say. */
   note: string;
+  /** Of a search. */
+  found?: StageFound | undefined;
+}
+
+/** What a search has found at the end of a stage. */
+export interface StageFound {
+  genotypeJson: string;
+  /** Skip connections among the eight edges of the normal cell. */
+  skips: number;
+  /** Edges of both cells, of sixteen, that the stage before did not have; absent at the first stage. */
+  changedEdges?:
+    | number
+    | undefined;
+  /** Means over the stage's steps, of the half of the weights and of that of the alphas; the latter is absent in the warm-up. */
+  trainingLoss: number;
+  validationLoss?: number | undefined;
 }
 
 export interface FindRequest {
@@ -4556,6 +4574,7 @@ function createBaseRun(): Run {
     remainingSeconds: 0,
     openRoundSteps: 0,
     reusedFrom: "",
+    found: undefined,
   };
 }
 
@@ -4644,6 +4663,9 @@ export const Run: MessageFns<Run> = {
     }
     if (message.reusedFrom !== "") {
       writer.uint32(322).string(message.reusedFrom);
+    }
+    if (message.found !== undefined) {
+      StageFound.encode(message.found, writer.uint32(338).fork()).join();
     }
     return writer;
   },
@@ -4885,6 +4907,14 @@ export const Run: MessageFns<Run> = {
             message.reusedFrom = reader.string();
             continue;
           }
+          case 42: {
+            if (tag !== 338) {
+              break;
+            }
+
+            message.found = StageFound.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4983,6 +5013,7 @@ export const Run: MessageFns<Run> = {
         : isSet(object.reused_from)
         ? globalThis.String(object.reused_from)
         : "",
+      found: isSet(object.found) ? StageFound.fromJSON(object.found) : undefined,
     };
   },
 
@@ -5072,6 +5103,9 @@ export const Run: MessageFns<Run> = {
     if (message.reusedFrom !== "") {
       obj.reusedFrom = message.reusedFrom;
     }
+    if (message.found !== undefined) {
+      obj.found = StageFound.toJSON(message.found);
+    }
     return obj;
   },
 
@@ -5110,6 +5144,9 @@ export const Run: MessageFns<Run> = {
     message.remainingSeconds = object.remainingSeconds ?? 0;
     message.openRoundSteps = object.openRoundSteps ?? 0;
     message.reusedFrom = object.reusedFrom ?? "";
+    message.found = (object.found !== undefined && object.found !== null)
+      ? StageFound.fromPartial(object.found)
+      : undefined;
     return message;
   },
 };
@@ -6368,7 +6405,7 @@ export const Gpu: MessageFns<Gpu> = {
 };
 
 function createBaseCheckpoint(): Checkpoint {
-  return { runId: "", stage: 0, step: 0, bytes: 0, digest: "", storedAtMs: 0, held: "", note: "" };
+  return { runId: "", stage: 0, step: 0, bytes: 0, digest: "", storedAtMs: 0, held: "", note: "", found: undefined };
 }
 
 export const Checkpoint: MessageFns<Checkpoint> = {
@@ -6396,6 +6433,9 @@ export const Checkpoint: MessageFns<Checkpoint> = {
     }
     if (message.note !== "") {
       writer.uint32(66).string(message.note);
+    }
+    if (message.found !== undefined) {
+      StageFound.encode(message.found, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -6477,6 +6517,14 @@ export const Checkpoint: MessageFns<Checkpoint> = {
             message.note = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.found = StageFound.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6507,6 +6555,7 @@ export const Checkpoint: MessageFns<Checkpoint> = {
         : 0,
       held: isSet(object.held) ? globalThis.String(object.held) : "",
       note: isSet(object.note) ? globalThis.String(object.note) : "",
+      found: isSet(object.found) ? StageFound.fromJSON(object.found) : undefined,
     };
   },
 
@@ -6536,6 +6585,9 @@ export const Checkpoint: MessageFns<Checkpoint> = {
     if (message.note !== "") {
       obj.note = message.note;
     }
+    if (message.found !== undefined) {
+      obj.found = StageFound.toJSON(message.found);
+    }
     return obj;
   },
 
@@ -6552,6 +6604,158 @@ export const Checkpoint: MessageFns<Checkpoint> = {
     message.storedAtMs = object.storedAtMs ?? 0;
     message.held = object.held ?? "";
     message.note = object.note ?? "";
+    message.found = (object.found !== undefined && object.found !== null)
+      ? StageFound.fromPartial(object.found)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseStageFound(): StageFound {
+  return { genotypeJson: "", skips: 0, changedEdges: undefined, trainingLoss: 0, validationLoss: undefined };
+}
+
+export const StageFound: MessageFns<StageFound> = {
+  encode(message: StageFound, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.genotypeJson !== "") {
+      writer.uint32(10).string(message.genotypeJson);
+    }
+    if (message.skips !== 0) {
+      writer.uint32(16).uint32(message.skips);
+    }
+    if (message.changedEdges !== undefined) {
+      writer.uint32(24).uint32(message.changedEdges);
+    }
+    if (message.trainingLoss !== 0) {
+      writer.uint32(33).double(message.trainingLoss);
+    }
+    if (message.validationLoss !== undefined) {
+      writer.uint32(41).double(message.validationLoss);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StageFound {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStageFound();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.genotypeJson = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.skips = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.changedEdges = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.trainingLoss = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.validationLoss = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StageFound {
+    return {
+      genotypeJson: isSet(object.genotypeJson)
+        ? globalThis.String(object.genotypeJson)
+        : isSet(object.genotype_json)
+        ? globalThis.String(object.genotype_json)
+        : "",
+      skips: isSet(object.skips) ? globalThis.Number(object.skips) : 0,
+      changedEdges: isSet(object.changedEdges)
+        ? globalThis.Number(object.changedEdges)
+        : isSet(object.changed_edges)
+        ? globalThis.Number(object.changed_edges)
+        : undefined,
+      trainingLoss: isSet(object.trainingLoss)
+        ? globalThis.Number(object.trainingLoss)
+        : isSet(object.training_loss)
+        ? globalThis.Number(object.training_loss)
+        : 0,
+      validationLoss: isSet(object.validationLoss)
+        ? globalThis.Number(object.validationLoss)
+        : isSet(object.validation_loss)
+        ? globalThis.Number(object.validation_loss)
+        : undefined,
+    };
+  },
+
+  toJSON(message: StageFound): unknown {
+    const obj: any = {};
+    if (message.genotypeJson !== "") {
+      obj.genotypeJson = message.genotypeJson;
+    }
+    if (message.skips !== 0) {
+      obj.skips = Math.round(message.skips);
+    }
+    if (message.changedEdges !== undefined) {
+      obj.changedEdges = Math.round(message.changedEdges);
+    }
+    if (message.trainingLoss !== 0) {
+      obj.trainingLoss = floatToJson(message.trainingLoss);
+    }
+    if (message.validationLoss !== undefined) {
+      obj.validationLoss = floatToJson(message.validationLoss);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StageFound>): StageFound {
+    return StageFound.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StageFound>): StageFound {
+    const message = createBaseStageFound();
+    message.genotypeJson = object.genotypeJson ?? "";
+    message.skips = object.skips ?? 0;
+    message.changedEdges = object.changedEdges ?? undefined;
+    message.trainingLoss = object.trainingLoss ?? 0;
+    message.validationLoss = object.validationLoss ?? undefined;
     return message;
   },
 };

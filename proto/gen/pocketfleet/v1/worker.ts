@@ -197,7 +197,20 @@ export interface CheckpointStored {
     | string
     | undefined;
   /** Of a stage that the assignment names to be verified on the way. */
-  evaluation?: Evaluation | undefined;
+  evaluation?:
+    | Evaluation
+    | undefined;
+  /** Of a search: what its state at the end of the stage stands for. */
+  search?: SearchFound | undefined;
+}
+
+/** What a search has found at the end of a stage. */
+export interface SearchFound {
+  /** The decoded genotype, sixteen characters, one an edge in its own order (core/nn/genotype-code.ts). */
+  genotype: string;
+  /** Means over the stage's steps, of the half of the weights and of that of the alphas; the latter is absent in the warm-up. */
+  trainingLoss: number;
+  validationLoss?: number | undefined;
 }
 
 /**
@@ -2201,6 +2214,7 @@ function createBaseCheckpointStored(): CheckpointStored {
     ledgerDigest: undefined,
     teacherDigest: undefined,
     evaluation: undefined,
+    search: undefined,
   };
 }
 
@@ -2238,6 +2252,9 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
     }
     if (message.evaluation !== undefined) {
       Evaluation.encode(message.evaluation, writer.uint32(90).fork()).join();
+    }
+    if (message.search !== undefined) {
+      SearchFound.encode(message.search, writer.uint32(98).fork()).join();
     }
     return writer;
   },
@@ -2343,6 +2360,14 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
             message.evaluation = Evaluation.decode(reader, reader.uint32());
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.search = SearchFound.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2388,6 +2413,7 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
         ? globalThis.String(object.teacher_digest)
         : undefined,
       evaluation: isSet(object.evaluation) ? Evaluation.fromJSON(object.evaluation) : undefined,
+      search: isSet(object.search) ? SearchFound.fromJSON(object.search) : undefined,
     };
   },
 
@@ -2426,6 +2452,9 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
     if (message.evaluation !== undefined) {
       obj.evaluation = Evaluation.toJSON(message.evaluation);
     }
+    if (message.search !== undefined) {
+      obj.search = SearchFound.toJSON(message.search);
+    }
     return obj;
   },
 
@@ -2447,6 +2476,118 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
     message.evaluation = (object.evaluation !== undefined && object.evaluation !== null)
       ? Evaluation.fromPartial(object.evaluation)
       : undefined;
+    message.search = (object.search !== undefined && object.search !== null)
+      ? SearchFound.fromPartial(object.search)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSearchFound(): SearchFound {
+  return { genotype: "", trainingLoss: 0, validationLoss: undefined };
+}
+
+export const SearchFound: MessageFns<SearchFound> = {
+  encode(message: SearchFound, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.genotype !== "") {
+      writer.uint32(10).string(message.genotype);
+    }
+    if (message.trainingLoss !== 0) {
+      writer.uint32(17).double(message.trainingLoss);
+    }
+    if (message.validationLoss !== undefined) {
+      writer.uint32(25).double(message.validationLoss);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SearchFound {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSearchFound();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.genotype = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.trainingLoss = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.validationLoss = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SearchFound {
+    return {
+      genotype: isSet(object.genotype) ? globalThis.String(object.genotype) : "",
+      trainingLoss: isSet(object.trainingLoss)
+        ? globalThis.Number(object.trainingLoss)
+        : isSet(object.training_loss)
+        ? globalThis.Number(object.training_loss)
+        : 0,
+      validationLoss: isSet(object.validationLoss)
+        ? globalThis.Number(object.validationLoss)
+        : isSet(object.validation_loss)
+        ? globalThis.Number(object.validation_loss)
+        : undefined,
+    };
+  },
+
+  toJSON(message: SearchFound): unknown {
+    const obj: any = {};
+    if (message.genotype !== "") {
+      obj.genotype = message.genotype;
+    }
+    if (message.trainingLoss !== 0) {
+      obj.trainingLoss = floatToJson(message.trainingLoss);
+    }
+    if (message.validationLoss !== undefined) {
+      obj.validationLoss = floatToJson(message.validationLoss);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SearchFound>): SearchFound {
+    return SearchFound.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SearchFound>): SearchFound {
+    const message = createBaseSearchFound();
+    message.genotype = object.genotype ?? "";
+    message.trainingLoss = object.trainingLoss ?? 0;
+    message.validationLoss = object.validationLoss ?? undefined;
     return message;
   },
 };

@@ -108,7 +108,7 @@ test('a worker keeps the same ledger whether it was there from the first step or
     fc.asyncProperty(anySampling, fc.nat(), fc.boolean(), async (sampling, seed, isStored) => {
       const { schedule } = sampling;
       const joined = seed % (schedule.stepsTotal + 1);
-      const ledger = createLedger(sampling);
+      const ledger = createLedger({ own: sampling });
       const stored = async (stage: number) => (isStored ? plainLedger(sampling, stage) : undefined);
       for (let step = joined; step <= schedule.stepsTotal; step++) {
         for (let stage = 1; stage <= schedule.epochs; stage++)

@@ -96,7 +96,7 @@ const contextOf = async (member: {
     batches: createBatchSource({ loader, schedule, training: spec.training }),
     exchange: member.sum,
     teacher: undefined,
-    ledger: createLedger({ schedule, seed: spec.training.seed }),
+    ledger: createLedger({ own: { schedule, seed: spec.training.seed } }),
     clock: systemClock,
     begin: () => () => undefined,
     signal,

@@ -1,0 +1,83 @@
+// Networks of a text whose cells a search of this fleet has found: `genotype: RUN` or `RUN@EPOCH`. Decides which
+// stage such a name means, and puts its genotype into the document, so that what is journalled names the network
+// completely, whatever becomes of the search.
+
+import { isReference } from '../../core/nn/genotype.ts';
+import { genotypeOfText } from '../../core/nn/genotype-code.ts';
+import type { DocumentSpec } from '../../core/spec/document.ts';
+import type { Genotype, NetworkSpec } from '../../core/spec/network.ts';
+import { isSearched } from '../../core/spec/plan.ts';
+import { find } from '../model/find.ts';
+import { type RunState, type State, wholeRunWith } from '../model/state.ts';
+import { type Located, refusal, refuseTogether } from './submission.ts';
+
+/** The documents with the genotypes that they name; a FleetError that names each field that means none. */
+export function withGenotypes(documents: readonly Located[], state: State): Located[] {
+  const resolved: Located[] = [];
+  refuseTogether(
+    documents.map((document) => () => {
+      resolved.push({ ...document, spec: resolvedSpec(document, state) });
+    }),
+  );
+  return resolved;
+}
+
+function resolvedSpec(document: Located, state: State): DocumentSpec {
+  const { spec } = document;
+  const of = (network: NetworkSpec, path: string): NetworkSpec => {
+    if (network.kind !== 'pocketnet' || !isReference(network.genotype)) return network;
+    const genotype = genotypeOf(document, { named: network.genotype, path: `${path}.genotype` }, state);
+    return { ...network, genotype };
+  };
+  if (spec.kind === 'sweep' || spec.kind === 'search') return spec;
+  if (spec.kind !== 'plan') return { ...spec, network: of(spec.network, 'network') };
+  return {
+    ...spec,
+    ...(spec.teacher && {
+      teacher: { ...spec.teacher, network: of(spec.teacher.network, 'teacher.network') },
+    }),
+    students: spec.students.map((student, i) => ({
+      ...student,
+      network: isSearched(student.network) ? student.network : of(student.network, `students.${i}.network`),
+    })),
+  };
+}
+
+function genotypeOf(
+  document: Located,
+  { named, path }: { readonly named: string; readonly path: string },
+  state: State,
+): Genotype {
+  const refuse = (why: string) => refusal(document, path, why, { code: 'failedPrecondition' });
+  const [word = '', at] = named.split('@');
+  const { found, total } = find(state, word, ['run']);
+  if (total > 1)
+    throw refuse(
+      `${total} runs are named ${word}; give the id of one, e.g. ${found.map(({ id }) => id).join(', ')}`,
+    );
+  const run = found[0] && wholeRunWith(state, found[0].id);
+  if (run === undefined)
+    throw refuse(`${word} is neither a published genotype (casia, cifar10) nor a search of this fleet`);
+  if (run.job.kind !== 'search') throw refuse(`${run.id} is a ${run.job.kind}, and a search has genotypes`);
+  const stage = stageOf(run, at === undefined ? undefined : Number(at));
+  if (typeof stage === 'string') throw refuse(stage);
+  return genotypeOfText(stage.genotype);
+}
+
+/** What the stage that is meant has found, or why none is. */
+function stageOf({ id, state, checkpoints, job }: RunState, epoch: number | undefined) {
+  const stages = checkpoints.flatMap(({ stage, found }) =>
+    found === undefined ? [] : [{ stage, ...found }],
+  );
+  const newest = stages.at(-1)?.stage;
+  if (newest === undefined) return `search ${id} has no epoch behind it yet, and so no genotype`;
+  if (epoch !== undefined)
+    return (
+      stages.find(({ stage }) => stage === epoch) ??
+      `search ${id} has the epochs 1 to ${newest} of ${job.training.epochs} behind it, not ${epoch}`
+    );
+  if (state === 'done') return stages.at(-1)!;
+  return state === 'failed' || state === 'cancelled'
+    ? `search ${id} ${state === 'failed' ? 'has failed' : 'was cancelled'}; ${id}@${newest} takes what it had found by then`
+    : `search ${id} goes on; ${id}@${newest} takes what it has found by now`;
+}

@@ -1,0 +1,23 @@
+// What the stages of a search have found, as they are journalled: how often the normal cell skips, and how much of
+// both cells is other than a stage before.
+
+import { genotypeOfText } from '../../core/nn/genotype-code.ts';
+import { edgesChanged } from '../../core/search/drift.ts';
+import { skipConnections } from '../../core/search/policy.ts';
+import type { SearchFound } from '../../core/spec/search.ts';
+import { optional } from '../model/folding.ts';
+import type { FoundState, RunState } from '../model/state.ts';
+
+/** What a stage of a search has found, compared with the stage before it. */
+export function foundAt({ checkpoints }: RunState, stage: number, found: SearchFound): FoundState {
+  const genotype = genotypeOfText(found.genotype);
+  const before = checkpoints.find((one) => one.stage === stage - 1)?.found;
+  const changed = before && edgesChanged(genotypeOfText(before.genotype), genotype);
+  return {
+    genotype: found.genotype,
+    skips: skipConnections(genotype),
+    ...optional('changed', changed),
+    trainingLoss: found.trainingLoss,
+    ...optional('validationLoss', found.validationLoss),
+  };
+}

@@ -1,0 +1,225 @@
+// A differentiable search for cells (DARTS) as a document, and what a run of kind `search` carries of it.
+// Decides what is well-formed, the defaults, and which combinations cannot work. Where a value is of the
+// published search (reference facts 2.1), the default is that value, except for the order and the variant:
+// first order is DARTS' own default and takes half of the passes, and `noleak` leaves out what the published
+// code adds to the alphas' gradient by accident.
+
+import { z } from 'zod';
+import { foundText } from '../text/printable.ts';
+import { runBudget } from './budget.ts';
+import { name, requirement, reuse, seed, weight, workers } from './common.ts';
+import { dataSchema } from './data.ts';
+import { evenChannels } from './network.ts';
+import { checkpoints } from './retention.ts';
+import { over } from './rules.ts';
+
+/** Images of a shard below which a second-order gradient of float32 is off by a third. */
+const SECOND_ORDER_IMAGES = 8;
+
+const supernetSchema = z
+  .strictObject({
+    channels: evenChannels.default(16),
+    layers: z
+      .int()
+      .min(4, 'below 4 layers two of the three reductions coincide')
+      .max(64)
+      .default(8)
+      .describe('Number of cells L of the search network'),
+  })
+  .describe('the network with every operation on every edge; its classes come from the data');
+
+const halvesSchema = z
+  .strictObject({
+    seed: seed.default(1).describe('which images of a person go together into a half'),
+    stratify: z
+      .enum(['even', 'strict'])
+      .default('even')
+      .describe('strict refuses a data set in which somebody has fewer than two images in a half'),
+  })
+  .describe('The training images in two halves, person by person: one trains weights, the other alphas');
+
+/** One of a list of words; an error names the list. */
+const oneOf = <W extends string>(what: string, words: readonly [W, ...W[]]) =>
+  z.enum(words, {
+    error: (issue) => `unknown ${what} ${foundText(issue.input)}; one of ${words.join(', ')}`,
+  });
+
+const alphasSchema = z
+  .strictObject({
+    learningRate: z.number().positive().max(1).default(1.2e-3).describe('rate of Adam'),
+    betas: z
+      .tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)])
+      .default([0.5, 0.999])
+      .describe('shares of the old moments that are kept'),
+    epsilon: z.number().positive().default(1e-8).describe('added to the root of the second moment'),
+    weightDecay: z.number().min(0).max(1).default(1e-3).describe('L2 penalty, added to the gradient'),
+  })
+  .describe('how alphas are trained: Adam');
+
+const bilevel = {
+  order: oneOf('order', ['first', 'second'])
+    .default('first')
+    .describe('first: the alphas at the present weights; second: one virtual step of the weights further'),
+  variant: oneOf('variant', ['noleak', 'reference', 'darts'])
+    .default('noleak')
+    .describe(
+      "darts: alphas move before weights. noleak: weights first. reference: as noleak, and the training loss' gradient is added to the alphas', as in the published code",
+    ),
+  alphas: alphasSchema.prefault({}),
+  warmUpEpochs: z.int().min(0).default(0).describe('first epochs in which only weights move'),
+  cropFrom: z
+    .int()
+    .min(113)
+    .max(1024)
+    .default(128)
+    .describe('shorter side to which images of the half of the weights are scaled before 112 are cut out'),
+  decode: oneOf('decode', ['raw', 'softmax'])
+    .default('raw')
+    .describe("how edges rank: by the alpha of their best op, or by its share of the edge (DARTS' rule)"),
+};
+
+/** What a run of kind `search` carries beside the network that its cells make and its training. */
+export const searchBlockSchema = z
+  .strictObject({ supernet: supernetSchema, halves: halvesSchema, ...bilevel })
+  .describe('of a search: its supernet, its halves, and how alphas are trained');
+
+/** What a run of kind `search` carries. */
+export type SearchBlock = z.infer<typeof searchBlockSchema>;
+
+const weightsSchema = z
+  .strictObject({
+    learningRate: z.number().positive().max(10).default(0.1).describe('rate of the first epoch'),
+    until: z
+      .number()
+      .min(0)
+      .default(0.004)
+      .describe('rate towards which it falls, by a cosine over the epochs'),
+    momentum: z.number().min(0).lt(1).default(0.9).describe('share of the last update that is kept'),
+    weightDecay: z.number().min(0).max(1).default(3e-4).describe('L2 penalty on every weight'),
+    clipNorm: z.number().positive().default(5).describe("largest global L2 norm of the weights' gradient"),
+  })
+  .refine((weights) => weights.until <= weights.learningRate, {
+    path: ['until'],
+    message: 'the rate falls: until is at most learningRate',
+    ...over('until', 'learningRate'),
+  })
+  .describe('how weights are trained: SGD with momentum and a rate that falls by a cosine');
+
+const stepsSchema = z
+  .strictObject({
+    ...bilevel,
+    epochs: z.int().min(1).max(10_000).default(50).describe('passes over the half of the weights'),
+    batch: z.int().min(1).default(128).describe('B: images of each half a step'),
+    shards: z
+      .int()
+      .min(1)
+      .max(256)
+      .default(8)
+      .describe('V, a power of two: the result depends on it and not on the number of workers'),
+    seed: seed.default(1),
+    flip: z.boolean().default(true).describe('mirror images of the half of the weights with probability 1/2'),
+    weights: weightsSchema.prefault({}),
+    exact: z.boolean().default(true).describe('false: workers of any device class may join'),
+    head: z
+      .never({ error: () => 'a search classifies in its own graph; its head cannot be sharded' })
+      .optional()
+      .describe('not taken: a search classifies in its own graph'),
+    recompute: z
+      .boolean()
+      .optional()
+      .describe('true: activations are computed again; less memory, same bits'),
+    force: z
+      .boolean()
+      .default(false)
+      .describe(
+        'takes second order with fewer than 8 images a shard, whose gradient is off by up to a third',
+      ),
+  })
+  .superRefine((steps, context) => {
+    if ((steps.shards & (steps.shards - 1)) !== 0)
+      context.addIssue({
+        code: 'custom',
+        path: ['shards'],
+        message: `${steps.shards} is not a power of two`,
+      });
+  }, over('shards'))
+  .superRefine(
+    ({ batch, shards, order, force }, context) => {
+      const images = batch / shards;
+      const message =
+        batch % shards !== 0
+          ? `batch ${batch} is not divisible by ${shards} shards`
+          : images < 2
+            ? `batch ${batch} over ${shards} shards leaves ${images} image a shard; batch normalisation needs at least 2`
+            : order === 'second' && images < SECOND_ORDER_IMAGES && !force
+              ? `batch ${batch} over ${shards} shards leaves ${images} images a shard; with fewer than ${SECOND_ORDER_IMAGES} a second-order gradient of float32 is off by up to a third. Use fewer shards, a larger batch or order: first, or take it with force: true`
+              : undefined;
+      if (message !== undefined) context.addIssue({ code: 'custom', path: ['batch'], message });
+    },
+    over('batch', 'shards', 'order', 'force'),
+  )
+  .superRefine(
+    ({ warmUpEpochs, epochs }, context) => {
+      if (warmUpEpochs >= epochs)
+        context.addIssue({
+          code: 'custom',
+          path: ['warmUpEpochs'],
+          message: `a warm-up of ${warmUpEpochs} epochs leaves none of ${epochs} in which alphas move`,
+        });
+    },
+    over('warmUpEpochs', 'epochs'),
+  )
+  .describe('how the search network is trained');
+
+/** A field of other runs that a search does not take, with the reason. */
+const notTaken = (reason: string) =>
+  z
+    .never({ error: () => reason })
+    .optional()
+    .describe(`not taken: ${reason}`);
+
+/** A differentiable search that a user submits. */
+export const searchSchema = z
+  .strictObject({
+    kind: z.literal('search').describe('a differentiable search for the cells of a PocketNet (DARTS)'),
+    name,
+    supernet: supernetSchema.prefault({}),
+    data: dataSchema,
+    halves: halvesSchema.prefault({}),
+    search: stepsSchema.prefault({}),
+    training: notTaken('a search has `search` in place of `training`'),
+    network: notTaken('a search has `supernet` in place of `network`'),
+    distillation: notTaken('a search has no teacher; distil the network that it finds'),
+    verification: notTaken('a supernet gives no embeddings to verify; train the network that it finds'),
+    workers: workers.prefault({}),
+    checkpoints,
+    priority: z.int().min(0).max(100).default(50).describe('higher runs first'),
+    weight,
+    reuse,
+    require: requirement,
+    budget: runBudget,
+  })
+  .superRefine(
+    ({ workers: asked, search }, context) => {
+      if (asked.max > search.shards)
+        context.addIssue({
+          code: 'custom',
+          path: ['workers', 'max'],
+          message: `${asked.max} workers cannot share ${search.shards} shards`,
+        });
+    },
+    over('workers.max', 'search.shards'),
+  );
+
+/** A checked search. */
+export type SearchSpec = z.infer<typeof searchSchema>;
+
+/** What the state of a search at the end of a stage stands for. */
+export const searchFoundSchema = z.strictObject({
+  genotype: z.string().describe('the decoded genotype, a character an edge (core/nn/genotype-code.ts)'),
+  trainingLoss: z.number().describe('mean over the steps of the stage, of the half of the weights'),
+  validationLoss: z.number().optional().describe('of the half of the alphas; absent in the warm-up'),
+});
+
+/** What a stage of a search has found. */
+export type SearchFound = z.infer<typeof searchFoundSchema>;

@@ -1,0 +1,123 @@
+// `npm run test:search`: a search on a real fleet while its workers are killed, stopped and join, the coordinator is
+// killed, and the search is paused in the middle of an epoch. Whatever happens, it ends with the weights and alphas of
+// a search that nothing disturbed, the ledger holds for both halves, and a replay gives the same bits.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as later } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { runIn, startFleet, type TestFleet } from '../support/fleet.ts';
+import { startTypeScript } from '../support/processes.ts';
+
+const CLI = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url));
+/** 24 images in each half and 8 a step: 3 steps an epoch. */
+const EPOCHS = 6;
+let fleet: TestFleet;
+
+const text = (name: string, workers: string, order = 'second') => `
+kind: search
+name: ${name}
+supernet: { channels: 2, layers: 4 }
+data: { kind: synthetic, identities: 8, images: 8, holdout: 2, seed: 5 }
+search: { order: ${order}, variant: darts, epochs: ${EPOCHS}, batch: 8, shards: 4, seed: 7, warmUpEpochs: 1, force: true }
+workers: ${workers}
+checkpoints: { keep: all }
+`;
+
+before(async () => {
+  fleet = await startFleet({ workers: [] });
+  for (const id of ['w1', 'w2', 'w3']) await fleet.startWorker(id, 120_000);
+});
+after(async () => {
+  await fleet?.stop();
+});
+
+const begin = async (name: string, workers = '{ min: 2, max: 3 }') =>
+  (await fleet.submit(text(name, workers))).runIds[0]!;
+
+const reaches = (id: string, step: number) =>
+  fleet.until((seen) => (runIn(seen, id)?.step ?? 0) >= step, `${id} has committed ${step} steps`, 300_000);
+
+async function pocketfleet(...args: string[]): Promise<string> {
+  const program = startTypeScript(CLI, [...args, '--coordinator', fleet.endpoint, '--token', fleet.token]);
+  const { code } = await program.ended;
+  assert.equal(code, 0, program.output());
+  return program.output();
+}
+
+let undisturbed = '';
+
+/** The end of a search that was disturbed. */
+async function endsEqual(id: string): Promise<void> {
+  const run = await fleet.finished(id, 600_000);
+  assert.equal(run.weightsDigest, undisturbed);
+  assert.match(await pocketfleet('ledger', 'verify', id), /each of 6 epochs of both halves exactly once/);
+}
+
+test('undisturbed on one worker: a genotype at each epoch, a ledger of both halves, and a replay', async () => {
+  const id = await begin('alone', '{ min: 1, max: 1 }');
+  const run = await fleet.finished(id, 600_000);
+  undisturbed = run.weightsDigest;
+  assert.match(undisturbed, /^[0-9a-f]{16}$/);
+  assert.ok(run.found !== undefined && run.found.validationLoss !== undefined);
+  const { checkpoints } = await new Promise<{ checkpoints: { found?: unknown }[] }>((resolve, reject) =>
+    fleet.client.listCheckpoints({ runId: id, pageSize: 0, pageToken: '' }, (error, answer) =>
+      error === null ? resolve(answer) : reject(error),
+    ),
+  );
+  assert.equal(checkpoints.length, EPOCHS);
+  assert.ok(checkpoints.every(({ found }) => found !== undefined));
+  assert.match(await pocketfleet('ledger', 'verify', id), /each of 6 epochs of both halves exactly once/);
+  assert.match(await pocketfleet('replay', id), /equal/);
+});
+
+test('a worker is killed with SIGKILL in four places of a step, and comes back', async () => {
+  const id = await begin('killed');
+  for (const [i, delayMs] of [0, 60, 150, 300].entries()) {
+    await reaches(id, 2 + 3 * i);
+    await later(delayMs);
+    const [victim] = (await fleet.run(id)).workerIds;
+    await fleet.killWorker(victim!, 'SIGKILL');
+    await fleet.startWorker(victim!, 120_000);
+  }
+  await endsEqual(id);
+});
+
+test('all workers and the coordinator are killed, and a joiner comes in the middle of an epoch', async () => {
+  const id = await begin('all', '{ min: 1, max: 3 }');
+  await reaches(id, 4);
+  await fleet.killCoordinator('SIGKILL');
+  for (const worker of ['w1', 'w2', 'w3']) await fleet.killWorker(worker, 'SIGKILL');
+  await fleet.startCoordinator();
+  await fleet.startWorker('w1', 120_000);
+  await reaches(id, 7);
+  await fleet.startWorker('w2', 120_000);
+  await fleet.startWorker('w3', 120_000);
+  await endsEqual(id);
+});
+
+test('it is paused in the middle of an epoch, and the broker is restarted', async () => {
+  const id = await begin('paused');
+  await reaches(id, 5);
+  await pocketfleet('pause', id);
+  await fleet.until((seen) => runIn(seen, id)?.state === 'paused', `${id} is paused`, 120_000);
+  await fleet.nats.restart();
+  await pocketfleet('resume', id);
+  await endsEqual(id);
+});
+
+test('what it has found trains a network by its name, and an epoch that it does not have is refused', async () => {
+  const network = (genotype: string) => `
+kind: candidate
+name: found
+network: { kind: pocketnet, channels: 2, layers: 4, embedding: 8, genotype: ${genotype} }
+data: { kind: synthetic, identities: 8, images: 8, holdout: 2, seed: 5 }
+training: { epochs: 1, batch: 16, shards: 2 }
+verification: { pairs: 40 }
+`;
+  const { runIds } = await fleet.submit(network('alone@3'));
+  const run = await fleet.finished(runIds[0]!, 300_000);
+  assert.match(run.specJson, /"genotype":\{"normal"/);
+  await assert.rejects(fleet.submit(network('alone@99')), /has the epochs 1 to 6 of 6 behind it, not 99/);
+  await assert.rejects(fleet.submit(network('found')), /is a candidate, and a search has genotypes/);
+});

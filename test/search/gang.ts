@@ -1,0 +1,105 @@
+// `npm run test:search`: searches with real passes over a real broker. 1, 2, 3 and 8 members end with the same weights,
+// alphas and moments, in both orders and all variants; a member without a state in the middle of an epoch gets that of
+// the others; and a step that breaks off in any round is begun again to the same bits. STEPS (30) shortens it.
+
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { createDataPlane, type DataPlane } from '../../core/allreduce/plane.ts';
+import { createLoader } from '../../core/data/loading/loader.ts';
+import { createLogger } from '../../core/log.ts';
+import type { Order, Variant } from '../../core/search/rounds.ts';
+import { stateDigest } from '../../core/state-vectors.ts';
+import { createCompute } from '../../worker/compute/client.ts';
+import { NAMES } from '../support/names.ts';
+import { startNats } from '../support/nats.ts';
+import { joinSearch, type SearchGangOptions, stepTogether, tinySearch } from '../support/search-gang.ts';
+
+const STEPS = Number(process.env.STEPS ?? 30);
+const MEMBERS_MAX = 8;
+const PLACEMENTS = [[8], [3, 5], [1, 5, 2], [1, 1, 1, 1, 1, 1, 1, 1]];
+
+const log = createLogger({ program: 'test', level: 'silent' });
+const nats = await startNats({ jetstream: false });
+const planes: DataPlane[] = [];
+for (let rank = 0; rank < MEMBERS_MAX; rank++)
+  planes.push(
+    await createDataPlane({ ...nats.access, name: `plane ${rank}`, log, prefixes: NAMES.prefixes }),
+  );
+const compute = createCompute({ cacheDir: '' });
+const loader = await createLoader({ data: tinySearch().data });
+after(async () => {
+  await loader.close();
+  await compute.close();
+  for (const plane of planes) await plane.close();
+  await nats.stop();
+});
+
+const { classes, trainingImages } = loader.facts;
+let runs = 0;
+
+const join = (options: Pick<SearchGangOptions, 'spec' | 'counts'> & Partial<SearchGangOptions>) =>
+  joinSearch({
+    ...{ classes, trainingImages, loader, compute, planes: (rank: number) => planes[rank]! },
+    ...{ runId: `run-${++runs}`, ...options },
+  });
+
+const searchOf = (order: Order, variant: Variant) =>
+  // 24 images in each half and 16 a step: epochs end after 3 of 2 steps. One epoch is warm-up.
+  tinySearch({ order, variant, epochs: Math.ceil((STEPS * 16) / 24) + 1, warmUpEpochs: 1 });
+
+for (const order of ['first', 'second'] as const)
+  for (const variant of ['reference', 'noleak', 'darts'] as const)
+    test(`${order} order, ${variant}: ${STEPS} steps have the same bits on 1, 2, 3 and 8 members`, async () => {
+      const digests: string[] = [];
+      for (const counts of PLACEMENTS) {
+        const members = await join({ spec: searchOf(order, variant), counts });
+        digests.push(await stepTogether(members, STEPS));
+        for (const member of members) member.leave();
+      }
+      assert.equal(new Set(digests).size, 1, digests.join(' '));
+    });
+
+test('a member that joins in the middle of an epoch gets the whole state, and changes no bit', async () => {
+  const spec = searchOf('second', 'noleak');
+  const alone = await join({ spec, counts: [8] });
+  await stepTogether(alone, 5);
+  const runId = `run-${++runs}`;
+  const [first] = await join({ spec, counts: [8], runId });
+  await stepTogether([first!], 4);
+  first!.leave();
+  const [fresh] = await join({ spec, counts: [8] });
+  const replicas = [fresh!.replica, first!.replica, fresh!.replica];
+  fresh!.leave();
+  const members = await join({ spec, counts: [2, 3, 3], runId, generation: 2, replicas });
+  assert.equal(await stepTogether(members, 1), stateDigest(alone[0]!.replica.vectors));
+  for (const member of [...members, ...alone]) member.leave();
+});
+
+test('a gang that ends at any moment of a step has moved nothing or the whole step, and goes on to the same bits', async () => {
+  const spec = searchOf('second', 'darts');
+  const alone = await join({ spec, counts: [8] });
+  const digests = [stateDigest(alone[0]!.replica.vectors)];
+  for (let step = 0; step < 3; step++) digests.push(await stepTogether(alone, 1));
+  // A step of this size takes some hundred milliseconds; where it is broken off moves through all of its rounds.
+  for (let part = 0; part < 10; part++) {
+    const runId = `run-${++runs}`;
+    const stop = new AbortController();
+    const first = await join({ spec, counts: [4, 4], runId, signal: stop.signal });
+    const startedAt = performance.now();
+    await stepTogether(first, 1);
+    const tookMs = performance.now() - startedAt;
+    const open = first.map((member) => member.step());
+    const timer = setTimeout(() => stop.abort(new Error('broken off')), (tookMs * part) / 10);
+    await Promise.allSettled(open);
+    clearTimeout(timer);
+    for (const { replica } of first)
+      assert.equal(stateDigest(replica.vectors), digests[replica.step], `member at step ${replica.step}`);
+    for (const member of first) member.leave();
+    const replicas = [first[1]!.replica, first[0]!.replica, first[0]!.replica];
+    const again = await join({ spec, counts: [1, 2, 5], runId, generation: 2, replicas });
+    const left = 3 - again[0]!.replica.step;
+    assert.equal(await stepTogether(again, left), digests[3], `broken off at ${part}/10`);
+    for (const member of again) member.leave();
+  }
+  for (const member of alone) member.leave();
+});

@@ -1,0 +1,140 @@
+// Claims about worker/training/search.ts and the loop around it: rounds, their sums and what moves the state. The
+// passes are formulas of weights, alphas and batch instead of a network, so that every order, variant and placement
+// is cheap; test/search/gang.ts makes the same claims with real passes over a real broker.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { shardSamples } from '../../../../core/data/loading/sampler.ts';
+import { FleetError } from '../../../../core/errors.ts';
+import { initialWeights } from '../../../../core/nn/init.ts';
+import { layoutOf } from '../../../../core/nn/layout.ts';
+import { ALPHA_COUNT, buildSupernet } from '../../../../core/nn/supernet.ts';
+import { commitStep, continueStep } from '../../../../core/search/bilevel.ts';
+import { type Order, roundsOf, type Variant } from '../../../../core/search/rounds.ts';
+import { ALPHAS, stateDigest, trainedDigest, vectorNamed, WEIGHTS } from '../../../../core/state-vectors.ts';
+import type { Compute } from '../../../../worker/compute/client.ts';
+import type { SearchRequest } from '../../../../worker/compute/messages.ts';
+import {
+  createSums,
+  joinSearch,
+  type SearchGangOptions,
+  stepTogether,
+  tinySearch,
+} from '../../../support/search-gang.ts';
+
+const CLASSES = 6;
+const IMAGES = 48;
+const layout = layoutOf(buildSupernet({ kind: 'supernet', channels: 2, layers: 4, classes: CLASSES }));
+
+const loader: SearchGangOptions['loader'] = {
+  async batch(request) {
+    const samples = shardSamples({ ...request, half: request.half?.half });
+    const indices = Uint32Array.from(samples, ({ index }) => index);
+    return { images: new Uint8Array(1), indices, labels: Int32Array.from(indices) };
+  },
+};
+
+/** Every value depends on all that a pass takes, and sums over shards depend on their order. */
+function pass(weights: Float32Array, alphas: Float32Array, labels: Int32Array, into: Float32Array): void {
+  const batch = labels.reduce((sum, label) => sum * 0.7 + label, 1) / 50;
+  const pull = alphas.reduce((sum, alpha, i) => sum + alpha * Math.cos(i), 0) + weights[0]!;
+  const withWeights = into.length > 2 * ALPHA_COUNT + layout.runningCount;
+  const first = withWeights ? layout.parameterCount : 0;
+  for (let i = 0; i < first; i++) into[i] = weights[i]! * batch + pull / (1 + (i % 7));
+  for (let i = first; i < into.length; i++)
+    into[i] = batch * weights[i % weights.length]! + pull / (1 + (i % 5));
+}
+
+const openOf = (request: SearchRequest) => ({ ...request, layout });
+
+const compute = {
+  async runGraph(_graph: unknown, inputs: readonly unknown[], into: Float32Array) {
+    const [weights, alphas, , labels] = inputs as [Float32Array, Float32Array, Uint8Array, Int32Array];
+    pass(weights, alphas, labels, into);
+    return [];
+  },
+  async continueSearch(request: SearchRequest) {
+    continueStep(openOf(request), roundsOf(request.step)[request.round]!, request.mean);
+  },
+  async commitSearch(request: SearchRequest) {
+    const made = commitStep(openOf(request), request.mean);
+    const { weights, alphas } = request.state;
+    const digest = trainedDigest([
+      { name: WEIGHTS, values: weights },
+      { name: ALPHAS, values: alphas },
+    ]);
+    return { ...made, digest };
+  },
+  async writeInitialWeights({ seed, into }: { seed: number; into: Float32Array }) {
+    into.set(initialWeights(layout, seed));
+  },
+} as Partial<Compute> as Compute;
+
+const gangOf = (more: Partial<SearchGangOptions> & Pick<SearchGangOptions, 'spec' | 'counts'>) => {
+  const plane = createSums();
+  return joinSearch({
+    ...{ classes: CLASSES, trainingImages: IMAGES, loader, compute, runId: 'run-1' },
+    planes: () => plane,
+    ...more,
+  });
+};
+
+/** Each kind of last round once; `npm run test:search` has all orders and variants. */
+const KINDS: readonly (readonly [Order, Variant])[] = [
+  ['first', 'reference'],
+  ['second', 'noleak'],
+  ['second', 'darts'],
+];
+
+test('every placement of the shards gives the same weights, alphas and moments, in the warm-up and after it', async () => {
+  const seen = new Set<string>();
+  for (const [order, variant] of KINDS) {
+    // 24 images in each half and 16 a step: a warm-up of two steps, then alphas move.
+    const spec = tinySearch({ order, variant, warmUpEpochs: 1, epochs: 3, shards: 4 });
+    const digests = [];
+    for (const counts of [[4], [1, 3]]) digests.push(await stepTogether(await gangOf({ spec, counts }), 3));
+    assert.equal(new Set(digests).size, 1, `${order}, ${variant}: ${digests.join(' ')}`);
+    seen.add(digests[0]!);
+  }
+  assert.equal(seen.size, KINDS.length, 'orders and variants differ from each other');
+});
+
+test('a step that is broken off in any of its rounds has moved nothing, and is begun again to the same bits', async () => {
+  const spec = tinySearch({ order: 'second', variant: 'darts', shards: 2, batch: 4 });
+  const undisturbed = await stepTogether(await gangOf({ spec, counts: [2] }), 2);
+  // A and B, C, and the last one, whose sum is the run's own; the second step of the first generation breaks.
+  for (const [name, round] of [
+    ['run-1-search-whole', 2],
+    ['run-1-search-whole', 3],
+    ['run-1-search-sides', 1],
+    ['run-1', 1],
+  ] as const) {
+    const stop = new AbortController();
+    const plane = createSums((runId, at) => {
+      if (stop.signal.aborted || runId !== name || at !== round) return undefined;
+      const error = new FleetError('aborted', `${name}/${round} was broken off`);
+      stop.abort(error);
+      return error;
+    });
+    const gang = { spec, planes: () => plane };
+    const first = await gangOf({ ...gang, counts: [1, 1], signal: stop.signal });
+    await stepTogether(first, 1);
+    const before = stateDigest(first[0]!.replica.vectors);
+    const ended = await Promise.allSettled(first.map((member) => member.step()));
+    assert.deepEqual(new Set(ended.map(({ status }) => status)), new Set(['rejected']), `${name}/${round}`);
+    for (const { replica } of first) assert.equal(stateDigest(replica.vectors), before, `${name}/${round}`);
+    const again = await gangOf({ ...gang, counts: [2], generation: 2, replicas: [first[1]!.replica] });
+    assert.equal(await stepTogether(again, 1), undisturbed, `${name}/${round}`);
+  }
+});
+
+test('the stage of a search stands for a genotype and for the means of both losses', async () => {
+  const [member] = await gangOf({ spec: tinySearch({ order: 'first', shards: 2 }), counts: [2] });
+  const losses = [];
+  for (let step = 0; step < 2; step++) losses.push((await member!.step()).point.loss);
+  const { trainingLoss, validationLoss, genotype } = member!.procedure.found!(member!.replica.vectors);
+  assert.equal(genotype.length, 16);
+  assert.ok(Math.abs(trainingLoss - (losses[0]! + losses[1]!) / 2) < 1e-5, `${trainingLoss}, ${losses}`);
+  assert.ok(Number.isFinite(validationLoss));
+  assert.equal(vectorNamed(member!.replica.vectors, 'losses')[2], 2);
+});
