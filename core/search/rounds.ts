@@ -102,7 +102,7 @@ export interface SearchSizes {
 }
 
 /** Length of a pass's vector: [P + A + S + 1], or [A + S + 1] without the weights' gradient. */
-export const passLength = (sizes: SearchSizes, wanted: Wanted): number =>
+const passLength = (sizes: SearchSizes, wanted: Wanted): number =>
   (wanted === 'alphas' ? 0 : sizes.weights) + sizes.alphas + sizes.running + 1;
 
 /** Length of a round's vector: those of its passes, one behind the other. */

@@ -68,7 +68,7 @@ const ROOMS: Readonly<Record<string, string>> = {
     'coordinator/decisions coordinator/journal coordinator/model coordinator/strategies core/data core/net core/nn core/spec proto/gen',
   'coordinator/kubernetes': 'coordinator/model coordinator/workers core/metrics core/net',
   'coordinator/api':
-    'coordinator/decisions coordinator/journal coordinator/model coordinator/scheduling coordinator/store coordinator/strategies coordinator/workers core/checkpoint core/data core/head core/model core/net core/nn core/spec core/verify proto/gen',
+    'coordinator/decisions coordinator/journal coordinator/model coordinator/scheduling coordinator/store coordinator/strategies coordinator/workers core/checkpoint core/data core/head core/model core/net core/nn core/search core/spec core/verify proto/gen',
   'coordinator/metrics':
     'coordinator/decisions coordinator/model coordinator/scheduling coordinator/store core/metrics core/net core/spec',
   coordinator:
@@ -88,13 +88,13 @@ const ROOMS: Readonly<Record<string, string>> = {
 
   // The worker: the device, one step, one run, one request, the stream to the coordinator.
   'worker/compute':
-    'core/head core/metrics core/nn core/optim core/screening core/spec core/tensor core/tensor/graph core/tensor/pjrt proto/gen',
+    'core/head core/metrics core/nn core/optim core/screening core/search core/spec core/tensor core/tensor/graph core/tensor/pjrt proto/gen',
   'worker/metrics.ts': 'core/metrics',
   'worker/verification':
     'core/data core/model core/nn core/spec core/tensor/graph core/verify proto/gen worker/compute',
-  'worker/training': 'core/allreduce core/data core/head core/nn core/spec proto/gen worker/compute',
+  'worker/training': 'core/allreduce core/data core/head core/nn core/search core/spec proto/gen worker/compute',
   'worker/run':
-    'core/allreduce core/checkpoint core/data core/metrics core/model core/net core/nn core/spec core/verify proto/gen worker/compute worker/metrics.ts worker/training worker/verification',
+    'core/allreduce core/checkpoint core/data core/metrics core/model core/net core/nn core/search core/spec core/verify proto/gen worker/compute worker/metrics.ts worker/training worker/verification',
   'worker/requests':
     'core/allreduce core/checkpoint core/data core/screening core/spec proto/gen worker/run worker/training worker/verification',
   'worker/fleet': 'core/net proto/gen worker/requests worker/run',
