@@ -48,7 +48,7 @@ function genotypeOf(
   { named, path }: { readonly named: string; readonly path: string },
   state: State,
 ): Genotype {
-  const refuse = (why: string) => refusal(document, path, why, { code: 'failedPrecondition' });
+  const refuse = (why: string) => refusal(document, path, why);
   const [word = '', at] = named.split('@');
   const { found, total } = find(state, word, ['run']);
   if (total > 1)

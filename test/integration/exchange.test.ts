@@ -260,19 +260,20 @@ test('members without or behind in state get it from the lowest rank that is ahe
   });
 });
 
-test('a state of six vectors arrives whole, in the order and under the names that the plan gives', async () => {
+test('a state of six vectors, longer than what is summed, arrives whole in the order and under the names of the plan', async () => {
   const elements = 2_000;
+  const stateElements = 3_000;
   const stateNames = ['weights', 'momentum', 'running', 'alphas', 'adam_first', 'adam_second'];
   const ahead = {
     ...zeroState(elements),
-    weights: shardVector(1, 1, elements),
+    weights: shardVector(1, 1, stateElements),
     ...Object.fromEntries(stateNames.slice(3).map((name, i) => [name, shardVector(1, 2 + i, 7 + i)])),
   };
   const starts = [
     { step: 4, state: ahead },
     { step: -1, state: zeroState(0) },
   ];
-  await gang({ counts: [1, 1], elements, starts, stateNames }, async (replicas) => {
+  await gang({ counts: [1, 1], elements, starts, stateNames, stateElements }, async (replicas) => {
     await Promise.all(replicas.map(synchronise));
     assert.deepEqual(replicas[1]!.state, ahead);
     assert.deepEqual(Object.keys(replicas[1]!.state), stateNames);

@@ -21,6 +21,7 @@ import { systemClock } from '../../core/clock.ts';
 import { digest64 } from '../../core/digest.ts';
 import { createLogger } from '../../core/log.ts';
 import { connectData } from '../../core/net/data-connection.ts';
+import { trainedDigest } from '../../core/state-vectors.ts';
 import { NAMES } from './names.ts';
 import type { TestNats } from './nats.ts';
 
@@ -105,6 +106,7 @@ export interface GangOptions {
   readonly sharing?: (rank: number) => Sharing | undefined;
   /** Of a state that has other vectors than SGD's. */
   readonly stateNames?: readonly string[];
+  readonly stateElements?: number;
   readonly onSuspects?: (rank: number, suspects: readonly Suspect[]) => void;
   /** How often a member cannot give its state before it can. */
   readonly stateFailures?: number;
@@ -117,6 +119,8 @@ export const zeroState = (elements: number): State => ({
   momentum: new Float32Array(elements),
   running: Float32Array.of(0, 1),
 });
+
+const entriesOf = (state: State) => Object.entries(state).map(([name, values]) => ({ name, values }));
 
 export async function join(options: GangOptions, rank: number, runId: string): Promise<Replica> {
   const { counts, elements, compression = 'none' } = options;
@@ -131,6 +135,7 @@ export async function join(options: GangOptions, rank: number, runId: string): P
     elements,
     compression,
     ...(options.stateNames && { stateNames: options.stateNames }),
+    ...(options.stateElements && { stateElements: options.stateElements }),
     // A gang that loses much on purpose asks soon, or the test takes long.
     stallMs: options.stallMs ?? (faults === undefined ? 100 : 40),
   };
@@ -207,7 +212,9 @@ export const gangMember = (of: {
 
 export async function synchronise(replica: Replica): Promise<void> {
   const mine =
-    replica.step < 0 ? WITHOUT_STATE : { step: replica.step, digest: digest64(replica.state.weights) };
+    replica.step < 0
+      ? WITHOUT_STATE
+      : { step: replica.step, digest: trainedDigest(entriesOf(replica.state)) };
   const { step, state } = await replica.exchange.sync(mine);
   replica.step = step;
   if (state !== undefined) replica.state = state;

@@ -92,7 +92,8 @@ const ROOMS: Readonly<Record<string, string>> = {
   'worker/metrics.ts': 'core/metrics',
   'worker/verification':
     'core/data core/model core/nn core/spec core/tensor/graph core/verify proto/gen worker/compute',
-  'worker/training': 'core/allreduce core/data core/head core/nn core/search core/spec proto/gen worker/compute',
+  'worker/training':
+    'core/allreduce core/data core/head core/nn core/search core/spec proto/gen worker/compute',
   'worker/run':
     'core/allreduce core/checkpoint core/data core/metrics core/model core/net core/nn core/search core/spec core/verify proto/gen worker/compute worker/metrics.ts worker/training worker/verification',
   'worker/requests':

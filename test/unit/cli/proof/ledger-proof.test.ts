@@ -10,7 +10,9 @@ import {
   stepImages,
   stepTag,
 } from '../../../../core/data/loading/sample-ledger.ts';
+import { firstLedger, samplingsOf, stepSamples } from '../../../../core/data/loading/samplings.ts';
 import { canonicalJson } from '../../../../core/spec/canonical-json.ts';
+import { documentOf, documentSchema } from '../../../../core/spec/document.ts';
 import type { RunSpec } from '../../../../core/spec/run.ts';
 import { scheduleOf } from '../../../../core/spec/schedule.ts';
 import type { Ledger } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
@@ -241,5 +243,42 @@ test('images that a run leaves out are told with their digest, and a list that i
   await assert.rejects(
     proveLedger(withSkipped({ list: skippedImages([3, 4, 301, 70_000])!.list })),
     /the ledger of run-1 does not hold: data\.skipped: the list names 4 images with digest/,
+  );
+});
+
+test('the ledger of a search proves each image of both halves once an epoch, and finds one step that counted others', async () => {
+  const submitted = documentSchema.parse({
+    kind: 'search',
+    name: 's',
+    data: { kind: 'synthetic', identities: 12, images: 8, holdout: 4 },
+    search: { epochs: 3, batch: 4, shards: 2, seed: 5 },
+    workers: { max: 2 },
+  });
+  const spec = documentOf(submitted) as RunSpec;
+  // 37 images: 19 in the half of the weights and 18 in the other.
+  const samplings = samplingsOf(spec, IMAGES);
+  let chain = firstLedger(samplings);
+  const entries = [1, 2, 3].map((stage) => {
+    const { first, end } = stageSteps(samplings.own.schedule, stage);
+    const tags = Array.from({ length: end - first }, (_, i) => stepSamples(samplings, first + i).tag);
+    chain = ledgerAfter(chain, stage, tags);
+    return { ...ledgerOf().entries[stage - 1]!, step: end, ledgerDigest: chain };
+  });
+  const ledger = ledgerOf({ specJson: canonicalJson(spec), entries, finalStep: entries[2]!.step });
+  const proof = await proveLedger(ledger);
+  assert.deepEqual(
+    proof.epochs.map(({ images, alphas }) => [images, alphas?.images]),
+    [
+      [19, 18],
+      [19, 18],
+      [19, 18],
+    ],
+  );
+  assert.equal(new Set(proof.epochs.map(({ alphas }) => alphas!.digest)).size, 3);
+  // Under another division of the steps the other half counts other images.
+  const other = { ...spec, training: { ...spec.training, seed: 6 } };
+  await assert.rejects(
+    proveLedger({ ...ledger, specJson: canonicalJson(other) }),
+    /ledger of run-1 does not hold/,
   );
 });

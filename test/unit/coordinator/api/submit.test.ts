@@ -6,14 +6,17 @@ import { after, test } from 'node:test';
 import { createSubmissionReader } from '../../../../coordinator/api/submission-reader.ts';
 import { checkSubmission } from '../../../../coordinator/api/submit.ts';
 import { step } from '../../../../coordinator/decisions/decide.ts';
-import { initialState } from '../../../../coordinator/model/state.ts';
+import type { Decided, Event } from '../../../../coordinator/model/events.ts';
+import { initialState, type State } from '../../../../coordinator/model/state.ts';
 import { inspectData } from '../../../../core/data/inspection/inspect.ts';
 import { FleetError } from '../../../../core/errors.ts';
 import { cellCosts } from '../../../../core/nn/cell-costs.ts';
+import { GENOTYPES } from '../../../../core/nn/genotype.ts';
+import { codeOf, keyOfCode } from '../../../../core/nn/genotype-code.ts';
 import { problemsIn } from '../../../../core/text/text-problems.ts';
 import { teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
-import { connections } from '../../../support/state.ts';
+import { connections, folded, recorded } from '../../../support/state.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-submit-'));
 const reader = createSubmissionReader();
@@ -413,4 +416,84 @@ data: { kind: synthetic, identities: 12, images: 8, holdout: 4 }
     submit(search, { parallelism: '4' }),
     /^FleetError: override parallelism: 4 open trials/,
   );
+});
+
+const SEARCH = `
+kind: search
+name: cells
+supernet: { channels: 2, layers: 4 }
+data: { kind: synthetic, identities: 12, images: 8, holdout: 4 }
+search: { epochs: 3, batch: 16, shards: 4 }
+`;
+
+test('a search whose smaller half has no batch is refused, and so is a run with the section of a search', async () => {
+  const [search] = await check(SEARCH);
+  assert.ok(search?.kind === 'run' && search.spec.kind === 'search');
+  // 8 people x 8 images: 32 in each half.
+  assert.equal(
+    await refusal(SEARCH, { 'search.batch': '64' }),
+    'search.batch: 64 images of each half a step, but of 64 training images the smaller half has 32; an epoch needs at least one step of its own',
+  );
+  assert.match(
+    await refusal(`${RUN}search: { supernet: {}, halves: {} }\n`),
+    /^search: is of a document of kind: search/,
+  );
+});
+
+/** A search with two epochs behind it. */
+async function searchedState(end: 'running' | 'failed' | 'done'): Promise<State> {
+  const [search] = await check(SEARCH);
+  assert.ok(search?.kind === 'run');
+  const { spec, facts } = search;
+  const costs = { parameters: 1, mflops: 1, multiplyAdds: 1 };
+  const stored = (stage: number, genotype: string): Decided => ({
+    ...{
+      kind: 'run.checkpointed',
+      runId: 'run-1',
+      stage,
+      step: 2 * stage,
+      bytes: 1,
+      digest: 'd',
+      workerId: 'w1',
+    },
+    found: { genotype, skips: 0, trainingLoss: 1 },
+  });
+  const { event, digest } = recorded(spec);
+  const decided: Decided[] = [
+    event,
+    { kind: 'run.created', runId: 'run-1', spec: digest, facts, costs, reason: 'submitted' },
+    stored(1, keyOfCode(codeOf(GENOTYPES.cifar10))),
+    stored(2, keyOfCode(codeOf(GENOTYPES.casia))),
+    ...(end === 'failed'
+      ? [{ kind: 'run.failed', runId: 'run-1', cause: 'user', reason: 'by test' } as const]
+      : end === 'done'
+        ? [{ kind: 'run.finished', runId: 'run-1', step: 6, weightsDigest: 'w', workerId: 'w1' } as const]
+        : []),
+  ];
+  return folded(decided.map((one, i) => ({ ...one, atMs: i }) as Event));
+}
+
+test('a network takes the genotype that a search has found, at its end or at an epoch', async () => {
+  const of = (genotype: string) => RUN.replace('embedding: 16', `embedding: 16, genotype: ${genotype}`);
+  const taken = async (genotype: string, state: State) => {
+    const [run] = await check(of(genotype), {}, state);
+    assert.ok(run?.kind === 'run' && run.spec.network.kind === 'pocketnet');
+    return run.spec.network.genotype;
+  };
+  const [done, failed, running] = await Promise.all(
+    (['done', 'failed', 'running'] as const).map(searchedState),
+  );
+  assert.deepEqual(await taken('cells', done!), GENOTYPES.casia);
+  assert.deepEqual(await taken('run-1@1', failed!), GENOTYPES.cifar10);
+  assert.match(
+    await refusal(of('cells'), {}, failed),
+    /^network\.genotype: search run-1 has failed; run-1@2 takes/,
+  );
+  assert.match(
+    await refusal(of('run-1'), {}, running),
+    /^network\.genotype: search run-1 goes on; run-1@2 takes/,
+  );
+  assert.match(await refusal(of('cells@7'), {}, done), /has the epochs 1 to 2 of 3 behind it, not 7/);
+  assert.match(await refusal(of('casa')), /^network\.genotype: casa is neither a published genotype/);
+  assert.match(await refusal(of('Casia')), /^network\.genotype/);
 });
