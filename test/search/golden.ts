@@ -11,7 +11,7 @@ import { createDataPlane, type DataPlane } from '../../core/allreduce/plane.ts';
 import { shardSamples } from '../../core/data/loading/sampler.ts';
 import { createLogger } from '../../core/log.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
-import { ALPHA_COUNT, buildSupernet } from '../../core/nn/supernet.ts';
+import { ALPHA_COUNT, buildSupernet, type SupernetSpec } from '../../core/nn/supernet.ts';
 import type { Variant } from '../../core/search/rounds.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
 import { ALPHAS, stateDigest, vectorNamed, WEIGHTS } from '../../core/state-vectors.ts';
@@ -37,9 +37,12 @@ const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-golden-search-'));
 unpackGolden([FILE], folder);
 const fixture = openFixture(join(folder, FILE));
 const number = (key: string) => Number(meta(fixture, key));
-const supernet = {
-  ...{ kind: 'supernet', channels: number('C'), layers: number('layers'), classes: number('classes') },
-} as const;
+const supernet: SupernetSpec = {
+  kind: 'supernet',
+  channels: number('C'),
+  layers: number('layers'),
+  classes: number('classes'),
+};
 const layout = layoutOf(buildSupernet(supernet));
 const halves = { weights: 'train', alphas: 'val' } as const;
 const { count: batch } = imageBytes(fixture, 'train_u8');

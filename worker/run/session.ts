@@ -14,6 +14,7 @@ import { adapterWidth } from '../../core/spec/distillation.ts';
 import { orderKeyOf } from '../../core/spec/order-key.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { Schedule } from '../../core/spec/schedule.ts';
+import { orderOf } from '../../core/spec/training.ts';
 import { firstMisfit } from '../../core/state-vectors.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { type BatchSource, createBatchSource } from '../training/batch-source.ts';
