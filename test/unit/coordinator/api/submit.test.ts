@@ -467,7 +467,16 @@ async function searchedState(end: 'running' | 'failed' | 'done'): Promise<State>
     ...(end === 'failed'
       ? [{ kind: 'run.failed', runId: 'run-1', cause: 'user', reason: 'by test' } as const]
       : end === 'done'
-        ? [{ kind: 'run.finished', runId: 'run-1', generation: 1, step: 6, weightsDigest: 'w', workerId: 'w1' } as const]
+        ? [
+            {
+              kind: 'run.finished',
+              runId: 'run-1',
+              generation: 1,
+              step: 6,
+              weightsDigest: 'w',
+              workerId: 'w1',
+            } as const,
+          ]
         : []),
   ];
   return folded(decided.map((one, i) => ({ ...one, atMs: i }) as Event));
