@@ -30,7 +30,7 @@ import { lookAhead, noteAssigned } from './ahead.ts';
 import { endSpent } from './budgets.ts';
 import { createDesk, type Desk } from './desk.ts';
 import { beginDraft, type Draft, emit, nextId, send } from './draft.ts';
-import { foundAt } from './found.ts';
+import { collapseOf, foundAt } from './found.ts';
 import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
 import { importTeacher, takeStage } from './imports.ts';
 import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from './inputs.ts';
@@ -374,6 +374,7 @@ function takeReport(
         ...(isWanted ? { evaluation } : {}),
         ...(search === undefined ? {} : { found: foundAt(run, report.stage, search) }),
       });
+      endCollapsed(draft, report, workerId);
       return;
     }
     case 'paused': {
@@ -409,6 +410,20 @@ function takeReport(
     case 'released':
       return;
   }
+}
+
+/** Ends a search whose normal cell has collapsed with the stage that was stored: that one is its result. */
+function endCollapsed(
+  draft: Draft,
+  { runId, step, weightsDigest = '' }: Extract<Report, { readonly kind: 'checkpointStored' }>,
+  workerId: string,
+): void {
+  const run = wholeRunWith(draft.state, runId);
+  if (run === undefined || hasEnded(run)) return;
+  const stopped = collapseOf(run);
+  if (stopped === undefined) return;
+  const ended = { runId, generation: run.generation, workerId, step, weightsDigest, stopped };
+  endRun(draft, run, { kind: 'run.finished', ...ended }, stopped);
 }
 
 /** The worker gets nothing new, and what it holds goes on without it: what it holds alone from the step that it stores. */

@@ -1,9 +1,9 @@
 // What the stages of a search have found, as they are journalled: how often the normal cell skips, and how much of
-// both cells is other than a stage before.
+// both cells is other than a stage before. Decides from that whether a search ends early.
 
 import { genotypeOfText } from '../../core/nn/genotype-code.ts';
 import { edgesChanged } from '../../core/search/drift.ts';
-import { skipConnections } from '../../core/search/policy.ts';
+import { skipConnections, stopAfter } from '../../core/search/policy.ts';
 import type { SearchFound } from '../../core/spec/search.ts';
 import { optional } from '../model/folding.ts';
 import type { FoundState, RunState } from '../model/state.ts';
@@ -20,4 +20,20 @@ export function foundAt({ checkpoints }: RunState, stage: number, found: SearchF
     trainingLoss: found.trainingLoss,
     ...optional('validationLoss', found.validationLoss),
   };
+}
+
+/** Why a search ends with its newest stage, which is not its last one; undefined where it goes on. */
+export function collapseOf({ job, checkpoints }: RunState): string | undefined {
+  const newest = checkpoints.at(-1);
+  if (job.search?.stop === undefined || newest === undefined) return undefined;
+  const { epochs } = job.training;
+  if (newest.stage >= epochs) return undefined;
+  // A stage whose report was lost with its worker is no stage with too many skips.
+  const skips = Array.from(
+    { length: newest.stage },
+    (_, i) => checkpoints.find(({ stage }) => stage === i + 1)?.found?.skips ?? Number.NaN,
+  );
+  const { stop: rule, warmUpEpochs } = job.search;
+  const decision = stopAfter({ rule, epochs, warmUpEpochs, skips });
+  return decision.stop ? decision.reason : undefined;
 }

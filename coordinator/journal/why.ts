@@ -220,7 +220,7 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
     case 'calls.refused':
       return `calls were refused: ${[...event.refusals.map(refusalText), ...(event.others > 0 ? [`${event.others} others`] : [])].join(', ')}`;
     case 'run.finished':
-      return `${event.runId} finished at step ${event.step}${byWorker(event.workerId, 'on')}, weights ${event.weightsDigest}${accuracyText(event.evaluation)}`;
+      return `${event.runId} finished at step ${event.step}${byWorker(event.workerId, 'on')}, weights ${event.weightsDigest}${accuracyText(event.evaluation)}${event.stopped === undefined ? '' : `; it ended early: ${event.stopped}`}`;
     case 'run.halted':
       return `${event.runId} is paused at the end of stage ${event.stage} (step ${event.step}) by ${event.workerId}, weights ${event.weightsDigest}${accuracyText(event.evaluation)}; its checkpoint stays while it may go on`;
     case 'run.continued':

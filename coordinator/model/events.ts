@@ -442,6 +442,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller; readonly left
       readonly step: number;
       readonly weightsDigest: string;
       readonly evaluation?: EvaluationState;
+      /** Why it has ended before its last stage. */
+      readonly stopped?: string;
     }
   | {
       /** It stands at the end of a stage with a result, without a gang. It may go on. */

@@ -290,7 +290,7 @@ export function runFinished(w: Working, event: EventOf<'run.finished'>): void {
   const { runId, atMs: endedAtMs, step: finalStep, weightsDigest, evaluation } = event;
   const change: { -readonly [K in keyof RunState]?: RunState[K] } = {
     state: 'done',
-    reason: 'finished',
+    reason: event.stopped ?? 'finished',
     endedAtMs,
     finalStep,
     weightsDigest,

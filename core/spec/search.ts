@@ -76,6 +76,44 @@ const bilevel = {
   decode: oneOf('decode', ['raw', 'softmax'])
     .default('raw')
     .describe("how edges rank: by the alpha of their best op, or by its share of the edge (DARTS' rule)"),
+  skips: z
+    .strictObject({
+      max: z.int().min(0).max(8).describe('most skip connections of the decoded normal cell'),
+      at: oneOf('place', ['decode'])
+        .default('decode')
+        .describe('when they are limited: as cells are decoded'),
+    })
+    .optional()
+    .describe(
+      'Limits the skip connections of the normal cell: the weakest ones beyond give way to the next best operation of their edge. Default: any number',
+    ),
+  auxiliarySkip: z
+    .strictObject({
+      from: z.number().min(0).max(10).default(1).describe('its weight in the first epoch'),
+      to: z.number().min(0).max(10).default(0).describe('its weight in the last epoch'),
+    })
+    .optional()
+    .describe(
+      'An unweighted skip beside each mixed edge, whose weight changes from epoch to epoch on a straight line (DARTS-): skips have no advantage then that the alphas would learn. Default: none',
+    ),
+  stop: z
+    .strictObject({
+      skipsMax: z
+        .int()
+        .min(0)
+        .max(8)
+        .describe('most skip connections that are wanted among the eight edges of the normal cell'),
+      after: z
+        .int()
+        .min(0)
+        .optional()
+        .describe('epochs before which nothing stops. Default: half of the search'),
+      for: z.int().min(1).default(3).describe('epochs in a row with more, without falling, that it takes'),
+    })
+    .optional()
+    .describe(
+      'Ends the search at the end of an epoch once its normal cell has collapsed to skip connections. Default: it goes on to its last epoch',
+    ),
 };
 
 /** What a run of kind `search` carries beside the network that its cells make and its training. */

@@ -86,8 +86,8 @@ function functionOf(graph: GraphSpec): TensorFunction {
     return graph.kind === 'head-statistics' ? headStatistics(graph) : headGradients(graph);
   if (graph.kind === 'search') {
     const supernet = buildSupernet(graph.supernet);
-    const { wanted, batch } = graph;
-    return searchFunction({ network: supernet, layout: layoutOf(supernet), batch, wanted });
+    const { wanted, batch, hasAuxiliarySkip = false } = graph;
+    return searchFunction({ network: supernet, layout: layoutOf(supernet), batch, wanted, hasAuxiliarySkip });
   }
   const network = buildNetwork(graph.network);
   const { batch } = graph;

@@ -39,6 +39,8 @@ export type GraphSpec =
       readonly kind: 'search';
       readonly supernet: SupernetSpec;
       readonly wanted: Wanted;
+      /** The weight of an unweighted skip beside each edge is an input. */
+      readonly hasAuxiliarySkip?: boolean;
       readonly batch: number;
       readonly recompute?: boolean;
     }

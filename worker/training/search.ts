@@ -27,6 +27,7 @@ import {
 } from '../../core/search/bilevel.ts';
 import { valuesOf } from '../../core/search/darts.ts';
 import type { Half } from '../../core/search/halves.ts';
+import { auxiliaryWeight } from '../../core/search/policy.ts';
 import {
   passVectors,
   type Round,
@@ -118,8 +119,8 @@ function searchShape(layout: Layout): StateShape {
 }
 
 /** What the state at the end of a stage stands for. */
-function foundIn({ decode }: SearchBlock, state: StateVectors): SearchFound {
-  const genotype = decodeAlphas(alphasOf(vectorNamed(state, ALPHAS)), decode);
+function foundIn({ decode, skips }: SearchBlock, state: StateVectors): SearchFound {
+  const genotype = decodeAlphas(alphasOf(vectorNamed(state, ALPHAS)), decode, { skipsMax: skips?.max });
   const [training, validation, steps, moves] = vectorNamed(state, LOSSES);
   return {
     genotype: keyOfCode(codeOf(genotype)),
@@ -128,10 +129,11 @@ function foundIn({ decode }: SearchBlock, state: StateVectors): SearchFound {
   };
 }
 
-function passGraph({ supernet, schedule, spec }: Search, wanted: Wanted): GraphSpec {
+function passGraph({ supernet, search, schedule, spec }: Search, wanted: Wanted): GraphSpec {
   const { recompute } = spec.training;
   return {
     ...{ kind: 'search', supernet, wanted },
+    ...(search.auxiliarySkip === undefined ? {} : { hasAuxiliarySkip: true }),
     batch: schedule.batch / schedule.shards,
     ...(recompute ? { recompute } : {}),
   };
@@ -240,6 +242,13 @@ async function computeStep(search: Search, gang: SearchGang, unit: Unit): Promis
   return { vectors, waited, images };
 }
 
+/** What a pass takes beside weights, alphas and batch: the weight of the unweighted skip in the unit's epoch. */
+function auxiliaryInput({ search, schedule }: Search, { first }: Unit): Float32Array[] {
+  const { auxiliarySkip } = search;
+  if (auxiliarySkip === undefined) return [];
+  return [Float32Array.of(auxiliaryWeight(auxiliarySkip, epochOfStep(schedule, first), schedule.epochs))];
+}
+
 /** The passes of a round for all own shards, written into the vectors of the shards. */
 async function computeRound(
   search: Search,
@@ -256,6 +265,7 @@ async function computeRound(
 ): Promise<Map<number, Float32Array>> {
   const { compute, sizes } = search;
   const open = { work: search.work(), state: stateOf(search, unit) };
+  const skip = auxiliaryInput(search, unit);
   const computeShard = async (shard: number) => {
     const whole = vector(shard);
     // In the warm-up the vector of the run's own sum may be longer than the round's.
@@ -264,7 +274,8 @@ async function computeRound(
       const pass = round.passes[at]!;
       const { images, labels } = await batches.of(shard, pass.half);
       const { weights, alphas } = valuesOf(open, pass);
-      await compute.runGraph(passGraph(search, pass.wanted), [weights, alphas, images, labels], into);
+      const inputs = [weights, alphas, images, labels, ...skip];
+      await compute.runGraph(passGraph(search, pass.wanted), inputs, into);
       batches.used(shard, pass.half);
     }
     return [shard, whole] as const;

@@ -1,5 +1,6 @@
 // `genotype`: the cells of a network, as text for a spec or as a drawing. Decides what a word names: a preset, a
-// published genotype or a file of this machine, else a run, trial or sweep of a fleet.
+// published genotype or a file of this machine, else a run, trial or sweep of a fleet. Of a search it is what its
+// newest stage has found, or with `@12` that stage.
 
 import { extname } from 'node:path';
 import type { Command } from 'commander';
@@ -9,9 +10,11 @@ import { genotypeKey } from '../../../core/nn/genotype-code.ts';
 import { genotypeDrawing } from '../../../core/report/cell-drawing.ts';
 import { standaloneSvg } from '../../../core/report/standalone-svg.ts';
 import { type Genotype, genotypeSchema, type PocketnetSpec } from '../../../core/spec/network.ts';
+import type { Run } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
-import { type FleetOptions, findOne, fleetCommand, withFleet } from '../context.ts';
+import { type FleetOptions, findOne, findRun, fleetCommand, withFleet } from '../context.ts';
 import { checkFilePlace, STDOUT, writeOutput } from '../output-file.ts';
+import { listAll } from '../pages.ts';
 import { print, printJson, tellWritten } from '../screen/output.ts';
 import { namedNetwork, PRESET_NAMES } from './named-network.ts';
 
@@ -78,12 +81,15 @@ async function named(name: string, flags: GenotypeFlags): Promise<Named> {
   }
 }
 
-/** The genotype of a run's network, of a trial, or of the best trial of a sweep. */
+/** The genotype of a run's network, of what a search has found, of a trial, or of the best trial of a sweep. */
 async function ofFleet(client: FleetClient, word: string): Promise<Named> {
+  const [, before, stage] = /^(.+)@(\d+)$/.exec(word) ?? [];
+  if (before !== undefined) return ofStage(client, await findRun(client, before), Number(stage));
   const { kind, id } = await findOne(client, word, ['run', 'trial', 'sweep']);
   if (kind === 'run') {
-    const { specJson } = await client.ask((service) => service.getRun, { id });
-    return { of: id, genotype: cellsOf(JSON.parse(specJson).network, id) };
+    const run = await findRun(client, id);
+    if (run.kind === 'search') return ofStage(client, run, undefined);
+    return { of: id, genotype: cellsOf(JSON.parse(run.specJson).network, id) };
   }
   const trialId =
     kind === 'trial' ? id : (await client.ask((service) => service.getSweep, { id })).bestTrialId;
@@ -91,6 +97,29 @@ async function ofFleet(client: FleetClient, word: string): Promise<Named> {
     throw new FleetError('failedPrecondition', `${id} has no finished candidate yet, so it has no best one`);
   const { genotypeJson } = await client.ask((service) => service.getTrial, { id: trialId });
   return { of: trialId, genotype: genotypeSchema.parse(JSON.parse(genotypeJson)) };
+}
+
+/** What a search has found at the end of a stage; without a number at the newest one. */
+async function ofStage(client: FleetClient, run: Run, stage: number | undefined): Promise<Named> {
+  const { id, kind } = run;
+  if (kind !== 'search')
+    throw new FleetError(
+      'invalidArgument',
+      `${id} is a ${kind}; the stages of a search alone have cells of their own`,
+    );
+  const { items } = await listAll(
+    (page) => client.ask((service) => service.listCheckpoints, { runId: id, ...page }),
+    (answer) => answer.checkpoints,
+  );
+  const one = stage === undefined ? items.at(-1) : items.find((checkpoint) => checkpoint.stage === stage);
+  if (one?.found === undefined)
+    throw new FleetError(
+      'failedPrecondition',
+      stage === undefined
+        ? `${id} has stored no stage yet, so it has found no cells`
+        : `${id} has not stored its stage ${stage}; it has ${items.length}`,
+    );
+  return { of: `${id}@${one.stage}`, genotype: genotypeSchema.parse(JSON.parse(one.found.genotypeJson)) };
 }
 
 function cellsOf(

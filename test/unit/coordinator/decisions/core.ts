@@ -64,6 +64,7 @@ export function core(workers: number, about: Partial<WorkerHello> = {}) {
   return {
     give,
     attach,
+    report,
     submit: (document: CheckedDocument) => give({ kind: 'submit', documents: [document] }),
     fail: (id: string, cause: FailureCause, message = 'bad') =>
       report(id, { kind: 'failed', cause, message }),

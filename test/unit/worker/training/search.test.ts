@@ -6,11 +6,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { shardSamples } from '../../../../core/data/loading/sampler.ts';
 import { FleetError } from '../../../../core/errors.ts';
+import { genotypeOfText } from '../../../../core/nn/genotype-code.ts';
 import { initialWeights } from '../../../../core/nn/init.ts';
 import { layoutOf } from '../../../../core/nn/layout.ts';
 import { ALPHA_COUNT, buildSupernet } from '../../../../core/nn/supernet.ts';
 import { commitStep, continueStep } from '../../../../core/search/bilevel.ts';
+import { skipConnections } from '../../../../core/search/policy.ts';
 import { type Order, roundsOf, type Variant } from '../../../../core/search/rounds.ts';
+import { OPS } from '../../../../core/spec/network.ts';
 import { ALPHAS, stateDigest, trainedDigest, vectorNamed, WEIGHTS } from '../../../../core/state-vectors.ts';
 import type { Compute } from '../../../../worker/compute/client.ts';
 import type { SearchRequest } from '../../../../worker/compute/messages.ts';
@@ -137,4 +140,45 @@ test('the stage of a search stands for a genotype and for the means of both loss
   assert.ok(Math.abs(trainingLoss - (losses[0]! + losses[1]!) / 2) < 1e-5, `${trainingLoss}, ${losses}`);
   assert.ok(Number.isFinite(validationLoss));
   assert.equal(vectorNamed(member!.replica.vectors, 'losses')[2], 2);
+});
+
+test('the weight of the unweighted skip is an input of every pass, on a straight line over the epochs', async () => {
+  const seen: { readonly hasAuxiliarySkip: unknown; readonly inputs: number; readonly weight: number }[] = [];
+  const recording = {
+    ...compute,
+    async runGraph(graph, inputs, into) {
+      const { hasAuxiliarySkip } = graph as { hasAuxiliarySkip?: boolean };
+      const weight = (inputs[4] as Float32Array | undefined)?.[0] ?? Number.NaN;
+      seen.push({ hasAuxiliarySkip, inputs: inputs.length, weight });
+      return compute.runGraph(graph, inputs, into);
+    },
+  } as Compute;
+  const search = { order: 'first', shards: 1, epochs: 3 };
+  const faded = tinySearch({ ...search, auxiliarySkip: {} });
+  // 24 images in each half and 16 a step: epochs begin in steps 0, 2 and 3.
+  await stepTogether(await gangOf({ spec: faded, counts: [1], compute: recording }), 4);
+  assert.deepEqual(
+    seen.map(({ weight }) => weight),
+    [1, 1, 1, 1, 0.5, 0.5, 0, 0],
+  );
+  assert.ok(seen.every(({ hasAuxiliarySkip, inputs }) => hasAuxiliarySkip === true && inputs === 5));
+  seen.length = 0;
+  await stepTogether(await gangOf({ spec: tinySearch(search), counts: [1], compute: recording }), 1);
+  assert.ok(seen.every(({ hasAuxiliarySkip, inputs }) => hasAuxiliarySkip === undefined && inputs === 4));
+});
+
+test('a limit of skips is kept by the genotype that a stage stands for', async () => {
+  const skipsOf = async (skips: { readonly max: number } | undefined) => {
+    const spec = tinySearch({ order: 'first', shards: 1, ...(skips === undefined ? {} : { skips }) });
+    const [member] = await gangOf({ spec, counts: [1] });
+    const { vectors } = member!.replica;
+    vectorNamed(vectors, ALPHAS).forEach((_, i, alphas) => {
+      alphas[i] = i % OPS.length === OPS.indexOf('skip_connect') ? 1 + i / 1000 : 0;
+    });
+    return skipConnections(genotypeOfText(member!.procedure.found!(vectors).genotype));
+  };
+  assert.deepEqual(
+    [await skipsOf(undefined), await skipsOf({ max: 8 }), await skipsOf({ max: 3 })],
+    [8, 8, 3],
+  );
 });
