@@ -137,7 +137,7 @@ const REFUSALS: readonly (readonly [string, Record<string, string>, RegExp])[] =
   [
     'an unknown kind',
     { kind: 'techer' },
-    /^kind: unknown kind "techer"; one of plan, sweep, teacher, student, candidate/,
+    /^kind: unknown kind "techer"; one of plan, sweep, search, teacher, student, candidate/,
   ],
   ['an unknown network', { 'network.kind': 'vgg' }, /^network\.kind: unknown kind "vgg"/],
   ['more workers than shards', { workers: '{ max: 9 }' }, /^workers\.max: 9 workers cannot share 8 shards/],
