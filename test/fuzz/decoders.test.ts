@@ -16,9 +16,11 @@ const REASONS: Readonly<Record<string, string>> = {
   'core/allreduce/reduce.ts': 'gradients of any bits are numbers; lengths are checked with the header',
   'core/model/file-bytes.ts': 'bytes at a place of a file, which the readers of formats ask for',
   'core/nn/decode.ts': 'architecture weights that this program has computed',
+  'core/search/perturbation.ts': 'accuracies that this program has computed',
   'core/system/addon-origin.ts': 'a file that the set-up of this package writes',
   'core/system/file-access.ts': 'opens a file; its content is not looked at',
   'core/tensor/graph/graph-cache.ts': 'a folder of this program; an entry that does not fit is made anew',
+  'core/tensor/graph/pjrt-modules.ts': 'a file in that folder, of modules that this program has written',
   'core/tensor/graph/session.ts': 'tensors of a graph that this program has compiled',
   'core/text/bounded-text.ts': 'reads a text up to a bound; its content is not looked at',
 };

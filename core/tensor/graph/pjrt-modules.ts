@@ -71,11 +71,11 @@ function saved(recording: Recording, modules: readonly LoweredModule[]): SavedGr
 
 /** The modules of an entry. */
 export function readModules(stored: StoredGraph): readonly LoweredModule[] {
-  const { success, data, error } = modulesSchema.safeParse(
-    JSON.parse(Buffer.from(contentOf(stored)).toString('utf8')),
-  );
-  if (success) return data;
-  throw new FleetError('dataLoss', `${stored.folder} holds no modules of StableHLO`, { cause: error });
+  try {
+    return modulesSchema.parse(JSON.parse(Buffer.from(contentOf(stored)).toString('utf8')));
+  } catch (cause) {
+    throw new FleetError('dataLoss', `${stored.folder} holds no modules of StableHLO`, { cause });
+  }
 }
 
 /** The declared inputs, in their order. */
