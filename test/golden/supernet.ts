@@ -2,11 +2,14 @@
 // alphas, running statistics, then every recorded step of every variant, replayed through the very code that a search runs.
 // Sizes, step counts and variants come from the file; tolerances are the fixture's for float32 (README 8).
 
+import { GENOTYPES } from '../../core/nn/genotype.ts';
 import { type Layout, layoutOf } from '../../core/nn/layout.ts';
-import { ALPHA_COUNT, buildSupernet, type Supernet } from '../../core/nn/supernet.ts';
+import { ALPHA_COUNT, buildSupernet, CELL_EDGES, type Supernet } from '../../core/nn/supernet.ts';
 import { createAdam } from '../../core/optim/adam.ts';
 import type { SearchState, SearchStepOptions } from '../../core/search/bilevel.ts';
 import { type RunPass, searchStep } from '../../core/search/darts.ts';
+import { type InheritedPasses, inheritedAccuracy } from '../../core/search/inherited.ts';
+import { alphasOfGenotype } from '../../core/search/one-hot.ts';
 import type { Order, Variant, Wanted } from '../../core/search/rounds.ts';
 import { searchFunction, searchLogitsFunction } from '../../core/search/search-function.ts';
 import { OPS } from '../../core/spec/network.ts';
@@ -85,7 +88,9 @@ export async function checkSupernet(
     }
   }
   if (fixture.tensors.has('forward/trace_train/table')) await checkTraces(check);
-  if (!brief) await checkAuxiliarySkip(check);
+  if (brief) return check.rows;
+  await checkAuxiliarySkip(check);
+  await checkSubNetwork(check);
   return check.rows;
 }
 
@@ -523,4 +528,87 @@ async function checkAuxiliarySkip(check: Check): Promise<void> {
   compare("weights' gradient", 0, layout.parameterCount);
   compare("alphas' gradient", layout.parameterCount, layout.parameterCount + ALPHA_COUNT);
   add(check, 'unweighted skip: loss', absolute(compiled.slice(-1), eager.slice(-1)), 5e-6);
+}
+
+/**
+ * A genotype as alphas of the one search network: its nodes are plain sums of two maps, and statistics of one batch,
+ * with their variances made biased again, give in evaluation mode what that batch gives in training mode.
+ */
+async function checkSubNetwork(check: Check): Promise<void> {
+  const { fixture, network, layout, batch, start } = check;
+  const images = slice(imageBytes(fixture, 'train_u8').images, 0, check.steps);
+  const labels = slice(integers(fixture, 'train_labels'), 0, check.steps);
+  const genotype = GENOTYPES.casia;
+  const oneHot = alphasOfGenotype(genotype);
+  const trace = async (layers: readonly number[]) => {
+    const execution = await prepare(
+      'eager',
+      `${fixture.file}/sub-network`,
+      searchTraceFunction({ network, layout, batch, fuse: false }, layers),
+    );
+    const outputs = execution.run([start.weights, oneHot, images]);
+    execution.close();
+    return outputs;
+  };
+  const kept = [...genotype.normal, ...genotype.reduce].flatMap((pair, node) =>
+    pair.map(([op, input]) => {
+      const first = ((node % 4) * ((node % 4) + 3)) / 2 + (node < 4 ? 0 : CELL_EDGES);
+      return `${first + input}/${OPS.indexOf(op)}`;
+    }),
+  );
+  let worst = 0;
+  for (const [index, layer] of network.layers.entries()) {
+    if (layer.kind !== 'mix') continue;
+    const read = layer.inputs.filter((_, i) =>
+      kept.includes(`${layer.terms[i]!.row}/${layer.terms[i]!.column}`),
+    );
+    if (read.length !== 2) throw new Error(`a node of a genotype reads ${read.length} maps`);
+    const [mixed, one, other] = (await trace([index, ...read])) as [Float32Array, Float32Array, Float32Array];
+    worst = Math.max(worst, relative([...mixed], [...one.map((value, i) => value + other[i]!)]));
+  }
+  add(check, 'genotype as alphas: nodes against the sum of their two edges', worst, 1e-6);
+  const training = await prepare(
+    'compiled',
+    `${fixture.file}/calibration`,
+    searchFunction({ network, layout, batch, wanted: 'alphas' }),
+  );
+  const evaluation = await prepare(
+    'compiled',
+    `${fixture.file}/inherited`,
+    searchLogitsFunction({ network, layout, batch }),
+  );
+  const seen: Float32Array[] = [];
+  const biased = (running: Float32Array) => {
+    const changed = running.slice();
+    for (const { role, layer, offset, size } of layout.running) {
+      if (role !== 'running_var') continue;
+      const { height, width } = network.layers[layer]!.shape;
+      const values = batch * height * width;
+      for (let i = offset; i < offset + size; i++) changed[i] = (changed[i]! * (values - 1)) / values;
+    }
+    return changed;
+  };
+  const passes: InheritedPasses = {
+    statistics: (alphas) => training.run([start.weights, alphas, images, labels])[0]!,
+    logits: (alphas, running) => {
+      const [logits = new Float32Array()] = evaluation.run([start.weights, alphas, biased(running), images]);
+      seen.push(logits);
+      return { logits, labels };
+    },
+  };
+  await inheritedAccuracy({ alphas: oneHot, layout, passes, calibration: 1, batches: 1 });
+  passes.logits(oneHot, start.running, 0);
+  training.close();
+  evaluation.close();
+  const [wanted] = await trace([network.output]);
+  const [own, foreign] = seen as [Float32Array, Float32Array];
+  const distance = (logits: Float32Array) => euclidean([[logits, wanted!]]);
+  add(check, 'genotype as alphas: logits with statistics of its own, L2', distance(own), 1e-4);
+  // Otherwise this check could not fail.
+  add(
+    check,
+    'genotype as alphas: the mixture has statistics that fit as well',
+    distance(foreign) > 0.1 ? 0 : 1,
+    0,
+  );
 }
