@@ -303,7 +303,7 @@ test('a state that is not the announced one is dataLoss that names both digests'
       behind.exchange.sync(WITHOUT_STATE),
       rejectsWith(
         'dataLoss',
-        new RegExp(`rank 1 .* gave weights ${digest64(new Float32Array(elements))} .* ${announced}`),
+        new RegExp(`rank 1 .* gave what has digest ${digest64(new Float32Array(elements))} .* ${announced}`),
       ),
     );
     assert.equal((await given).step, 5);
