@@ -114,6 +114,9 @@ export function authenticatorOf(address: BrokerAddress): Authenticator | undefin
 export const hasOwnIdentity = ({ token, user, credentialsFile }: BrokerAddress): boolean =>
   [token, user, credentialsFile].some((value) => value);
 
+/** What a broker says of a program that has not said in time who it is; trying again is right. */
+export const AUTHENTICATION_TIMEOUT = /authentication timeout/i;
+
 /** Why the broker refused a program at its door, as a sentence. */
 export function refusalText(
   place: string,

@@ -9,7 +9,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { after, every } from '../clock.ts';
 import { type Denial, FleetError, toFleetError } from '../errors.ts';
-import type { Authenticator, Server } from './broker-address.ts';
+import { AUTHENTICATION_TIMEOUT, type Authenticator, type Server } from './broker-address.ts';
 import { type Greeting, greetingIn } from './broker-greeting.ts';
 import { createFrameReader, type FrameReader, type FrameSink } from './frame-reader.ts';
 import type { TlsMaterial } from './tls-files.ts';
@@ -301,6 +301,9 @@ function errorOf(line: string, { server, refusal }: LinkOptions): FleetError {
   const said = line.slice('-ERR '.length).replace(/^'(.*)'$/, '$1');
   if (/user authentication expired/i.test(said))
     return new FleetError('unavailable', 'the broker ended the connection: its rights have expired');
+  // A program that has hardly any processor is not refused: it was too late to say who it is.
+  if (AUTHENTICATION_TIMEOUT.test(said))
+    return new FleetError('unavailable', `the broker ended the connection: ${said}`);
   if (/authorization violation|authentication/i.test(said))
     return new FleetError('unauthenticated', refusal(`${server.host}:${server.port}`));
   return new FleetError('unavailable', `the broker ended the connection: ${said}`);

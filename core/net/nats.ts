@@ -19,7 +19,14 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { type Clock, systemClock } from '../clock.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { CONNECT, retrying } from '../retry.ts';
-import { authenticatorOf, type BrokerAddress, refusalText, serversOf, tlsFilesOf } from './broker-address.ts';
+import {
+  AUTHENTICATION_TIMEOUT,
+  authenticatorOf,
+  type BrokerAddress,
+  refusalText,
+  serversOf,
+  tlsFilesOf,
+} from './broker-address.ts';
 import { followWithRequests } from './connection-status.ts';
 import { openLink } from './data-link.ts';
 import { isStreamMissing, streamManager } from './jetstream.ts';
@@ -76,8 +83,7 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
       if (files !== undefined) readTlsFiles(files);
       return await dialOnce();
     } catch (caught) {
-      const isRefused = caught instanceof Error && caught.name === 'AuthorizationError';
-      throw (isRefused ? undefined : await encryptionFailure(options)) ?? caught;
+      throw (isAuthorization(caught) ? undefined : await encryptionFailure(options)) ?? caught;
     }
   };
   const connection = await retrying(dial, {
@@ -91,10 +97,13 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
   return connection;
 }
 
+const isAuthorization = (caught: unknown): caught is Error =>
+  caught instanceof Error && caught.name === 'AuthorizationError';
+
 /** What ends the dialling: a refusal that no further attempt changes, or the end of the time for it. */
 function connectFailure(caught: unknown, isLate: boolean, options: ConnectOptions): FleetError | undefined {
   const { url } = options;
-  if (caught instanceof Error && caught.name === 'AuthorizationError')
+  if (isAuthorization(caught) && !AUTHENTICATION_TIMEOUT.test(caught.message))
     return new FleetError('unauthenticated', refusalText(url, { name: options.name, address: options }), {
       cause: caught,
     });

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -204,6 +205,37 @@ test('a user with password works, and wrong credentials are refused at once', as
   } finally {
     await users.stop();
   }
+});
+
+test('a broker that has waited in vain for who it is is dialled again, by both connections', async () => {
+  const info = {
+    server_id: 'late',
+    version: '2.15.1',
+    proto: 1,
+    headers: true,
+    max_payload: 1024,
+    auth_required: true,
+  };
+  const late = `INFO ${JSON.stringify(info)}\r\n-ERR 'Authentication Timeout'\r\n`;
+  let dials = 0;
+  const door = createServer((socket) => {
+    socket.on('error', () => undefined);
+    dials += 1;
+    if (dials === 1) return socket.end(late, () => socket.destroy());
+    const inner = connect(Number(new URL(nats.url).port), '127.0.0.1').on('error', () => socket.destroy());
+    inner.on('close', () => socket.destroy());
+    socket.on('close', () => inner.destroy());
+    return socket.pipe(inner).pipe(socket);
+  });
+  await new Promise<void>((resolve) => door.listen(0, '127.0.0.1', resolve));
+  const url = `nats://127.0.0.1:${(door.address() as AddressInfo).port}`;
+  for (const dial of [connectData, connectNats]) {
+    dials = 0;
+    const connection = await dial({ url, token: nats.token, name: 'slow' });
+    assert.ok(dials >= 2, 'the first was refused');
+    await connection.close();
+  }
+  await new Promise((resolve) => door.close(resolve));
 });
 
 test('a file of credentials works: the JWT of a user of an account, with its seed', async () => {
