@@ -20,6 +20,9 @@ export const name = z
   )
   .describe('lower-case letters, digits, . _ -, at most 63');
 
+/** Which of what waits goes first. */
+export const priority = z.int().min(0).max(100).default(50);
+
 /**
  * The share of workers against other work of the same owner and priority; 1 where it is absent. Without a default:
  * the canonical text of a spec that does not name it stays what it was.

@@ -3,7 +3,7 @@
 
 import { z } from 'zod';
 import { runBudget } from './budget.ts';
-import { childName, name, requirement, reuse, weight, workers } from './common.ts';
+import { childName, name, priority, requirement, reuse, weight, workers } from './common.ts';
 import { dataSchema } from './data.ts';
 import { distillationProblems, distillationSchema } from './distillation.ts';
 import { type NetworkSpec, networkSchema } from './network.ts';
@@ -20,7 +20,7 @@ const planRun = z.strictObject({
   checkpoints,
   require: requirement,
   budget: runBudget,
-  priority: z.int().min(0).max(100).default(50).describe('higher first'),
+  priority: priority.describe('higher first'),
 });
 
 /** Networks of the front of a search. */

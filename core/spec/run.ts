@@ -3,7 +3,7 @@
 
 import { z } from 'zod';
 import { runBudget } from './budget.ts';
-import { name, requirement, reuse, weight, workers } from './common.ts';
+import { name, priority, requirement, reuse, weight, workers } from './common.ts';
 import { dataSchema } from './data.ts';
 import { distillationProblems, distillationSchema } from './distillation.ts';
 import { networkSchema } from './network.ts';
@@ -52,7 +52,7 @@ const runOfKind = <K extends string>(kinds: readonly [K, ...K[]]) =>
       distillation: distillationSchema.optional(),
       workers: workers.prefault({}),
       checkpoints,
-      priority: z.int().min(0).max(100).default(50).describe('higher runs first'),
+      priority: priority.describe('higher runs first'),
       weight,
       reuse,
       require: requirement,

@@ -7,7 +7,7 @@
 import { z } from 'zod';
 import { foundText } from '../text/printable.ts';
 import { runBudget } from './budget.ts';
-import { name, requirement, reuse, seed, weight, workers } from './common.ts';
+import { name, priority, requirement, reuse, seed, weight, workers } from './common.ts';
 import { dataSchema } from './data.ts';
 import { evenChannels } from './network.ts';
 import { checkpoints } from './retention.ts';
@@ -231,7 +231,7 @@ export const searchSchema = z
     verification: notTaken('a supernet gives no embeddings to verify; train the network that it finds'),
     workers: workers.prefault({}),
     checkpoints,
-    priority: z.int().min(0).max(100).default(50).describe('higher runs first'),
+    priority: priority.describe('higher runs first'),
     weight,
     reuse,
     require: requirement,

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { sweepBudget } from './budget.ts';
-import { name, requirement, reuse, weight } from './common.ts';
+import { name, priority, requirement, reuse, weight } from './common.ts';
 import { dataSchema } from './data.ts';
 import { distillationProblems, distillationSchema } from './distillation.ts';
 import { embedding, evenChannels, OPS, type Op } from './network.ts';
@@ -91,7 +91,7 @@ export const sweepSchema = z.strictObject({
     .describe('short schedule that every candidate gets'),
   data: dataSchema,
   parallelism: z.int().min(0).default(0).describe('trials at once; 0: one for each worker'),
-  priority: z.int().min(0).max(100).default(50).describe('higher first'),
+  priority: priority.describe('higher first'),
   weight,
   reuse,
   require: requirement,

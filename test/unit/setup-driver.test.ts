@@ -22,6 +22,7 @@ import { findNatsServer } from '../../core/net/nats-binary.ts';
 import { PACKAGE_ROOT } from '../../core/system/places.ts';
 import { stubCuda } from '../support/cuda-stub.ts';
 import { isRunning, type Program, startProgram, until } from '../support/processes.ts';
+import { copySetUp } from '../support/setup-tree.ts';
 
 interface Gpu {
   readonly name: string;
@@ -161,14 +162,7 @@ test('GPUs that nvidia-smi lists get the CUDA build when the loader finds both l
 
 /** Set-up of a copy of the tree, on a machine whose nvidia-smi lists a GPU for which the driver is too old. */
 function setUpOf(clone: string, env: Readonly<Record<string, string>> = {}): Program {
-  for (const name of [
-    'scripts',
-    'core/tensor/native',
-    'core/system/native',
-    'package.json',
-    'package-lock.json',
-  ])
-    cpSync(join(PACKAGE_ROOT, name), join(clone, name), { recursive: true });
+  copySetUp(clone);
   const programs = join(clone, 'programs');
   writeStub(programs, H200, "echo '550.54.15, 9.0'");
   symlinkSync(process.execPath, join(programs, 'node'));

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import {
-  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -15,6 +14,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { PACKAGE_ROOT } from '../../core/system/places.ts';
 import { startProgram } from '../support/processes.ts';
+import { copySetUp } from '../support/setup-tree.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-setup-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -38,14 +38,7 @@ test('set-up that has nothing to do says nothing and takes less than two seconds
 
 test('what is missing on the machine is said at once, each with the command that installs it', async () => {
   const clone = join(folder, 'clone');
-  for (const name of [
-    'scripts',
-    'core/tensor/native',
-    'core/system/native',
-    'package.json',
-    'package-lock.json',
-  ])
-    cpSync(join(PACKAGE_ROOT, name), join(clone, name), { recursive: true });
+  copySetUp(clone);
   const programs = join(folder, 'programs');
   mkdirSync(programs);
   symlinkSync(process.execPath, join(programs, 'node'));

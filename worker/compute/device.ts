@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { arch, availableParallelism, totalmem } from 'node:os';
 import type { Device } from '../../proto/gen/pocketfleet/v1/worker.ts';
-import { pjrtClass } from './engine-class.ts';
+import { pjrtClass, word } from './engine-class.ts';
 import type { DeviceProof, KernelSettings } from './messages.ts';
 
 /**
@@ -168,7 +168,7 @@ function cpuClass(parts: ClassParts): string[] {
 function gpuClass({ kind, gpu, tensorflowVersion, settings }: ClassParts): string[] {
   const { NVIDIA_TF32_OVERRIDE: tf32 = 'library', TF_DETERMINISTIC_OPS: deterministic, ...others } = settings;
   // A part of a GPU has fewer multiprocessors than the whole one, which is in the class already.
-  const model = gpu?.name.trim().replace(/[\s/]+/g, '-') ?? '?';
+  const model = word(gpu?.name ?? '');
   const defaults = (name: string) => others[name] === GPU_DEFAULTS[name];
   return [
     kind,

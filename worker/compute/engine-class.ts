@@ -6,7 +6,8 @@ import type { DeviceProof, KernelSettings } from './messages.ts';
 
 type PjrtFacts = Extract<EngineFacts, { name: 'pjrt' }>;
 
-const word = (text: string): string => text.trim().replace(/[\s/]+/g, '-') || '?';
+/** A name as one part of a class. */
+export const word = (text: string): string => text.trim().replace(/[\s/]+/g, '-') || '?';
 
 /**
  * E.g. `cuda/NVIDIA-H200/sm_90/sms=132/driver=580.159.4/engine=pjrt/plugin=jax-cuda13-pjrt-0.11.2/interface=0.115/
