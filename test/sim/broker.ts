@@ -4,6 +4,7 @@
 // decision, the answer is lost, or the store is full.
 
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import type { Place } from '../../coordinator/journal/chain.ts';
 import type { FoundLease } from '../../coordinator/journal/lease.ts';
 import type { Event } from '../../coordinator/model/events.ts';
 
@@ -37,6 +38,8 @@ export interface Broker {
   append(expected: number, message: StoredGroup): boolean;
   /** The message at a sequence, from 1; undefined beyond the end. */
   read(sequence: number): StoredGroup | undefined;
+  /** The newest snapshot: the parts of the state at a place, deflated. */
+  snapshot: { readonly place: Place; readonly events: number; readonly parts: readonly Buffer[] } | undefined;
   /** The key of the lease, as it was written last. */
   lease: FoundLease;
   /** Of the next message that this process sends; `part`: its number among those of one decision, from 0. */
@@ -57,6 +60,7 @@ export function createBroker(): Broker {
     },
     bytes: 0,
     lastWriter: '',
+    snapshot: undefined,
     lease: { value: undefined, revision: 0 },
     append(expected, message) {
       if (expected !== messages.length) return false;

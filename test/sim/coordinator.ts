@@ -28,6 +28,7 @@ import { NAMES } from '../support/names.ts';
 import type { Broker } from './broker.ts';
 import type { Host } from './host.ts';
 import { createMemoryJournal, memoryLeaseKey } from './memory-journal.ts';
+import { createMemorySnapshots } from './memory-snapshots.ts';
 
 /** How long a silence may be, milliseconds. */
 export interface Limits {
@@ -61,6 +62,8 @@ interface Parts {
   readonly broker: Broker;
   readonly limits: Limits;
   readonly groupEventsMax: number;
+  /** Events between two snapshots at least; absent: as many as in the product. */
+  readonly snapshotEvents?: number | undefined;
   /** Called whenever the coordinator may have something to do. */
   readonly stirred: () => void;
   /** It has ended by itself: its supervisor starts another. */
@@ -102,6 +105,7 @@ export function startCoordinator(parts: Parts): SimCoordinator {
       else links.disconnect(effect.workerId, effect.incarnation, 'lost');
     },
     prepare: () => Promise.resolve(),
+    snapshots: createMemorySnapshots({ broker, host, eventsBetween: parts.snapshotEvents }),
     lease: openLease({
       key: memoryLeaseKey({ broker, host }),
       ...{ address: Promise.resolve(host.address), version: 'sim', clock },

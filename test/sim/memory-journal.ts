@@ -94,10 +94,11 @@ export function createMemoryJournal({ broker, host, groupEventsMax }: Parts): Jo
       return trouble;
     },
     prepare: () => ask(() => undefined),
-    async *replay() {
+    async *replay(beginning) {
+      sequence = beginning?.place.sequence ?? 0;
       const taken = events((at) => {
         sequence = at;
-      });
+      }, sequence + 1);
       for await (const event of taken) yield [event];
     },
     readOn: () =>

@@ -86,6 +86,8 @@ export function createWorld(options: {
   readonly stepSpread?: number;
   /** Events that a message of the journal may have. */
   readonly groupEventsMax?: number;
+  /** As `Parts.snapshotEvents` of a coordinator. */
+  readonly snapshotEvents?: number;
   /** false: events are not kept, and the witness folds nothing, so that its memory does not grow. */
   readonly keepEvents?: boolean;
 }): World {
@@ -216,7 +218,7 @@ export function createWorld(options: {
     });
     host.wallOffsetMs = wallOffsetsMs[place] ?? 0;
     const coordinator = startCoordinator({
-      ...{ host, broker, limits, groupEventsMax },
+      ...{ host, broker, limits, groupEventsMax, snapshotEvents: options.snapshotEvents },
       stirred: () => {
         stirred = true;
       },
