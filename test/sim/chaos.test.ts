@@ -25,7 +25,7 @@ function isConnected({ leader }: ReturnType<typeof createWorld>, id: string): bo
 test('leaders, standbys, workers, appends and clocks fail, and everything ends once and done', async () => {
   const total: Partial<FaultCounts> = {};
   for (const seed of SEEDS) {
-    const world = createWorld({ seed, coordinators: 2, groupEventsMax: 5 });
+    const world = createWorld({ seed, coordinators: 2, groupEventsMax: 5, snapshotEvents: 300 });
     for (let i = 1; i <= WORKERS; i++) world.addWorker(`w${i}`);
     const documents: CheckedDocument[] = [];
     for (let i = 0; i < TEACHERS; i++) {
@@ -38,6 +38,7 @@ test('leaders, standbys, workers, appends and clocks fail, and everything ends o
     const counts = startFaults(world, { everyMs: 1_000, done: () => allEnded(world), appendsADeath: 50 });
     await world.runUntil(() => allEnded(world), 3_600_000);
     await world.runUntil(() => world.leader?.isSettled === true, 60_000);
+    assert.ok(world.broker.snapshot !== undefined, `seed ${seed}: a start has a snapshot to begin with`);
     const { ends, open, state } = world.witness;
     assert.deepEqual([...open], [], `seed ${seed}: something was lost`);
     const counted = { trials: ends.get('trial.ended done'), runs: ends.get('run.finished') };

@@ -10,7 +10,7 @@ import { allEnded, createWorld, FACTS, type World } from './world.ts';
 
 /** A search of 4 trials, a teacher and two students, with decisions that are cut into several messages. */
 async function trainPlan(seed: number, fate: (message: number) => AppendFate): Promise<World> {
-  const world = createWorld({ seed, coordinators: 2, groupEventsMax: 3 });
+  const world = createWorld({ seed, coordinators: 2, groupEventsMax: 3, snapshotEvents: 20 });
   world.addWorker('w1');
   world.addWorker('w2');
   let message = 0;
@@ -42,6 +42,7 @@ test('a coordinator that dies at any append, before, after or within a decision,
   const expected = outcomeOf(calm);
   const messages = calm.broker.lastSequence;
   assert.ok(messages > 20, `${messages} messages`);
+  assert.ok(calm.broker.snapshot !== undefined, 'a start has a snapshot to begin with');
   const deaths = { 'killed before': 0, 'killed after': 0, 'answer lost': 0 };
   // Each message dies in one of the three ways.
   for (const [offset, fate] of (Object.keys(deaths) as (keyof typeof deaths)[]).entries())
