@@ -47,11 +47,13 @@ function entryOf(event: Event): Omit<LedgerEntry, 'sequence'> | undefined {
   const { atMs } = event;
   if (event.kind === 'run.checkpointed') {
     const { stage, step, digest, workerId, weightsDigest = '', stateDigest = '', ledgerDigest = '' } = event;
-    return { stage, step, digest, workerId, atMs, weightsDigest, stateDigest, ledgerDigest };
+    const genotype = event.found?.genotype ?? '';
+    return { stage, step, digest, workerId, atMs, weightsDigest, stateDigest, ledgerDigest, genotype };
   }
   // A pause at the end of a stage has stored that stage, and no step of its own.
   if (event.kind !== 'run.paused' || event.stored === undefined) return undefined;
   const { step, workerId = '', stored } = event;
   const { digest, weightsDigest, stateDigest, ledgerDigest } = stored;
-  return { stage: 0, step, digest, workerId, atMs, weightsDigest, stateDigest, ledgerDigest };
+  const none = { stage: 0, genotype: '' };
+  return { ...none, step, digest, workerId, atMs, weightsDigest, stateDigest, ledgerDigest };
 }

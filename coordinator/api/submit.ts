@@ -5,10 +5,11 @@
 import type { Inspection } from '../../core/data/inspection/inspection.ts';
 import { toFleetError } from '../../core/errors.ts';
 import { assertClassesDivide } from '../../core/head/classes.ts';
-import { halfSizes } from '../../core/search/halves.ts';
+import { halfSizes, strictFault } from '../../core/search/halves.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { DataSpec } from '../../core/spec/data.ts';
 import type { DocumentSpec } from '../../core/spec/document.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
 import { trainedImages } from '../../core/spec/schedule.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
@@ -140,7 +141,7 @@ function trainingsOf(
 
 /** What refuses a document that does not fit its data. */
 function dataChecks(document: Located, { facts, heldOutSizes }: Inspection): (() => void)[] {
-  if (document.spec.kind === 'search') return halfChecks(document, document.spec.training, facts);
+  if (document.spec.kind === 'search') return halfChecks(document, document.spec, facts);
   return trainingsOf(document.spec).flatMap(({ path, training, pairs }) => [
     () => {
       // Several epochs would end within one step then, and only the last of them would leave a checkpoint
@@ -164,7 +165,8 @@ function dataChecks(document: Located, { facts, heldOutSizes }: Inspection): (()
 }
 
 /** What refuses a search whose halves are too small: the half of the alphas is the smaller one. */
-function halfChecks(document: Located, { batch }: TrainingSpec, facts: DataFacts): (() => void)[] {
+function halfChecks(document: Located, { training, search }: RunSpec, facts: DataFacts): (() => void)[] {
+  const { batch } = training;
   const { alphas } = halfSizes(facts.trainingImages);
   return [
     () => {
@@ -174,6 +176,10 @@ function halfChecks(document: Located, { batch }: TrainingSpec, facts: DataFacts
           'search.batch',
           `${batch} images of each half a step, but of ${facts.trainingImages} training images the smaller half has ${alphas}; an epoch needs at least one step of its own`,
         );
+    },
+    () => {
+      const fault = search?.halves.stratify === 'strict' ? strictFault(facts) : undefined;
+      if (fault !== undefined) throw refusal(document, 'halves.stratify', fault);
     },
   ];
 }

@@ -3,7 +3,7 @@
 
 import { genotypeOfText } from '../../core/nn/genotype-code.ts';
 import { edgesChanged } from '../../core/search/drift.ts';
-import { skipConnections, stopAfter } from '../../core/search/policy.ts';
+import { earlyEnd, skipConnections } from '../../core/search/policy.ts';
 import type { SearchFound } from '../../core/spec/search.ts';
 import { optional } from '../model/folding.ts';
 import type { FoundState, RunState } from '../model/state.ts';
@@ -24,16 +24,8 @@ export function foundAt({ checkpoints }: RunState, stage: number, found: SearchF
 
 /** Why a search ends with its newest stage, which is not its last one; undefined where it goes on. */
 export function collapseOf({ job, checkpoints }: RunState): string | undefined {
-  const newest = checkpoints.at(-1);
-  if (job.search?.stop === undefined || newest === undefined) return undefined;
-  const { epochs } = job.training;
-  if (newest.stage >= epochs) return undefined;
-  // A stage whose report was lost with its worker is no stage with too many skips.
-  const skips = Array.from(
-    { length: newest.stage },
-    (_, i) => checkpoints.find(({ stage }) => stage === i + 1)?.found?.skips ?? Number.NaN,
-  );
-  const { stop: rule, warmUpEpochs } = job.search;
-  const decision = stopAfter({ rule, epochs, warmUpEpochs, skips });
-  return decision.stop ? decision.reason : undefined;
+  // A report that was lost with its worker has left no genotype.
+  const skipsOf = (stage: number) =>
+    checkpoints.find((one) => one.stage === stage)?.found?.skips ?? Number.NaN;
+  return earlyEnd(job, checkpoints.at(-1)?.stage ?? 0, skipsOf);
 }

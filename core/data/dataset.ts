@@ -37,6 +37,8 @@ export interface Dataset {
   /** Identities of the training split. */
   readonly classes: number;
   readonly heldOutIdentities: number;
+  /** Where a person finds the images of a class of the training split. */
+  nameOfClass(label: number): string;
   /** Labels of the set in the order of its classes, as ranges; undefined where a label is its class. */
   readonly labelMap: string | undefined;
   /** What a person should know of the set, as sentences. */
@@ -105,6 +107,7 @@ export function splitSource(source: Source, holdout: number, skipped: ArrayLike<
     heldOut: splitOf(source, heldOut, classes),
     classes,
     heldOutIdentities: holdout,
+    nameOfClass: (label) => source.nameOfClass(label),
     labelMap: source.labelMap,
     notes: source.notes ?? [],
     table: source.table,

@@ -45,6 +45,21 @@ export const halfSizes = (images: number): Readonly<Record<Half, number>> => ({
 const STRICT_IMAGES = 4;
 
 /**
+ * Why no set of so many people and images can be divided strictly; undefined where that depends on who has how many,
+ * which is known where the images are.
+ */
+export function strictFault({
+  trainingImages,
+  classes,
+}: {
+  readonly trainingImages: number;
+  readonly classes: number;
+}): string | undefined {
+  if (trainingImages >= classes * STRICT_IMAGES) return undefined;
+  return `strict takes ${STRICT_IMAGES} images of each person, two in each half, and ${classes} people have ${trainingImages} training images together. Remove people with few images from the set, or use \`stratify: even\``;
+}
+
+/**
  * Divides the training images. `labels`: the person of each image, 0 or more. `seed`: which images of a person
  * go together. The odd image of a person goes to the two halves in turn, over people in the order of their
  * labels.
@@ -53,10 +68,12 @@ export function halvesOf(options: {
   readonly labels: ArrayLike<number>;
   readonly seed: number;
   readonly stratify?: Stratification;
+  /** A person by label, for refusals. */
+  readonly nameOf?: (label: number) => string;
 }): Halves {
-  const { labels, seed, stratify = 'even' } = options;
+  const { labels, seed, stratify = 'even', nameOf = (label: number) => `class ${label}` } = options;
   const people = imagesByPerson(labels);
-  if (stratify === 'strict') refuseFewImages(people.counts);
+  if (stratify === 'strict') refuseFewImages(people.counts, nameOf);
   const inWeights = new Uint8Array(labels.length);
   let single = 0;
   let weightsNext = true;
@@ -99,7 +116,7 @@ function imagesByPerson(labels: ArrayLike<number>): { counts: Uint32Array; image
   return { counts, images };
 }
 
-function refuseFewImages(counts: Uint32Array): void {
+function refuseFewImages(counts: Uint32Array, nameOf: (label: number) => string): void {
   const few = [...counts.keys()].filter((person) => counts[person]! > 0 && counts[person]! < STRICT_IMAGES);
   const [first] = few;
   if (first === undefined) return;
@@ -107,7 +124,7 @@ function refuseFewImages(counts: Uint32Array): void {
   const others = few.length > 1 ? `, and ${few.length - 1} more have fewer than ${STRICT_IMAGES}` : '';
   throw new FleetError(
     'invalidArgument',
-    `halves.stratify: strict: class ${first} has ${images}${others}; two in each half take ${STRICT_IMAGES}. Remove such people from the set, or use \`stratify: even\``,
+    `halves.stratify: strict: ${nameOf(first)} has ${images}${others}; two in each half take ${STRICT_IMAGES}. Remove such people from the set, or use \`stratify: even\``,
     { details: { field: 'halves.stratify', people: few.length } },
   );
 }

@@ -7,6 +7,7 @@
 // mostly skips after epoch 2, and they give way from epoch 12 on (reference facts 2.3).
 
 import type { Genotype } from '../spec/network.ts';
+import type { RunSpec } from '../spec/run.ts';
 
 /** warm-up: only weights move in this 0-based epoch. search: alphas too. */
 export function phaseOf(
@@ -61,6 +62,22 @@ export function stopAfter(options: {
     stop: true,
     reason: `the normal cell has ${row.at(-1)} skip connections after epoch ${skips.length}${since}; at most ${skipsMax} are wanted`,
   };
+}
+
+/**
+ * Why a search of this spec ends with its stage `stage`; undefined where it goes on, or where that stage is its last
+ * one. `skipsOf`: of the decoded normal cell by stage; NaN where it is not known, which is no stage with too many.
+ */
+export function earlyEnd(
+  { search, training }: Pick<RunSpec, 'search' | 'training'>,
+  stage: number,
+  skipsOf: (stage: number) => number,
+): string | undefined {
+  if (search?.stop === undefined || stage >= training.epochs) return undefined;
+  const { stop: rule, warmUpEpochs } = search;
+  const skips = Array.from({ length: stage }, (_, i) => skipsOf(i + 1));
+  const decision = stopAfter({ rule, epochs: training.epochs, warmUpEpochs, skips });
+  return decision.stop ? decision.reason : undefined;
 }
 
 /** Weight of the unweighted skip in the first epoch and in the last. */

@@ -97,6 +97,8 @@ async function verifyLedger(client: FleetClient, name: string, options: { json?:
   say(
     `${id}: ${formatCount(proof.steps)} committed steps count ${formatCount(proof.images)} images: each of ${proof.epochs.length} epochs ${proof.epochs[0]?.alphas === undefined ? '' : 'of both halves '}exactly once${ahead}; ${ledger.generations} gangs worked on it`,
   );
+  if (proof.stopped !== undefined)
+    say(`${id}: it ended with epoch ${proof.epochs.length} by its stop rule: ${proof.stopped}`);
   if (proof.skipped !== undefined)
     say(
       `${id}: ${formatCount(proof.skipped.count)} images are in no epoch, because they were corrupt when it was submitted (digest ${proof.skipped.digest})`,

@@ -8,8 +8,10 @@ import { skippedPlaces } from '../../../core/data/inspection/skipped.ts';
 import { ledgerAfter, stageSteps } from '../../../core/data/loading/sample-ledger.ts';
 import { firstLedger, samplingsOf, stepSamples } from '../../../core/data/loading/samplings.ts';
 import { FleetError, toFleetError } from '../../../core/errors.ts';
+import { genotypeOfText } from '../../../core/nn/genotype-code.ts';
+import { earlyEnd, skipConnections } from '../../../core/search/policy.ts';
 import type { DataSpec } from '../../../core/spec/data.ts';
-import { anyRunSchema } from '../../../core/spec/run.ts';
+import { anyRunSchema, type RunSpec } from '../../../core/spec/run.ts';
 import { type Schedule, stepsAtStage } from '../../../core/spec/schedule.ts';
 import type { Ledger, LedgerEntry } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 
@@ -58,6 +60,8 @@ export interface Proof {
    * are all others.
    */
   readonly skipped?: { readonly count: number; readonly digest: string };
+  /** Why its stop rule has ended a search before its last epoch, by the genotypes of its stages. */
+  readonly stopped?: string;
 }
 
 /**
@@ -70,10 +74,8 @@ export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch)
   const samplings = samplingsOf(spec, ledger.trainingImages);
   const { schedule } = samplings.own;
   const stages = ledger.entries.filter(({ stage }) => stage > 0);
-  checkEntries(ledger, stages, {
-    epochs: schedule.epochs,
-    stepsAt: (stage) => stepsAtStage(schedule, stage),
-  });
+  checkEntries(ledger, stages, (stage) => stepsAtStage(schedule, stage));
+  const stopped = checkEnd(ledger, stages, spec);
   const prove = pauseProver(ledger);
   const counted = createCount(schedule);
   const countedAlphas = samplings.alphas && createCount(samplings.alphas.schedule);
@@ -129,6 +131,7 @@ export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch)
     images: steps * schedule.batch * (samplings.alphas === undefined ? 1 : 2),
     ahead: steps * schedule.batch - epochs.length * schedule.images,
     ...(skipped === undefined ? {} : { skipped }),
+    ...(stopped === undefined ? {} : { stopped }),
   };
 }
 
@@ -144,14 +147,11 @@ function skippedBy(ledger: Ledger, data: DataSpec): Proof['skipped'] {
   return { count, digest };
 }
 
-/**
- * Stages without gap or repetition, each with the committed steps that it must have, the last with the final
- * weights.
- */
+/** Stages without gap or repetition, each with the committed steps that it must have. */
 function checkEntries(
   ledger: Ledger,
   stages: readonly LedgerEntry[],
-  { epochs, stepsAt }: { readonly epochs: number; readonly stepsAt: (stage: number) => number },
+  stepsAt: (stage: number) => number,
 ): void {
   stages.forEach((entry, i) => {
     const where = `journal event ${entry.sequence}, stored by ${entry.workerId}`;
@@ -168,9 +168,30 @@ function checkEntries(
         `stage ${entry.stage} has ${entry.step} committed steps instead of ${stepsAt(entry.stage)} (${where})`,
       );
   });
-  if (ledger.state !== 'done') return;
+}
+
+/**
+ * A run that is done has its last stage, with the final weights, unless the stop rule of a search ended it before: then
+ * the genotypes of its stages fulfil the rule at the newest one, for the reason that is returned, and at none before.
+ */
+function checkEnd(ledger: Ledger, stages: readonly LedgerEntry[], spec: RunSpec): string | undefined {
+  const skips = stages.map(({ genotype }) =>
+    genotype === '' ? Number.NaN : skipConnections(genotypeOfText(genotype)),
+  );
+  const endAt = (stage: number) => earlyEnd(spec, stage, (one) => skips[one - 1] ?? Number.NaN);
+  for (let stage = 1; stage < stages.length; stage++) {
+    const reason = endAt(stage);
+    if (reason !== undefined)
+      throw difference(
+        ledger,
+        `its stop rule ends it with stage ${stage} (${reason}), and it has ${stages.length}`,
+      );
+  }
+  if (ledger.state !== 'done') return undefined;
+  const { epochs } = spec.training;
+  const stopped = endAt(stages.length);
   const last = stages.at(-1);
-  if (last?.stage !== epochs)
+  if (last === undefined || (last.stage < epochs && stopped === undefined))
     throw difference(ledger, `it is done with ${stages.length} of ${epochs} stages`);
   if (ledger.finalStep !== last.step)
     throw difference(ledger, `it ended after ${ledger.finalStep} steps, and its last stage has ${last.step}`);
@@ -179,6 +200,7 @@ function checkEntries(
       ledger,
       `it ended with weights ${ledger.weightsDigest}, and its last stage was stored with ${last.weightsDigest}`,
     );
+  return stopped;
 }
 
 /** Compares what pauses have stored with the steps of their stages. */

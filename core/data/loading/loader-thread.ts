@@ -8,6 +8,7 @@ import { FleetError } from '../../errors.ts';
 import { type Halves, halvesOf } from '../../search/halves.ts';
 import type { DataSpec } from '../../spec/data.ts';
 import type { Roots } from '../../system/file-access.ts';
+import { printable } from '../../text/printable.ts';
 import { answerCalls } from '../../thread-calls.ts';
 import { type Dataset, openDataset, type Split } from '../dataset.ts';
 import { cutSquare, IMAGE_BYTES, mirror, type Pixels, SIDE, scaleShorter } from '../images/pixels.ts';
@@ -82,7 +83,13 @@ function divided({ dataset, halves }: Opened, { seed, stratify }: HalvesRequest)
   const key = `${seed}/${stratify}`;
   const known = halves.get(key);
   if (known !== undefined) return known;
-  const found = halvesOf({ labels: labelsOf(dataset.training), seed, stratify });
+  const labels = labelsOf(dataset.training);
+  const found = halvesOf({
+    labels,
+    seed,
+    stratify,
+    nameOf: (label) => printable(dataset.nameOfClass(label)),
+  });
   halves.set(key, found);
   return found;
 }

@@ -95,6 +95,11 @@ test('strict refuses people with fewer than two images in a half, and names the 
     message: /class 1 has 3 images, and 1 more have fewer than 4; two in each half take 4/,
   });
   assert.throws(() => strict([1]), /class 0 has 1 image; two in each half/);
+  assert.throws(
+    () =>
+      halvesOf({ labels: [0], seed: 1, stratify: 'strict', nameOf: (label) => `identity folder s${label}` }),
+    /strict: identity folder s0 has 1 image; two in each half/,
+  );
   // A class without images is no person.
   assert.equal(strict([4, 0, 4]).alphas.length, 4);
 });

@@ -1016,6 +1016,8 @@ export interface LedgerEntry {
   ledgerDigest: string;
   workerId: string;
   atMs: number;
+  /** Of a stage of a search: what its alphas stand for, a character an edge; otherwise empty. */
+  genotype: string;
 }
 
 export interface ReplayRequest {
@@ -14547,6 +14549,7 @@ function createBaseLedgerEntry(): LedgerEntry {
     ledgerDigest: "",
     workerId: "",
     atMs: 0,
+    genotype: "",
   };
 }
 
@@ -14578,6 +14581,9 @@ export const LedgerEntry: MessageFns<LedgerEntry> = {
     }
     if (message.atMs !== 0) {
       writer.uint32(73).double(message.atMs);
+    }
+    if (message.genotype !== "") {
+      writer.uint32(82).string(message.genotype);
     }
     return writer;
   },
@@ -14667,6 +14673,14 @@ export const LedgerEntry: MessageFns<LedgerEntry> = {
             message.atMs = reader.double();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.genotype = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -14710,6 +14724,7 @@ export const LedgerEntry: MessageFns<LedgerEntry> = {
         : isSet(object.at_ms)
         ? globalThis.Number(object.at_ms)
         : 0,
+      genotype: isSet(object.genotype) ? globalThis.String(object.genotype) : "",
     };
   },
 
@@ -14742,6 +14757,9 @@ export const LedgerEntry: MessageFns<LedgerEntry> = {
     if (message.atMs !== 0) {
       obj.atMs = floatToJson(message.atMs);
     }
+    if (message.genotype !== "") {
+      obj.genotype = message.genotype;
+    }
     return obj;
   },
 
@@ -14759,6 +14777,7 @@ export const LedgerEntry: MessageFns<LedgerEntry> = {
     message.ledgerDigest = object.ledgerDigest ?? "";
     message.workerId = object.workerId ?? "";
     message.atMs = object.atMs ?? 0;
+    message.genotype = object.genotype ?? "";
     return message;
   },
 };

@@ -4,7 +4,7 @@ import { comparedEntries } from '../../../../coordinator/cli/commands/replay-run
 
 const entry = (stage: number, step: number, stateDigest = 'd') => ({
   ...{ sequence: 1, stage, step, digest: '', weightsDigest: '', stateDigest, ledgerDigest: '' },
-  ...{ workerId: 'w1', atMs: 0 },
+  ...{ workerId: 'w1', atMs: 0, genotype: '' },
 });
 
 test('a replay compares the stages and pauses of its range, in the order of steps and each step once', () => {

@@ -11,6 +11,8 @@ import {
   stepTag,
 } from '../../../../core/data/loading/sample-ledger.ts';
 import { firstLedger, samplingsOf, stepSamples } from '../../../../core/data/loading/samplings.ts';
+import { GENOTYPES } from '../../../../core/nn/genotype.ts';
+import { codeOf, keyOfCode } from '../../../../core/nn/genotype-code.ts';
 import { canonicalJson } from '../../../../core/spec/canonical-json.ts';
 import { documentOf, documentSchema } from '../../../../core/spec/document.ts';
 import type { RunSpec } from '../../../../core/spec/run.ts';
@@ -44,6 +46,7 @@ function ledgerOf(change: Partial<Ledger> = {}, spec: RunSpec = whole): Ledger {
       ledgerDigest: chain,
       workerId: 'w1',
       atMs: 0,
+      genotype: '',
     };
   });
   return {
@@ -246,25 +249,32 @@ test('images that a run leaves out are told with their digest, and a list that i
   );
 });
 
-test('the ledger of a search proves each image of both halves once an epoch, and finds one step that counted others', async () => {
+/** As an undisturbed search leaves it in the journal; `genotypes`: of its stages. */
+function ledgerOfSearch(search: object = {}, genotypes: readonly string[] = ['', '', '']) {
   const submitted = documentSchema.parse({
     kind: 'search',
     name: 's',
     data: { kind: 'synthetic', identities: 12, images: 8, holdout: 4 },
-    search: { epochs: 3, batch: 4, shards: 2, seed: 5 },
+    search: { epochs: 3, batch: 4, shards: 2, seed: 5, ...search },
     workers: { max: 2 },
   });
   const spec = documentOf(submitted) as RunSpec;
   // 37 images: 19 in the half of the weights and 18 in the other.
   const samplings = samplingsOf(spec, IMAGES);
   let chain = firstLedger(samplings);
-  const entries = [1, 2, 3].map((stage) => {
+  const entries = genotypes.map((genotype, i) => {
+    const stage = i + 1;
     const { first, end } = stageSteps(samplings.own.schedule, stage);
     const tags = Array.from({ length: end - first }, (_, i) => stepSamples(samplings, first + i).tag);
     chain = ledgerAfter(chain, stage, tags);
-    return { ...ledgerOf().entries[stage - 1]!, step: end, ledgerDigest: chain };
+    return { ...ledgerOf().entries[i]!, step: end, ledgerDigest: chain, genotype };
   });
-  const ledger = ledgerOf({ specJson: canonicalJson(spec), entries, finalStep: entries[2]!.step });
+  const { step: finalStep, weightsDigest } = entries.at(-1)!;
+  return { spec, ledger: ledgerOf({ specJson: canonicalJson(spec), entries, finalStep, weightsDigest }) };
+}
+
+test('the ledger of a search proves each image of both halves once an epoch, and finds one step that counted others', async () => {
+  const { spec, ledger } = ledgerOfSearch();
   const proof = await proveLedger(ledger);
   assert.deepEqual(
     proof.epochs.map(({ images, alphas }) => [images, alphas?.images]),
@@ -281,4 +291,23 @@ test('the ledger of a search proves each image of both halves once an epoch, and
     proveLedger({ ...ledger, specJson: canonicalJson(other) }),
     /ledger of run-1 does not hold/,
   );
+});
+
+test('a search that is done before its last epoch is proved where the genotypes of its stages fulfil its stop rule', async () => {
+  const { casia } = GENOTYPES;
+  const few = keyOfCode(codeOf(casia));
+  const skipping = casia.normal.map((pair) => pair.map(([, input]) => ['skip_connect', input]));
+  const many = keyOfCode(codeOf({ ...casia, normal: skipping } as typeof casia));
+  const stop = { skipsMax: 4, after: 1, for: 1 };
+  const { stopped, epochs } = await proveLedger(ledgerOfSearch({ stop }, [many, many]).ledger);
+  assert.equal(epochs.length, 2);
+  assert.match(stopped!, /the normal cell has 8 skip connections after epoch 2/);
+  const refused = (search: object, genotypes: readonly string[], sentence: RegExp) =>
+    assert.rejects(proveLedger(ledgerOfSearch(search, genotypes).ledger), sentence);
+  await refused({ stop }, [many, few], /it is done with 2 of 3 stages/);
+  await refused({ stop }, [many, ''], /it is done with 2 of 3 stages/);
+  await refused({}, [many, many], /it is done with 2 of 3 stages/);
+  await refused({ stop }, [many, many, many], /its stop rule ends it with stage 2 \(.*\), and it has 3/);
+  const whole = await proveLedger(ledgerOfSearch({ stop }, [many, few, many]).ledger);
+  assert.equal(whole.stopped, undefined);
 });

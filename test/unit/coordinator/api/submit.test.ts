@@ -434,6 +434,12 @@ test('a search whose smaller half has no batch is refused, and so is a run with 
     await refusal(SEARCH, { 'search.batch': '64' }),
     'search.batch: 64 images of each half a step, but of 64 training images the smaller half has 32; an epoch needs at least one step of its own',
   );
+  const strict = `${SEARCH}halves: { stratify: strict }\n`;
+  assert.equal((await check(strict)).length, 1);
+  assert.match(
+    await refusal(strict, { 'data.images': '3', 'search.batch': '8' }),
+    /^halves\.stratify: strict takes 4 images of each person, two in each half, and 8 people have 24 training images together/,
+  );
   assert.match(
     await refusal(`${RUN}search: { supernet: {}, halves: {} }\n`),
     /^search: is of a document of kind: search/,
