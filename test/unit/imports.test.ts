@@ -78,7 +78,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   'coordinator/cli': 'coordinator/cli/local coordinator/cli/screen core/net core/report core/spec proto/gen',
   'coordinator/cli/screen': 'coordinator/cli core/data core/report core/search proto/gen',
   'coordinator/cli/local': 'coordinator/cli core/net proto/gen',
-  'coordinator/cli/proof': 'coordinator/cli core/data core/spec proto/gen',
+  'coordinator/cli/proof': 'coordinator/cli core/data core/nn core/search core/spec proto/gen',
   'coordinator/cli/verify':
     'coordinator/cli coordinator/cli/local coordinator/cli/screen core/model core/report core/spec core/verify',
   'coordinator/cli/commands':
