@@ -40,6 +40,7 @@ import { beginPausing, pause, prioritise, takePause } from './pauses.ts';
 import { assertWithinQuota } from './quotas.ts';
 import { remove } from './removal.ts';
 import { resume } from './resume.ts';
+import { isOnlyStage } from './retaining.ts';
 import { compareResults, hasResult, type Needs, reuse, standsFor } from './reuse.ts';
 import { balance, endPauses, place, settle } from './settle.ts';
 import { recordSpec } from './specs.ts';
@@ -372,6 +373,7 @@ function takeReport(
       emit(draft, {
         ...{ ...stored, kind: 'run.checkpointed', workerId },
         ...(isWanted ? { evaluation } : {}),
+        ...(isOnlyStage(draft.state, run, report.stage) ? { isOnlyStage: true as const } : {}),
         ...(search === undefined ? {} : { found: foundAt(run, report.stage, search) }),
       });
       endCollapsed(draft, report, workerId);

@@ -20,7 +20,7 @@ import {
 } from '../model/state.ts';
 import { type Draft, emit } from './draft.ts';
 import { hasMoreStudents } from './plan-students.ts';
-import { dropsOf, type HeldStage, type RetentionFacts, type StudentOf } from './retention.ts';
+import { dropsOf, type HeldStage, isPassing, type RetentionFacts, type StudentOf } from './retention.ts';
 
 /** Decides about the stages of one run. */
 export function retain(draft: Draft, runId: string): void {
@@ -35,6 +35,13 @@ export function retain(draft: Draft, runId: string): void {
   const reason = pausedStep && whyStepGoes(facts, pausedStep.step, run.checkpoints.at(-1)?.step ?? 0);
   if (pausedStep !== undefined && reason !== undefined)
     emit(draft, { kind: 'step.dropped', runId, step: pausedStep.step, reason });
+}
+
+/** Whether a stage that is being stored, the newest of a candidate, is all that stays of it. */
+export function isOnlyStage(state: State, run: RunState, stage: number): boolean {
+  if (run.trialId === undefined || stage <= (run.checkpoints.at(-1)?.stage ?? 0)) return false;
+  const { stages, ...facts } = factsOf(state, run);
+  return isPassing(dropsOf({ ...facts, stages: [...stages, { stage, held: 'all', kept: undefined }] }));
 }
 
 /** Why the state that a pause has stored within a stage is needed no more; undefined while it is. */

@@ -74,6 +74,10 @@ export function dropsOf(facts: RetentionFacts): Drop[] {
   return [...drops.values()];
 }
 
+/** Whether what is let go is every earlier stage of a candidate, whole, because another has taken their place. */
+export const isPassing = (drops: readonly Drop[]): boolean =>
+  drops.length === 1 && drops[0]!.parts === 'all' && drops[0]!.reason === NEWEST_ALONE;
+
 /** Why a stage that is stored stays, for a person. */
 export function reasonToKeep(facts: RetentionFacts, stage: HeldStage): string {
   return stage.kept ?? keepOf(facts, stage.stage).reason;
@@ -115,6 +119,8 @@ function ownPolicy(facts: RetentionFacts, stage: number): Kept {
   return kind === 'teacher' ? teacherPolicy(facts) : { keep: 'nothing', reason: LAST_TWO };
 }
 
+/** Of a candidate's stages before the newest, with which this is journalled (`isOnlyStage`). */
+export const NEWEST_ALONE = 'a candidate keeps its newest stage alone';
 const LAST_TWO = 'a run keeps its last two stages';
 const NETWORKS_ALONE = 'only the last two stages keep their optimiser state and head';
 
@@ -125,7 +131,7 @@ function candidatePolicy({ candidate }: RetentionFacts, isNewest: boolean): Kept
     return { keep: 'nothing', reason: 'its result is known, and it is not the best of its sweep' };
   return isNewest
     ? { keep: 'all', reason: isBest ? 'the best of its sweep' : 'the newest stage' }
-    : { keep: 'nothing', reason: 'a candidate keeps its newest stage alone' };
+    : { keep: 'nothing', reason: NEWEST_ALONE };
 }
 
 function teacherPolicy({ policy, students, moreStudents }: RetentionFacts): Kept {

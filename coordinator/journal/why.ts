@@ -9,6 +9,7 @@ import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { formatBytes } from '../../core/text/bytes-text.ts';
 import { stateText } from '../../core/text/state-text.ts';
 import { stagesText } from '../decisions/retaining.ts';
+import { NEWEST_ALONE } from '../decisions/retention.ts';
 import type { Event, EventOf, RefusedCalls, Skipped } from '../model/events.ts';
 import { lookup } from '../model/persistent-map.ts';
 import type { State } from '../model/state.ts';
@@ -190,7 +191,7 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
     case 'run.blamed':
       return `${event.runId}: ${event.reason}`;
     case 'run.checkpointed':
-      return `${event.runId} stored checkpoint ${event.stage} (step ${event.step}, ${event.bytes} bytes)${byWorker(event.workerId, 'by')}${accuracyText(event.evaluation)}${foundText(event.found)}`;
+      return `${event.runId} stored checkpoint ${event.stage} (step ${event.step}, ${event.bytes} bytes)${byWorker(event.workerId, 'by')}${accuracyText(event.evaluation)}${foundText(event.found)}${event.isOnlyStage ? `; what it stored before is not kept any more: ${NEWEST_ALONE}` : ''}`;
     case 'stage.dropped':
       return `${droppedText(event)} of ${event.runId} ${event.stages?.length === 1 ? 'is' : 'are'} not kept any more: ${event.reason}`;
     case 'stage.kept':

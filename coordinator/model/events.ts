@@ -328,6 +328,11 @@ export type Event = { readonly atMs: number; readonly by?: Caller; readonly left
       readonly evaluation?: EvaluationState;
       /** Of a search. */
       readonly found?: FoundState;
+      /**
+       * By retention: nothing of the stages before it is kept any more, but for what is kept by request. Of candidates,
+       * whose every stage takes the place of the one before: an event of its own for each would be a third of a journal.
+       */
+      readonly isOnlyStage?: true;
       readonly workerId: string;
     }
   | {

@@ -5,6 +5,7 @@ import type { Fidelity } from '../strategies/fidelity.ts';
 import { closeAccount, countAttempt, forgive, openAccount, shareOf, unstoredAt } from './accounts.ts';
 import type { EventOf } from './events.ts';
 import { codeWith, resultNoted, twinClosed, twinOpened } from './evolve-results.ts';
+import { dropEarlierInPlace, withoutEarlier } from './evolve-stages.ts';
 import {
   changePlan,
   changeRun,
@@ -238,10 +239,15 @@ export function runCheckpointed(w: Working, event: EventOf<'run.checkpointed'>):
   const found = optional('found', event.found);
   const added: CheckpointState = { stage, step, bytes, digest, storedAtMs: event.atMs, ...found };
   if (event.evaluation !== undefined) judgedOnTheWay(w, run, { stage, evaluation: event.evaluation });
+  const { isOnlyStage } = event;
   const hasNoTrouble = run.infrastructureFailures === 0 && avoided.length === 0 && run.blame === NO_BLAME;
-  if (w.ownsRows && hasNoTrouble && hasTaken(checkpoints, added)) return;
+  if (w.ownsRows && hasNoTrouble && hasTaken(checkpoints, added)) {
+    if (isOnlyStage) dropEarlierInPlace(checkpoints, stage);
+    return;
+  }
+  const stages = withCheckpoint(checkpoints, added);
   changeRun(w, run.id, {
-    checkpoints: withCheckpoint(checkpoints, added),
+    checkpoints: isOnlyStage ? withoutEarlier(stages, stage) : stages,
     infrastructureFailures: 0,
     avoided:
       avoided.length === 0

@@ -28,6 +28,23 @@ function dropInPlace(
       (one as { held?: CheckpointState['held'] }).held = held;
 }
 
+/** The stages once those before `stage` have gone that nobody has asked for: another one has taken their place. */
+export function withoutEarlier(
+  checkpoints: readonly CheckpointState[],
+  stage: number,
+): readonly CheckpointState[] {
+  return checkpoints.map((one) => (isPassed(one, stage) ? withHeld(one, 'nothing') : one));
+}
+
+/** The same on stages that nobody has seen. */
+export function dropEarlierInPlace(checkpoints: readonly CheckpointState[], stage: number): void {
+  for (const one of checkpoints)
+    if (isPassed(one, stage)) (one as { held?: CheckpointState['held'] }).held = 'nothing';
+}
+
+const isPassed = (one: CheckpointState, stage: number): boolean =>
+  one.stage < stage && one.kept === undefined && one.held !== 'nothing';
+
 /** A run that has left memory cannot go on from a stage that is gone. */
 function noLongerHalted(w: Working, { runId, stages }: EventOf<'stage.dropped'>): void {
   const run = runWith(w, runId);

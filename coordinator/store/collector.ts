@@ -170,6 +170,7 @@ export function startCollector(options: {
   return {
     note(event) {
       if (event.kind === 'stage.dropped' || event.kind === 'step.dropped') take(event.runId);
+      if (event.kind === 'run.checkpointed' && event.isOnlyStage) take(event.runId);
       // An earlier pause of the same stage is behind it.
       if (event.kind === 'run.paused' && event.stored !== undefined) take(event.runId);
       // The runs of what was removed are in no table any more.

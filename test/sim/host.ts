@@ -16,6 +16,8 @@ export interface Host {
   readonly stopped: boolean;
   /** Nothing passes between it and the broker. */
   cut: boolean;
+  /** Until when it waits for the answer to a request that was lost while it was cut off. */
+  lostUntilMs: number;
   readonly clock: Clock;
   /** Of the machine, against the true time, milliseconds. */
   wallOffsetMs: number;
@@ -58,6 +60,7 @@ export function createHost(
       return stopped;
     },
     cut: false,
+    lostUntilMs: 0,
     wallOffsetMs: 0,
     clock: {
       now: () => timeline.now() + host.wallOffsetMs,

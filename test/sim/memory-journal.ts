@@ -143,6 +143,7 @@ const asking =
   <T>(answer: () => T): Promise<T> =>
     new Promise((resolve, reject) => {
       const cut = host.cut;
+      if (cut) host.lostUntilMs = host.clock.monotonic() + TIMEOUT_MS;
       host.wait(cut ? TIMEOUT_MS : ANSWER_MS, () => {
         if (cut || host.cut) reject(new FleetError('unavailable', 'the broker does not answer'));
         else resolve(answer());

@@ -326,7 +326,7 @@ export function createWorld(options: {
     lead.look(timeline.now(), {
       leads: leader !== undefined,
       healthy: world.coordinators
-        .filter(({ host }) => !host.stopped && !host.cut)
+        .filter(({ host }) => !host.stopped && !host.cut && host.lostUntilMs < timeline.now())
         .map(({ host }) => host.name),
     });
     if (leader === undefined || leader.host.cut || leader.isTroubled) {

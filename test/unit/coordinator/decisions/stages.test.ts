@@ -31,7 +31,11 @@ function core(workers: number) {
     assert.deepEqual(plainOf(decodeState(encodeState(decision.state))), plainOf(decision.state));
     state = decision.state;
     events.push(...decision.events);
-    return decision.events.filter(({ kind }) => /^(stage|work|store|run\.(failed|requeued))/.test(kind));
+    return decision.events.filter(
+      (event) =>
+        /^(stage|work|store|run\.(failed|requeued))/.test(event.kind) ||
+        (event.kind === 'run.checkpointed' && event.isOnlyStage),
+    );
   };
   const told = (input: Input) => give(input).map((event) => sentenceOf(event, state));
   for (const workerId of ids)
@@ -163,8 +167,9 @@ test('a candidate keeps nothing once its result is known, and the best so far ma
   fleet.submit({ kind: 'sweep', spec: sweep({ strategy: { trials: 3 } }), facts: FACTS });
   fleet.stored('run-1', 1);
   assert.deepEqual(fleet.stored('run-1', 2), [
-    'stage 1 of run-1 is not kept any more: a candidate keeps its newest stage alone',
+    'run-1 stored checkpoint 2 (step 8, 1 bytes) by w1; what it stored before is not kept any more: a candidate keeps its newest stage alone',
   ]);
+  assert.deepEqual(heldOfRun(fleet.state, 'run-1').of(1), 'nothing');
   assert.deepEqual(fleet.finished('run-1', 0.6), [], 'the first is the best');
   assert.deepEqual(heldOfRun(fleet.state, 'run-1').of(2), 'all');
   fleet.stored('run-2', 1);
@@ -178,6 +183,19 @@ test('a candidate keeps nothing once its result is known, and the best so far ma
     ['run-1', 'run-2', 'run-3'].map((id) => heldOfRun(fleet.state, id).evaluation),
     [false, false, true],
   );
+});
+
+test('a stage of a candidate that is kept by request stays when the next one takes the place of the others', () => {
+  const fleet = core(1);
+  fleet.submit({ kind: 'sweep', spec: sweep({ strategy: { trials: 1 } }), facts: FACTS });
+  for (const stage of [1, 2]) fleet.stored('run-1', stage);
+  fleet.told({ kind: 'keep', runId: 'run-1', stage: 2, keep: true, reason: 'to look at' });
+  assert.deepEqual(fleet.stored('run-1', 3), [], 'nothing has to go');
+  assert.deepEqual(fleet.stored('run-1', 4), [
+    'run-1 stored checkpoint 4 (step 16, 1 bytes) by w1; what it stored before is not kept any more: a candidate keeps its newest stage alone',
+  ]);
+  const held = heldOfRun(fleet.state, 'run-1');
+  assert.deepEqual([1, 2, 3, 4].map(held.of), ['nothing', 'all', 'nothing', 'all']);
 });
 
 test('a student that meets a damaged stage waits until it is mended, and fails at once when it is lost', () => {
