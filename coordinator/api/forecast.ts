@@ -2,10 +2,12 @@
 // and multiply-adds, and the worker-seconds of that by what runs took before on each device class. A search is
 // rehearsed by its own strategy. Results that would be taken are counted apart. Failures and their repetition are left out.
 
+import { withStandIn } from '../../core/nn/genotype.ts';
 import { genotypeOfKey } from '../../core/nn/genotype-code.ts';
 import { candidateNetwork, costsOf } from '../../core/nn/space.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import { isSearched, namesOfStudent, otherTeacherOf, type PlanSpec } from '../../core/spec/plan.ts';
+import { foundCells, searchRunIn, sweepIn } from '../../core/spec/plan-search.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { scheduleOf } from '../../core/spec/schedule.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
@@ -123,11 +125,23 @@ async function planParts(
   const identity = teacher && identityOfSpec(teacherSpec(spec), facts);
   let best: Range | undefined;
   let winner: NetworkSpec | undefined;
-  if (spec.search !== undefined) {
-    const reuse = spec.search.reuse ?? spec.reuse;
-    const learns = learnsFromOwn(spec) ? identity : teacherOfSearch(spec.search, [], context.state);
+  const sweep = sweepIn(spec);
+  const cells = searchRunIn(spec);
+  if (cells !== undefined) {
+    const network = exactly(costsOf(cells.network).multiplyAdds);
+    const note = wholeDevicesNote(cells, context);
+    parts.push(
+      runPart(
+        { ...cells, network },
+        { ...about, field: 'search', begins: 'at once', note, reused: undefined },
+      ),
+    );
+  }
+  if (sweep !== undefined) {
+    const reuse = sweep.reuse ?? spec.reuse;
+    const learns = learnsFromOwn(spec) ? identity : teacherOfSearch(sweep, [], context.state);
     const search: SweepSpec = {
-      ...{ ...spec.search, kind: 'sweep', name: 'search', data: spec.data },
+      ...{ ...sweep, kind: 'sweep', name: 'search', data: spec.data },
       ...(reuse === undefined ? {} : { reuse }),
     };
     const begins = beginsOfSearch(search);
@@ -143,10 +157,16 @@ async function planParts(
   const afterSearch = spec.search === undefined ? 'at once' : 'when the search has ended';
   const students = spec.students.map((student) => {
     const { network: named } = student;
-    const network = named === 'best' ? winner : isSearched(named) ? undefined : named;
+    const network = named === 'best' ? winner : isSearched(named) ? undefined : withStandIn(named);
     const taught = student.distillation === undefined ? undefined : identity;
     const run = network && runOfStudent(spec, student, network);
-    return { student, network, reused: run && foreseenRun(context, { spec: run, facts, teacher: taught }) };
+    const isKnown = isSearched(named) || foundCells(spec, named) === undefined;
+    return {
+      student,
+      network,
+      isKnown,
+      reused: isKnown && run ? foreseenRun(context, { spec: run, facts, teacher: taught }) : undefined,
+    };
   });
   if (teacher !== undefined) {
     const begins = teacher.start === 'at-once' ? 'at once' : afterSearch;
@@ -181,14 +201,17 @@ async function planParts(
       observed: context.observed,
     }),
   );
-  for (const [at, { student, network, reused }] of students.entries()) {
+  for (const [at, { student, network, isKnown, reused }] of students.entries()) {
     const isTaught = student.distillation !== undefined;
     const named = otherTeacherOf(spec, student);
     const other = named === undefined ? undefined : teacherOf(named, [], context.state);
     const begins = isTaught
       ? `${afterSearch}, with the first checkpoint of ${(other ?? teacher)?.name}`
       : afterSearch;
-    const notes = [network === undefined ? 'the network is one of the candidates' : ''];
+    const notes = [
+      network === undefined ? 'the network is one of the candidates' : '',
+      isKnown ? '' : 'the cells are those that the search finds; published ones stand for them here',
+    ];
     const note = [...notes, wholeDevicesNote(student, context)].filter((text) => text !== '').join('; ');
     for (const name of namesOfStudent(student)) {
       const shared = sharing.get(name);

@@ -7,8 +7,10 @@ import { genotypeOfText } from '../../core/nn/genotype-code.ts';
 import type { DocumentSpec } from '../../core/spec/document.ts';
 import type { Genotype, NetworkSpec } from '../../core/spec/network.ts';
 import { isSearched } from '../../core/spec/plan.ts';
+import { foundCells } from '../../core/spec/plan-search.ts';
+import { stageFound } from '../decisions/found.ts';
 import { find } from '../model/find.ts';
-import { type RunState, type State, wholeRunWith } from '../model/state.ts';
+import { type State, wholeRunWith } from '../model/state.ts';
 import { type Located, refusal, refuseTogether } from './submission.ts';
 
 /** The documents with the genotypes that they name; a FleetError that names each field that means none. */
@@ -38,7 +40,11 @@ function resolvedSpec(document: Located, state: State): DocumentSpec {
     }),
     students: spec.students.map((student, i) => ({
       ...student,
-      network: isSearched(student.network) ? student.network : of(student.network, `students.${i}.network`),
+      // What the plan's own search finds is known when that has ended.
+      network:
+        isSearched(student.network) || foundCells(spec, student.network)
+          ? student.network
+          : of(student.network, `students.${i}.network`),
     })),
   };
 }
@@ -59,25 +65,7 @@ function genotypeOf(
   if (run === undefined)
     throw refuse(`${word} is neither a published genotype (casia, cifar10) nor a search of this fleet`);
   if (run.job.kind !== 'search') throw refuse(`${run.id} is a ${run.job.kind}, and a search has genotypes`);
-  const stage = stageOf(run, at === undefined ? undefined : Number(at));
+  const stage = stageFound(run, at === undefined ? undefined : Number(at));
   if (typeof stage === 'string') throw refuse(stage);
   return genotypeOfText(stage.genotype);
-}
-
-/** What the stage that is meant has found, or why none is. */
-function stageOf({ id, state, checkpoints, job }: RunState, epoch: number | undefined) {
-  const stages = checkpoints.flatMap(({ stage, found }) =>
-    found === undefined ? [] : [{ stage, ...found }],
-  );
-  const newest = stages.at(-1)?.stage;
-  if (newest === undefined) return `search ${id} has no epoch behind it yet, and so no genotype`;
-  if (epoch !== undefined)
-    return (
-      stages.find(({ stage }) => stage === epoch) ??
-      `search ${id} has the epochs 1 to ${newest} of ${job.training.epochs} behind it, not ${epoch}`
-    );
-  if (state === 'done') return stages.at(-1)!;
-  return state === 'failed' || state === 'cancelled'
-    ? `search ${id} ${state === 'failed' ? 'has failed' : 'was cancelled'}; ${id}@${newest} takes what it had found by then`
-    : `search ${id} goes on; ${id}@${newest} takes what it has found by now`;
 }

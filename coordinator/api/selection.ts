@@ -11,6 +11,7 @@ import {
   hasEnded,
   type Noun,
   type NumberSet,
+  ownRunIdsOf,
   type PlanState,
   planWith,
   runWith,
@@ -86,7 +87,7 @@ function selectFleet(state: State): Selection {
 
 function selectPlan(state: State, plan: PlanState): Selection {
   const sweep = plan.sweepId === undefined ? undefined : sweepWith(state, plan.sweepId);
-  const own = [...(plan.teacherRunId === undefined ? [] : [plan.teacherRunId]), ...plan.studentRunIds];
+  const own = ownRunIdsOf(plan);
   const areEnded = own.every((runId) => {
     const run = runWith(state, runId);
     return run === undefined || hasEnded(run);
@@ -147,8 +148,7 @@ export function* openRunsWithin(state: State, id: string): Generator<string> {
   const trialRunId = trialWith(state, id)?.runIds.at(-1);
   if (trialRunId !== undefined) yield trialRunId;
   const plan = planWith(state, id);
-  if (plan?.teacherRunId !== undefined) yield plan.teacherRunId;
-  yield* plan?.studentRunIds ?? [];
+  if (plan !== undefined) yield* ownRunIdsOf(plan);
   yield* openRunsOf(state, sweepWith(state, plan?.sweepId ?? id));
 }
 

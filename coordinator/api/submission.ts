@@ -16,6 +16,7 @@ import {
 import { type DocumentSpec, documentOf, documentSchema } from '../../core/spec/document.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import { isSearched } from '../../core/spec/plan.ts';
+import { searchRunIn, sweepIn } from '../../core/spec/plan-search.ts';
 import { foundText } from '../../core/text/printable.ts';
 import { checkShape } from '../../core/text/shape.ts';
 import {
@@ -254,8 +255,14 @@ function networksOf(spec: DocumentSpec): (readonly [string, NetworkSpec])[] {
       isSearched(network) ? [] : [[`students.${i}.network`, network] as const],
     );
     const teacher = spec.teacher ? [['teacher.network', spec.teacher.network] as const] : [];
-    const space = spec.search ? [['search.space', spaceExample(spec.search.space)] as const] : [];
-    return [...space, ...teacher, ...students];
+    const sweep = sweepIn(spec);
+    const cells = searchRunIn(spec);
+    return [
+      ...(sweep ? [['search.space', spaceExample(sweep.space)] as const] : []),
+      ...(cells ? [['search.supernet', cells.network] as const] : []),
+      ...teacher,
+      ...students,
+    ];
   }
   if (spec.kind === 'sweep') return [['space', spaceExample(spec.space)]];
   return [[spec.kind === 'search' ? 'supernet' : 'network', spec.network]];
@@ -286,7 +293,7 @@ function networkChecks({ spec, origins }: Pick<Located, 'spec' | 'origins'>): ((
     checks.push(() => {
       throw refusal({ origins }, 'search', 'is of a document of kind: search, which this is not');
     });
-  const search = spec.kind === 'plan' ? spec.search : spec.kind === 'sweep' ? spec : undefined;
+  const search = spec.kind === 'plan' ? sweepIn(spec) : spec.kind === 'sweep' ? spec : undefined;
   if (search !== undefined)
     checks.push(() => {
       const fault = searchFault(search);

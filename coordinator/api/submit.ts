@@ -9,6 +9,7 @@ import { halfSizes, strictFault } from '../../core/search/halves.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { DataSpec } from '../../core/spec/data.ts';
 import type { DocumentSpec } from '../../core/spec/document.ts';
+import { searchRunIn, sweepIn } from '../../core/spec/plan-search.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { trainedImages } from '../../core/spec/schedule.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
@@ -109,7 +110,7 @@ function withSkipped(spec: DocumentSpec, { skipped }: Inspection): DocumentSpec 
 /** The sweep that a search begins with has results that count in it. */
 function checkStart(document: Located, state: State): void {
   const { spec } = document;
-  const search = spec.kind === 'plan' ? spec.search : spec.kind === 'sweep' ? spec : undefined;
+  const search = spec.kind === 'plan' ? sweepIn(spec) : spec.kind === 'sweep' ? spec : undefined;
   if (search !== undefined)
     against(document, spec.kind === 'plan' ? 'search.' : '', () => withStartById(state, search));
 }
@@ -132,8 +133,9 @@ function trainingsOf(
   };
   if (spec.kind === 'sweep') return search('', spec);
   if (spec.kind !== 'plan') return [entry('', spec)];
+  const sweep = sweepIn(spec);
   return [
-    ...(spec.search ? search('search.', spec.search) : []),
+    ...(sweep ? search('search.', sweep) : []),
     ...(spec.teacher ? [entry('teacher.', spec.teacher)] : []),
     ...spec.students.map((student, i) => entry(`students.${i}.`, student)),
   ];
@@ -141,8 +143,11 @@ function trainingsOf(
 
 /** What refuses a document that does not fit its data. */
 function dataChecks(document: Located, { facts, heldOutSizes }: Inspection): (() => void)[] {
-  if (document.spec.kind === 'search') return halfChecks(document, document.spec, facts);
-  return trainingsOf(document.spec).flatMap(({ path, training, pairs }) => [
+  const { spec } = document;
+  if (spec.kind === 'search') return halfChecks(document, spec, facts);
+  const cells = spec.kind === 'plan' ? searchRunIn(spec) : undefined;
+  const ofCells = cells === undefined ? [] : halfChecks(document, cells, facts, 'search.');
+  const ofTrainings = trainingsOf(spec).flatMap(({ path, training, pairs }) => [
     () => {
       // Several epochs would end within one step then, and only the last of them would leave a checkpoint
       // (core/spec/schedule.ts).
@@ -162,10 +167,16 @@ function dataChecks(document: Located, { facts, heldOutSizes }: Inspection): (()
     },
     () => against(document, path, () => assertPairsPossible(heldOutSizes, pairs)),
   ]);
+  return [...ofCells, ...ofTrainings];
 }
 
 /** What refuses a search whose halves are too small: the half of the alphas is the smaller one. */
-function halfChecks(document: Located, { training, search }: RunSpec, facts: DataFacts): (() => void)[] {
+function halfChecks(
+  document: Located,
+  { training, search }: RunSpec,
+  facts: DataFacts,
+  path = '',
+): (() => void)[] {
   const { batch } = training;
   const { alphas } = halfSizes(facts.trainingImages);
   return [
@@ -173,13 +184,13 @@ function halfChecks(document: Located, { training, search }: RunSpec, facts: Dat
       if (batch > alphas)
         throw refusal(
           document,
-          'search.batch',
+          `${path}search.batch`,
           `${batch} images of each half a step, but of ${facts.trainingImages} training images the smaller half has ${alphas}; an epoch needs at least one step of its own`,
         );
     },
     () => {
       const fault = search?.halves.stratify === 'strict' ? strictFault(facts) : undefined;
-      if (fault !== undefined) throw refusal(document, 'halves.stratify', fault);
+      if (fault !== undefined) throw refusal(document, `${path}halves.stratify`, fault);
     },
   ];
 }

@@ -4,6 +4,7 @@
 import type { DataSpec } from '../../core/spec/data.ts';
 import { type DistillationSpec, distillationProblems } from '../../core/spec/distillation.ts';
 import { isSearched, otherTeacherOf, type PlanSpec } from '../../core/spec/plan.ts';
+import { sweepIn } from '../../core/spec/plan-search.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { endedShort } from '../decisions/retaining.ts';
@@ -43,7 +44,7 @@ interface Pupil {
 function pupilsOf({ spec }: Located): Pupil[] {
   if (spec.kind === 'plan')
     return [
-      ...(learnsFromOwn(spec) ? [] : searchPupils(spec.search, spec.data, 'search.')),
+      ...(learnsFromOwn(spec) ? [] : searchPupils(sweepIn(spec), spec.data, 'search.')),
       ...studentPupils(spec),
     ];
   if (spec.kind === 'sweep') return searchPupils(spec, spec.data, '');
@@ -68,12 +69,12 @@ function searchPupils(
 
 /** Students of a plan that name a teacher which is no part of it. */
 function studentPupils(plan: PlanSpec): Pupil[] {
-  const { students, search, data } = plan;
+  const { students, data } = plan;
   return students.flatMap((student, i) => {
     const { distillation, network, training } = student;
     const teacher = otherTeacherOf(plan, student);
     if (distillation === undefined || teacher === undefined) return [];
-    const embedding = isSearched(network) ? search?.space.embedding : network.embedding;
+    const embedding = isSearched(network) ? sweepIn(plan)?.space.embedding : network.embedding;
     const fields = { field: `students.${i}.distillation`, sizeField: `students.${i}.network` };
     return [
       {

@@ -30,6 +30,7 @@ import {
   hasGang,
   isWhole,
   numberOf,
+  ownRunIdsOf,
   type PlanState,
   type RunState,
   runWith,
@@ -109,7 +110,7 @@ function storeReasonOf(context: ViewContext, run: RunState): string | undefined 
   return `waits for the store: ${state.kind === 'ok' ? reported : state.reason}`;
 }
 
-/** A plan; its runs are the teacher and the students, not those of its search. */
+/** A plan; its runs are a differentiable search, the teacher and the students, not the candidates of a sweep. */
 export function planView(plan: PlanState): Plan {
   return {
     id: plan.id,
@@ -117,7 +118,7 @@ export function planView(plan: PlanState): Plan {
     state: plan.state,
     reason: clipped(plan.reason),
     sweepId: plan.sweepId ?? '',
-    runIds: [...(plan.teacherRunId === undefined ? [] : [plan.teacherRunId]), ...plan.studentRunIds],
+    runIds: ownRunIdsOf(plan),
     createdAtMs: plan.createdAtMs,
     endedAtMs: plan.endedAtMs ?? 0,
     winnerRunId: plan.winnerRunId ?? '',

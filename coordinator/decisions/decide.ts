@@ -7,7 +7,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { FleetError } from '../../core/errors.ts';
-import { costsOf, costsOfSearch } from '../../core/nn/space.ts';
+import { costsOfRun } from '../../core/nn/space.ts';
 import type { Event } from '../model/events.ts';
 import { workWithId } from '../model/find.ts';
 import type { Observed } from '../model/observed.ts';
@@ -279,8 +279,7 @@ function createRun(
     runId,
     spec: recordSpec(draft, whole),
     facts,
-    costs:
-      spec.search === undefined ? costsOf(spec.network) : costsOfSearch(spec.search.supernet, facts.classes),
+    costs: costsOfRun(spec, facts),
     reason: 'submitted',
     ...(teacherRunId === undefined ? {} : { teacherRunId }),
   });

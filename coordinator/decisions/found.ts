@@ -1,5 +1,6 @@
 // What the stages of a search have found, as they are journalled: how often the normal cell skips, and how much of
-// both cells is other than a stage before. Decides from that whether a search ends early.
+// both cells is other than a stage before. Decides from that whether a search ends early, and which genotype is meant
+// by the name of a search.
 
 import { genotypeOfText } from '../../core/nn/genotype-code.ts';
 import { edgesChanged } from '../../core/search/drift.ts';
@@ -28,4 +29,25 @@ export function collapseOf({ job, checkpoints }: RunState): string | undefined {
   const skipsOf = (stage: number) =>
     checkpoints.find((one) => one.stage === stage)?.found?.skips ?? Number.NaN;
   return earlyEnd(job, checkpoints.at(-1)?.stage ?? 0, skipsOf);
+}
+
+/** A stage of a search with what it has found. */
+type StageFound = FoundState & { readonly stage: number };
+
+/** What the stage that is meant has found, or why none is. Without an epoch: the last one of a search that is done. */
+export function stageFound({ id, state, checkpoints, job }: RunState, epoch?: number): StageFound | string {
+  const stages = checkpoints.flatMap(({ stage, found }) =>
+    found === undefined ? [] : [{ stage, ...found }],
+  );
+  const newest = stages.at(-1)?.stage;
+  if (newest === undefined) return `search ${id} has no epoch behind it yet, and so no genotype`;
+  if (epoch !== undefined)
+    return (
+      stages.find(({ stage }) => stage === epoch) ??
+      `search ${id} has the epochs 1 to ${newest} of ${job.training.epochs} behind it, not ${epoch}`
+    );
+  if (state === 'done') return stages.at(-1)!;
+  return state === 'failed' || state === 'cancelled'
+    ? `search ${id} ${state === 'failed' ? 'has failed' : 'was cancelled'}; ${id}@${newest} takes what it had found by then`
+    : `search ${id} goes on; ${id}@${newest} takes what it has found by now`;
 }

@@ -3,6 +3,7 @@
 
 import { coveringSubset, frontOf } from '../../core/search/pareto.ts';
 import { namesOfStudent } from '../../core/spec/plan.ts';
+import { sweepIn } from '../../core/spec/plan-search.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { numberAt } from '../model/roll.ts';
 import {
@@ -36,7 +37,7 @@ export interface FrontMember {
 /** Whether a plan will have a further student. */
 export function hasMoreStudents(state: State, plan: PlanState): boolean {
   const { sweepId, spec, studentRunIds } = plan;
-  if (spec.search === undefined) return studentRunIds.length < spec.students.length;
+  if (sweepIn(spec) === undefined) return studentRunIds.length < spec.students.length;
   const isSearched = sweepId !== undefined && hasEnded(sweepOf(state, sweepId));
   return isSearched ? studentRunIds.length < studentsOfPlan(state, plan).length : spec.students.length > 0;
 }

@@ -3,11 +3,13 @@
 // comes first; then its winner is known, and the teacher and all students start together; then the run to
 // export is chosen.
 
+import { genotypeOfText } from '../../core/nn/genotype-code.ts';
 import { bestFirst, rankedRun } from '../../core/search/best-first.ts';
 import { childName } from '../../core/spec/common.ts';
 import { type DistillationSpec, withTeacherSize } from '../../core/spec/distillation.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import { isSearched, otherTeacherOf, type PlanSpec } from '../../core/spec/plan.ts';
+import { foundCells, searchRunIn, sweepIn } from '../../core/spec/plan-search.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { originOf } from '../model/results.ts';
@@ -15,6 +17,7 @@ import { networkOf } from '../model/spec-of.ts';
 import {
   endingOf,
   hasEnded,
+  ownRunIdsOf,
   type PlanState,
   type RunState,
   runOf,
@@ -23,6 +26,7 @@ import {
   trialOf,
   wholeRunWith,
 } from '../model/state.ts';
+import { stageFound } from './found.ts';
 import { type FrontMember, type PlannedStudent, studentsOfPlan } from './plan-students.ts';
 import { missingStage } from './retaining.ts';
 import { learnsFromOwn } from './teachers.ts';
@@ -33,7 +37,7 @@ export type PlanStep =
   | { readonly kind: 'search'; readonly spec: SweepSpec }
   | {
       readonly kind: 'train';
-      readonly role: 'teacher' | 'student';
+      readonly role: 'search' | 'teacher' | 'student';
       readonly spec: RunSpec;
       readonly reason: string;
     }
@@ -47,9 +51,12 @@ export function nextOfPlan(state: State, plan: PlanState): PlanStep {
   if (failure !== undefined) return { kind: 'fail', reason: failure };
   if (plan.state === 'paused') return { kind: 'wait' };
   const isTaught = learnsFromOwn(spec);
-  if (spec.search && plan.sweepId === undefined && (!isTaught || plan.teacherRunId !== undefined))
+  if (sweepIn(spec) && plan.sweepId === undefined && (!isTaught || plan.teacherRunId !== undefined))
     return { kind: 'search', spec: searchSpec(state, plan) };
-  const searched = plan.sweepId === undefined ? !isTaught : hasEnded(sweepOf(state, plan.sweepId));
+  const cells = searchRunIn(spec);
+  if (cells !== undefined && plan.searchRunId === undefined)
+    return { kind: 'train', role: 'search', spec: cells, reason: `search of ${plan.id}` };
+  const searched = isSearchedThrough(state, plan, isTaught);
   if (spec.teacher && plan.teacherRunId === undefined && (searched || spec.teacher.start === 'at-once'))
     return {
       kind: 'train',
@@ -61,6 +68,12 @@ export function nextOfPlan(state: State, plan: PlanState): PlanStep {
   const student = studentsOfPlan(state, plan)[plan.studentRunIds.length];
   if (student !== undefined) return studentStep(state, plan, student);
   return ending(state, plan);
+}
+
+/** Whether the search of a plan has ended, if it has one. */
+function isSearchedThrough(state: State, { sweepId, searchRunId }: PlanState, isTaught: boolean): boolean {
+  if (searchRunId !== undefined) return hasEnded(runOf(state, searchRunId));
+  return sweepId === undefined ? !isTaught : hasEnded(sweepOf(state, sweepId));
 }
 
 /**
@@ -86,12 +99,9 @@ const isSpent = (run: RunState): boolean =>
   (run.state === 'failed' || run.state === 'cancelled') &&
   run.checkpoints.at(-1)?.stage === run.job.training.epochs;
 
-/** The plan's own runs, the teacher first: those of its search are its trials'. */
-export function runsOf(state: State, plan: PlanState): RunState[] {
-  const ids =
-    plan.teacherRunId === undefined ? plan.studentRunIds : [plan.teacherRunId, ...plan.studentRunIds];
-  return ids.map((id) => runOf(state, id));
-}
+/** The plan's own runs, its search and teacher first: those of a sweep are its trials'. */
+export const runsOf = (state: State, plan: PlanState): RunState[] =>
+  ownRunIdsOf(plan).map((id) => runOf(state, id));
 
 /** The end of a plan all of whose runs are started: the best student is exported. */
 function ending(state: State, plan: PlanState): PlanStep {
@@ -115,8 +125,9 @@ function ending(state: State, plan: PlanState): PlanStep {
 }
 
 function searchSpec(state: State, { spec, teacherRunId }: PlanState): SweepSpec {
-  const reuse = spec.search!.reuse ?? spec.reuse;
-  const { evaluation } = spec.search!;
+  const sweep = sweepIn(spec)!;
+  const reuse = sweep.reuse ?? spec.reuse;
+  const { evaluation } = sweep;
   const { distillation } = evaluation;
   const taught =
     learnsFromOwn(spec) && distillation !== undefined
@@ -126,7 +137,7 @@ function searchSpec(state: State, { spec, teacherRunId }: PlanState): SweepSpec 
         }
       : undefined;
   return {
-    ...{ ...spec.search!, kind: 'sweep' as const, name: childName(spec.name, 'search'), data: spec.data },
+    ...{ ...sweep, kind: 'sweep' as const, name: childName(spec.name, 'search'), data: spec.data },
     ...(taught === undefined ? {} : { evaluation: { ...evaluation, distillation: taught } }),
     ...(reuse === undefined ? {} : { reuse }),
   };
@@ -154,18 +165,39 @@ function studentStep(state: State, plan: PlanState, planned: PlannedStudent): Pl
     if (missing !== undefined)
       return { kind: 'fail', reason: `its student ${planned.name} has no teacher: ${missing}` };
   }
-  return { kind: 'train', role: 'student', ...studentSpec(state, plan, planned) };
+  const chosen = networkOfStudent(state, plan, planned);
+  if (typeof chosen === 'string')
+    return { kind: 'fail', reason: `its student ${planned.name} has no network: ${chosen}` };
+  return { kind: 'train', role: 'student', ...studentSpec(state, plan, { ...planned, chosen }) };
+}
+
+/** A network, and why it is that one. */
+interface Chosen {
+  readonly network: NetworkSpec;
+  readonly reason: string;
+}
+
+/** The network that a student trains, or why there is none. */
+function networkOfStudent(state: State, plan: PlanState, { entry, member }: PlannedStudent): Chosen | string {
+  const { network } = plan.spec.students[entry]!;
+  if (isSearched(network)) return candidateOf(state, plan, member);
+  const cells = foundCells(plan.spec, network);
+  if (cells === undefined) return { network, reason: 'network of the plan' };
+  const search = runOf(state, plan.searchRunId!);
+  const stage = stageFound(search, cells.epoch);
+  if (typeof stage === 'string') return stage;
+  return {
+    network: { ...cells.network, genotype: genotypeOfText(stage.genotype) },
+    reason: `cells of ${search.id}@${stage.stage}`,
+  };
 }
 
 function studentSpec(
   state: State,
   plan: PlanState,
-  { entry, name, member }: PlannedStudent,
+  { entry, name, chosen }: PlannedStudent & { readonly chosen: Chosen },
 ): { spec: RunSpec; reason: string } {
-  const { network, distillation, ...student } = plan.spec.students[entry]!;
-  const chosen = isSearched(network)
-    ? candidateOf(state, plan, member)
-    : { network, reason: 'network of the plan' };
+  const { network: _, distillation, ...student } = plan.spec.students[entry]!;
   return {
     spec: {
       kind: 'student',
@@ -195,11 +227,7 @@ function learning(
 }
 
 /** The winner of the search, or a member of its front. */
-function candidateOf(
-  state: State,
-  plan: PlanState,
-  member: FrontMember | undefined,
-): { network: NetworkSpec; reason: string } {
+function candidateOf(state: State, plan: PlanState, member: FrontMember | undefined): Chosen {
   const sweep = sweepOf(state, plan.sweepId!);
   const trial = trialOf(state, member?.trialId ?? sweep.bestTrialId!);
   const accuracy = (trial.objectives?.accuracy ?? Number.NaN).toFixed(4);

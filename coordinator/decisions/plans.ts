@@ -2,7 +2,7 @@
 // next step is derived from the state with that event: several steps may follow within one decision, and none
 // is skipped.
 
-import { costsOf } from '../../core/nn/space.ts';
+import { costsOfRun } from '../../core/nn/space.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { originOf } from '../model/results.ts';
 import { type PlanState, planOf, runOf } from '../model/state.ts';
@@ -66,7 +66,7 @@ function train(draft: Draft, plan: PlanState, { spec, role, reason }: Training):
   const teacherRunId = spec.distillation?.teacher;
   emit(draft, {
     kind: 'run.created',
-    ...{ runId, spec: recordSpec(draft, spec), facts: plan.facts, costs: costsOf(spec.network) },
+    ...{ runId, spec: recordSpec(draft, spec), facts: plan.facts, costs: costsOfRun(spec, plan.facts) },
     ...{ reason, planId: plan.id, role },
     ...(teacherRunId === undefined ? {} : { teacherRunId }),
   });

@@ -64,7 +64,13 @@ function demandsOf(spec: PlanSpec | SweepSpec | RunSpec): Demand[] {
   if (spec.kind === 'sweep') return [ofTrials('', spec)];
   if (spec.kind !== 'plan') return [ofWorkers('', spec)];
   return [
-    ...(spec.search === undefined ? [] : [ofTrials('search.', spec.search)]),
+    ...(spec.search === undefined
+      ? []
+      : [
+          spec.search.kind === 'search'
+            ? ofWorkers('search.', spec.search)
+            : ofTrials('search.', spec.search),
+        ]),
     ...(spec.teacher === undefined ? [] : [ofWorkers('teacher.', spec.teacher)]),
     ...spec.students.map((student, at) => ofWorkers(`students.${at}.`, student)),
   ];

@@ -12,6 +12,7 @@ import { isEmbedding } from '../model/orders.ts';
 import {
   endingOf,
   hasEnded,
+  ownRunIdsOf,
   planWith,
   type RunState,
   type State,
@@ -160,8 +161,7 @@ function lookAtPlan(draft: Draft, planId: string): void {
     return;
   }
   if (plan.sweepId !== undefined) lookAtSweep(draft, sweepWith(draft.state, plan.sweepId));
-  for (const id of [plan.teacherRunId, ...plan.studentRunIds])
-    if (id !== undefined) lookAtRun(draft, wholeRunWith(draft.state, id));
+  for (const id of ownRunIdsOf(plan)) lookAtRun(draft, wholeRunWith(draft.state, id));
 }
 
 /**

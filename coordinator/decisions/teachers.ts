@@ -3,6 +3,7 @@
 import { FleetError } from '../../core/errors.ts';
 import { type DistillationSpec, withTeacherSize } from '../../core/spec/distillation.ts';
 import { otherTeacherOf, type PlanSpec } from '../../core/spec/plan.ts';
+import { sweepIn } from '../../core/spec/plan-search.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { find } from '../model/find.ts';
 import { originOf } from '../model/results.ts';
@@ -93,13 +94,13 @@ export function planWithTeacher(state: State, spec: PlanSpec, teachers: Teachers
     });
     return { ...student, distillation: learns };
   });
-  const { search } = spec;
+  const search = sweepIn(spec);
   if (search === undefined || learnsFromOwn(spec)) return { ...spec, students };
   return { ...spec, students, search: searchWithTeacher(state, search, teachers) };
 }
 
 /** Whether the candidates of a plan learn from the plan's teacher. */
-export function learnsFromOwn({ search, teacher }: PlanSpec): boolean {
-  const named = search?.evaluation.distillation?.teacher;
-  return named !== undefined && named === teacher?.name;
+export function learnsFromOwn(spec: PlanSpec): boolean {
+  const named = sweepIn(spec)?.evaluation.distillation?.teacher;
+  return named !== undefined && named === spec.teacher?.name;
 }

@@ -3,6 +3,7 @@
 
 import { FleetError } from '../../core/errors.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
+import { sweepIn } from '../../core/spec/plan-search.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { find } from '../model/find.ts';
 import { type State, type SweepState, sweepOf, sweepWith } from '../model/state.ts';
@@ -24,7 +25,8 @@ export function withStartById<S extends Searched>(state: State, spec: S): S {
 
 /** As `withStartById`, for the search of a plan. */
 export function planWithStartById(state: State, spec: PlanSpec): PlanSpec {
-  return spec.search === undefined ? spec : { ...spec, search: withStartById(state, spec.search) };
+  const sweep = sweepIn(spec);
+  return sweep === undefined ? spec : { ...spec, search: withStartById(state, sweep) };
 }
 
 function usableStart(state: State, spec: Searched, named: string): SweepState {

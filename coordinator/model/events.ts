@@ -217,7 +217,7 @@ export type Event = { readonly atMs: number; readonly by?: Caller; readonly left
       readonly planId?: string;
       readonly teacherRunId?: string;
       /** What a run is to its plan. */
-      readonly role?: 'teacher' | 'student';
+      readonly role?: 'search' | 'teacher' | 'student';
       /** Whose it is, of an embedding run, which nobody has submitted; absent: of whoever called. */
       readonly owner?: string;
       /** Of the students that an embedding run computes for. */

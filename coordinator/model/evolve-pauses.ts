@@ -5,7 +5,17 @@ import { forgive, shareOf, unstoredAt } from './accounts.ts';
 import type { EventOf } from './events.ts';
 import { noLongerPlaced } from './evolve-runs.ts';
 import { changePlan, changeRun, changeSweep, changeTrial, optional, type Working } from './folding.ts';
-import { hasEnded, numberOf, planOf, runOf, sweepOf, trialOf, trialWith, wholeRunWith } from './state.ts';
+import {
+  hasEnded,
+  numberOf,
+  ownRunIdsOf,
+  planOf,
+  runOf,
+  sweepOf,
+  trialOf,
+  trialWith,
+  wholeRunWith,
+} from './state.ts';
 import { rowsOf, withRow } from './table.ts';
 
 /** The gang stores where it stands. */
@@ -63,7 +73,7 @@ export function workPrioritised(w: Working, event: EventOf<'work.prioritised'>):
     changePlan(w, planId, { priority });
     const plan = planOf(w, planId);
     if (plan.sweepId !== undefined) ofSweep(w, plan.sweepId, priority);
-    for (const id of [plan.teacherRunId, ...plan.studentRunIds]) if (id !== undefined) ofRun(w, id, priority);
+    for (const id of ownRunIdsOf(plan)) ofRun(w, id, priority);
   }
   if (sweepId !== undefined) ofSweep(w, sweepId, priority);
   if (trialId !== undefined) ofTrial(w, trialId, priority);

@@ -656,6 +656,7 @@ function runCreated(w: Working, event: EventOf<'run.created'>): void {
   });
   w.names = named(w.names, { noun: 'run', name: job.name, id: runId }, w.edit);
   if (planId === undefined) return;
+  if (role === 'search') changePlan(w, planId, { searchRunId: runId, reason: `searching: ${runId}` });
   if (role === 'teacher') changePlan(w, planId, { teacherRunId: runId, reason: `training: ${runId}` });
   if (role === 'student') {
     const { studentRunIds } = planOf(w, planId);

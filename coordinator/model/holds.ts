@@ -7,7 +7,7 @@ import { isEmbedding, sharersOf, sharingKeyOf } from './orders.ts';
 import {
   hasEnded,
   openRuns,
-  type PlanState,
+  ownRunIdsOf,
   planWith,
   type RunState,
   type State,
@@ -64,7 +64,7 @@ export function openRunsOf(state: State, id: string): string[] {
   const trial = trialWith(state, id);
   const ids = [
     ...[...trials, ...(trial === undefined ? [] : [trial])].map(({ runIds }) => runIds.at(-1)),
-    ...(plan === undefined ? [] : ownRunsOf(plan)),
+    ...(plan === undefined ? [] : ownRunIdsOf(plan)),
     ...(sweep === undefined ? [] : runsBeingJudged(state, sweep.id)),
     id,
   ];
@@ -81,8 +81,6 @@ export function runsBeingJudged(state: State, sweepId: string): string[] {
     run.sweepId === sweepId && trialWith(state, run.trialId ?? '')?.state === 'done' ? [run.id] : [],
   );
 }
-
-const ownRunsOf = ({ teacherRunId, studentRunIds }: PlanState) => [teacherRunId, ...studentRunIds];
 
 /**
  * The stage of its teacher that an open student cannot go on without and that is not stored yet; undefined when it

@@ -60,6 +60,8 @@ export interface PlanState extends Ending {
   readonly yaml: string;
   readonly facts: DataFacts;
   readonly sweepId?: string;
+  /** The differentiable search, where the plan has one in place of a sweep. */
+  readonly searchRunId?: string;
   readonly teacherRunId?: string;
   /** In the order of the spec's students. */
   readonly studentRunIds: readonly string[];
@@ -727,6 +729,11 @@ export function priorityOf({ priority, job }: Pick<RunState, 'priority' | 'job'>
 /** The priority of a run that trains against those that want its workers: what waiting had given it stays its own. */
 export function heldPriorityOf(run: Pick<RunState, 'priority' | 'agedPriority' | 'job'>): number {
   return Math.max(priorityOf(run), run.agedPriority ?? 0);
+}
+
+/** A plan's own runs: a differentiable search, the teacher, the students; those of a sweep are its trials'. */
+export function ownRunIdsOf({ searchRunId, teacherRunId, studentRunIds }: PlanState): string[] {
+  return [searchRunId, teacherRunId, ...studentRunIds].filter((id) => id !== undefined);
 }
 
 /** Whether a thing is done, failed or cancelled. */

@@ -3,12 +3,13 @@
 
 import { prepareCosts } from '../../core/nn/cell-costs.ts';
 import type { DocumentSpec } from '../../core/spec/document.ts';
+import { sweepIn } from '../../core/spec/plan-search.ts';
 
 /** Makes the cost tables of all spaces that these documents search. */
 export async function prepareSpaces(documents: Iterable<DocumentSpec>): Promise<void> {
   for (const document of documents) {
-    if (document.kind === 'sweep') await prepareCosts(document.space);
-    else if (document.kind === 'plan' && document.search !== undefined)
-      await prepareCosts(document.search.space);
+    const sweep =
+      document.kind === 'plan' ? sweepIn(document) : document.kind === 'sweep' ? document : undefined;
+    if (sweep !== undefined) await prepareCosts(sweep.space);
   }
 }

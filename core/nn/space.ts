@@ -19,10 +19,14 @@ export function costsOf(network: NetworkSpec): Costs {
   return { parameters, mflops, multiplyAdds };
 }
 
-/** What a pass of a search over so many classes costs: every operation on every edge. */
-export function costsOfSearch(supernet: SearchBlock['supernet'], classes: number): Costs {
+/** What the network that a run trains costs; that of a search has every operation on every edge, and so many classes. */
+export function costsOfRun(
+  { network, search }: { readonly network: NetworkSpec; readonly search?: SearchBlock | undefined },
+  { classes }: { readonly classes: number },
+): Costs {
+  if (search === undefined) return costsOf(network);
   const { parameters, mflops, multiplyAdds } = describe(
-    buildSupernet({ kind: 'supernet', ...supernet, classes }),
+    buildSupernet({ kind: 'supernet', ...search.supernet, classes }),
   );
   return { parameters, mflops, multiplyAdds };
 }

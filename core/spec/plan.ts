@@ -7,9 +7,9 @@ import { childName, name, priority, requirement, reuse, weight, workers } from '
 import { dataSchema } from './data.ts';
 import { distillationProblems, distillationSchema } from './distillation.ts';
 import { type NetworkSpec, networkSchema } from './network.ts';
+import { foundCells, planSearchSchema, sweepIn } from './plan-search.ts';
 import { checkpoints } from './retention.ts';
 import { over } from './rules.ts';
-import { sweepSchema } from './sweep.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
 
 const planRun = z.strictObject({
@@ -36,7 +36,15 @@ const frontSchema = z.strictObject({
 
 /** What the parts of a plan know of each other. */
 const OF_PARTS = [
-  ...['search.space.embedding', 'search.evaluation', 'teacher.name', 'teacher.network', 'export'],
+  ...[
+    'search.kind',
+    'search.space.embedding',
+    'search.evaluation',
+    'search.search.epochs',
+    'teacher.name',
+    'teacher.network',
+    'export',
+  ],
   ...['teacher.start'],
   ...['students.*.name', 'students.*.network', 'students.*.distillation'],
   ...['students.*.training.epochs', 'teacher.training.epochs'],
@@ -50,10 +58,7 @@ export const planSchema = z
     data: dataSchema,
     weight,
     reuse,
-    search: sweepSchema
-      .omit({ kind: true, name: true, data: true, weight: true })
-      .optional()
-      .describe('a search, whose winner students may train as network: best'),
+    search: planSearchSchema.optional(),
     teacher: planRun
       .extend({
         network: networkSchema,
@@ -98,6 +103,7 @@ export const planSchema = z
   })
   .superRefine(
     (plan, context) => {
+      const sweep = sweepIn(plan);
       const names = new Set<string>();
       if (plan.teacher) names.add(plan.teacher.name);
       plan.students.forEach((student, i) => {
@@ -111,11 +117,18 @@ export const planSchema = z
           names.add(one);
         }
         const { network } = student;
-        if (isSearched(network) && !plan.search)
+        if (isSearched(network) && sweep === undefined)
           context.addIssue({
             code: 'custom',
             path: ['students', i, 'network'],
-            message: `${network === 'best' ? 'best names the winner' : 'pareto names candidates'} of a search, and this plan has no search`,
+            message: `${network === 'best' ? 'best names the winner' : 'pareto names candidates'} of a search, and ${plan.search ? 'a search of kind search finds cells, not sizes: give network: { kind: pocketnet, genotype: best }' : 'this plan has no search'}`,
+          });
+        const epoch = isSearched(network) ? undefined : foundCells(plan, network)?.epoch;
+        if (plan.search?.kind === 'search' && epoch !== undefined && epoch > plan.search.search.epochs)
+          context.addIssue({
+            code: 'custom',
+            path: ['students', i, 'network', 'genotype'],
+            message: `the search of this plan has ${plan.search.search.epochs} epochs, not ${epoch}`,
           });
         const isOwn = student.distillation !== undefined && otherTeacherOf(plan, student) === undefined;
         if (isOwn && !plan.teacher)
@@ -130,7 +143,7 @@ export const planSchema = z
             teacherStages: isOwn ? plan.teacher?.training.epochs : undefined,
           }))
             context.addIssue({ code: 'custom', path: ['students', i, 'distillation', ...path], message });
-        const size = isSearched(network) ? plan.search?.space.embedding : network.embedding;
+        const size = isSearched(network) ? sweep?.space.embedding : network.embedding;
         const isDirect = isOwn && student.distillation?.adapter === undefined;
         if (isDirect && plan.teacher && size !== plan.teacher.network.embedding)
           context.addIssue({
@@ -139,7 +152,13 @@ export const planSchema = z
             message: `embedding ${size} differs from the teacher's ${plan.teacher.network.embedding}; distillation compares them directly, or through distillation.adapter: linear`,
           });
       });
-      const taught = plan.search?.evaluation.distillation;
+      if (plan.teacher && foundCells(plan, plan.teacher.network) !== undefined)
+        context.addIssue({
+          code: 'custom',
+          path: ['teacher', 'network', 'genotype'],
+          message: 'the cells that the search of this plan finds are for its students',
+        });
+      const taught = sweep?.evaluation.distillation;
       if (taught !== undefined && plan.teacher !== undefined && taught.teacher === plan.teacher.name) {
         const path = ['search', 'evaluation', 'distillation'];
         if (plan.teacher.start !== 'at-once')
@@ -148,14 +167,14 @@ export const planSchema = z
             path: ['teacher', 'start'],
             message: `the candidates of the search learn from ${plan.teacher.name}, which starts when the search has ended; give start: at-once`,
           });
-        const { embedding } = plan.search!.space;
+        const { embedding } = sweep!.space;
         if (taught.adapter === undefined && embedding !== plan.teacher.network.embedding)
           context.addIssue({
             code: 'custom',
             path,
             message: `candidates have embeddings of ${embedding} and teacher ${plan.teacher.name} of ${plan.teacher.network.embedding}; distillation compares them directly`,
           });
-        const { epochs } = plan.search!.evaluation.training;
+        const { epochs } = sweep!.evaluation.training;
         const teacherStages = plan.teacher.training.epochs;
         for (const problem of distillationProblems(taught, { epochs, teacherStages }))
           context.addIssue({ code: 'custom', path: [...path, ...problem.path], message: problem.message });

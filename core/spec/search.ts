@@ -216,28 +216,32 @@ const notTaken = (reason: string) =>
     .optional()
     .describe(`not taken: ${reason}`);
 
-/** A differentiable search that a user submits. */
-export const searchSchema = z
-  .strictObject({
-    kind: z.literal('search').describe('a differentiable search for the cells of a PocketNet (DARTS)'),
-    name,
-    supernet: supernetSchema.prefault({}),
-    data: dataSchema,
-    halves: halvesSchema.prefault({}),
-    search: stepsSchema.prefault({}),
-    training: notTaken('a search has `search` in place of `training`'),
-    network: notTaken('a search has `supernet` in place of `network`'),
-    distillation: notTaken('a search has no teacher; distil the network that it finds'),
-    verification: notTaken('a supernet gives no embeddings to verify; train the network that it finds'),
-    workers: workers.prefault({}),
-    checkpoints,
-    priority: priority.describe('higher runs first'),
-    weight,
-    reuse,
-    require: requirement,
-    budget: runBudget,
-  })
-  .superRefine(
+/** The fields of a differentiable search, before those that depend on each other are compared. */
+export const searchFields = z.strictObject({
+  kind: z.literal('search').describe('a differentiable search for the cells of a PocketNet (DARTS)'),
+  name,
+  supernet: supernetSchema.prefault({}),
+  data: dataSchema,
+  halves: halvesSchema.prefault({}),
+  search: stepsSchema.prefault({}),
+  training: notTaken('a search has `search` in place of `training`'),
+  network: notTaken('a search has `supernet` in place of `network`'),
+  distillation: notTaken('a search has no teacher; distil the network that it finds'),
+  verification: notTaken('a supernet gives no embeddings to verify; train the network that it finds'),
+  workers: workers.prefault({}),
+  checkpoints,
+  priority: priority.describe('higher runs first'),
+  weight,
+  reuse,
+  require: requirement,
+  budget: runBudget,
+});
+
+/** Refuses more workers than shards. */
+export const workersFit = <S extends z.ZodType<Pick<z.infer<typeof searchFields>, 'workers' | 'search'>>>(
+  fields: S,
+) =>
+  fields.superRefine(
     ({ workers: asked, search }, context) => {
       if (asked.max > search.shards)
         context.addIssue({
@@ -248,6 +252,9 @@ export const searchSchema = z
     },
     over('workers.max', 'search.shards'),
   );
+
+/** A differentiable search that a user submits. */
+export const searchSchema = workersFit(searchFields);
 
 /** A checked search. */
 export type SearchSpec = z.infer<typeof searchSchema>;

@@ -15,6 +15,7 @@ import type { DataSpec } from '../../../core/spec/data.ts';
 import type { DocumentSpec } from '../../../core/spec/document.ts';
 import { type NetworkSpec, networkSchema } from '../../../core/spec/network.ts';
 import { isSearched, namesOfStudent } from '../../../core/spec/plan.ts';
+import { searchRunIn, sweepIn } from '../../../core/spec/plan-search.ts';
 import type { CheckpointPolicy } from '../../../core/spec/retention.ts';
 import type { RunSpec } from '../../../core/spec/run.ts';
 import type { SweepSpec } from '../../../core/spec/sweep.ts';
@@ -40,9 +41,12 @@ export function footprintsOf(documents: readonly DocumentSpec[], assumed: Assume
     const classes = assumed.classes(document.data);
     if (document.kind === 'sweep') return [searchFootprint(document.name, document, classes, assumed)];
     if (document.kind !== 'plan') return [ownFootprint(document, classes)];
-    const { search, teacher, students } = document;
+    const { teacher, students } = document;
+    const search = sweepIn(document);
+    const cells = searchRunIn(document);
     return [
       ...(search === undefined ? [] : [searchFootprint(`${document.name} search`, search, classes, assumed)]),
+      ...(cells === undefined ? [] : [ownFootprint(cells, classes)]),
       ...(teacher === undefined ? [] : [runFootprint('teacher', teacher, teacher.network, classes)]),
       ...students.flatMap((student) => {
         const network = isSearched(student.network) ? candidateOf(search!.space) : student.network;

@@ -446,6 +446,40 @@ test('a search whose smaller half has no batch is refused, and so is a run with 
   );
 });
 
+test('the search of a plan may be of kind search: its halves, its cells and its kind are checked by their fields', async () => {
+  const text = `
+kind: plan
+name: cells
+data: { kind: synthetic, identities: 12, images: 8, holdout: 4 }
+search: { kind: search, supernet: { channels: 2, layers: 4 }, search: { epochs: 3, batch: 16, shards: 4 }, workers: { max: 4 } }
+students:
+  - { name: small, network: { kind: pocketnet, channels: 2, layers: 5, embedding: 16, genotype: best }, training: { epochs: 1, batch: 16, shards: 4 }, verification: { pairs: 20 } }
+`;
+  const [plan] = await check(text);
+  assert.ok(plan?.kind === 'plan' && plan.spec.search?.kind === 'search');
+  assert.match(
+    await refusal(text, { 'search.search.batch': '64' }),
+    /^search\.search\.batch: 64 images of each half a step/,
+  );
+  assert.match(
+    await refusal(text, {
+      'search.halves.stratify': 'strict',
+      'data.images': '3',
+      'search.search.batch': '8',
+    }),
+    /^search\.halves\.stratify: strict takes 4 images/,
+  );
+  assert.match(await refusal(text, { 'search.kind': 'sweeep' }), /^search\.kind: unknown kind "sweeep"/);
+  assert.match(
+    await refusal(text, { 'search.search.variant': 'darst' }),
+    /^search\.search\.variant: unknown variant "darst"; one of noleak/,
+  );
+  assert.match(
+    await refusal(text, { 'students.0.network': '{ kind: pocketnet, genotype: casa }' }),
+    /^students\.0\.network\.genotype: casa is neither a published genotype/,
+  );
+});
+
 /** A search with two epochs behind it. */
 async function searchedState(end: 'running' | 'failed' | 'done'): Promise<State> {
   const [search] = await check(SEARCH);

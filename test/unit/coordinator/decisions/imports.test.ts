@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sentenceOf } from '../../../../coordinator/journal/why.ts';
 import { planOf, runOf } from '../../../../coordinator/model/state.ts';
+import { sweepIn } from '../../../../core/spec/plan-search.ts';
 import type { RunSpec } from '../../../../core/spec/run.ts';
 import { plan, student, teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
@@ -76,7 +77,8 @@ test('students of a plan learn from a teacher that is no part of it, and the pla
   const fleet = core(2);
   const id = imported(fleet, files('a'));
   for (const number of [1, 2]) stage(fleet, id, number);
-  const { search, students } = plan();
+  const { students } = plan();
+  const search = sweepIn(plan());
   const [, distilled] = students;
   const spec = plan({
     search: { ...search, strategy: { ...search?.strategy, trials: 1 } },

@@ -8,6 +8,7 @@ import { embeddingRunOf, isEmbedding } from '../../../../coordinator/model/order
 import { specOf } from '../../../../coordinator/model/spec-of.ts';
 import { planOf, runOf, sweepOf } from '../../../../coordinator/model/state.ts';
 import { planSchema } from '../../../../core/spec/plan.ts';
+import { sweepIn } from '../../../../core/spec/plan-search.ts';
 import { type SweepSpec, sweepSchema } from '../../../../core/spec/sweep.ts';
 import { orderOf } from '../../../../core/spec/training.ts';
 import { plan, sweep, teacher, training } from '../../../sim/specs.ts';
@@ -115,7 +116,7 @@ test('what a candidate computes depends on its teacher and on how it learns, not
 
 test("a plan's candidates learn from its own teacher only when that starts at once", () => {
   const base = plan();
-  const search = { ...base.search!, evaluation: { training: short, distillation: { teacher: 'teacher' } } };
+  const search = { ...sweepIn(base)!, evaluation: { training: short, distillation: { teacher: 'teacher' } } };
   const of = (change: Record<string, unknown>, own: Record<string, unknown> = {}) =>
     planSchema.safeParse({
       ...base,
