@@ -132,7 +132,12 @@ function feedOf(
     },
     strength: distillation!,
     batch: training.batch / training.shards,
-    ...{ blocks: given.blocks, order: orderKeyOf(spec), embedding: network.embedding, compute },
+    ...{
+      blocks: given.blocks,
+      order: orderKeyOf({ ...spec, digest: undefined }),
+      embedding: network.embedding,
+      compute,
+    },
     clock: systemClock,
     ...{ begin: () => () => undefined, onImages: () => undefined, onWaiting: () => undefined },
     find: async (stage) => ({

@@ -24,8 +24,15 @@ export function sharingOfRuns(
   for (const [named, taught] of students) {
     const teacher = teacherOf(named, documents, context.state);
     const shared = sharingIn(
-      taught.map(({ spec: { data, training, distillation, network, workers } }, at) => ({
-        ...{ name: String(at), data, training, distillation: distillation!, workersMax: workers.max },
+      taught.map(({ facts, spec: { data, training, distillation, network, workers } }, at) => ({
+        ...{
+          name: String(at),
+          data,
+          digest: facts.digest,
+          training,
+          distillation: distillation!,
+          workersMax: workers.max,
+        },
         adds: costsOf(network).multiplyAdds,
       })),
       teacherOfText(context.state, {

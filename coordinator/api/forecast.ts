@@ -190,7 +190,8 @@ async function planParts(
       if (otherTeacherOf(spec, student) !== undefined) return [];
       const adds = network === undefined ? best!.likely : costsOf(network).multiplyAdds;
       return namesOfStudent(student).map((name) => ({
-        ...{ name, data: spec.data, training, distillation, adds, workersMax: workers.max },
+        ...{ name, data: spec.data, digest: facts.digest, training, distillation, adds },
+        workersMax: workers.max,
       }));
     }),
     teacherOfText(context.state, {

@@ -32,6 +32,7 @@ import type { Told } from '../journal/stories.ts';
 import type { Caller } from '../model/caller.ts';
 import type { Event } from '../model/events.ts';
 import { find, idOf, theOne } from '../model/find.ts';
+import { optional } from '../model/folding.ts';
 import { lookup } from '../model/persistent-map.ts';
 import { restoreRun } from '../model/restore.ts';
 import { originOf } from '../model/results.ts';
@@ -211,7 +212,10 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
           `${run.id} comes from files (${run.job.imported.from}), which name no people to verify it on; name a set with --set`,
         );
       const read = { runId: run.id, stage: stageToRead(run, stage) };
-      const request = { ...read, specJson: canonicalJson(run.spec), setPath };
+      const request = {
+        ...{ ...read, specJson: canonicalJson(run.spec), setPath },
+        ...optional('dataDigest', run.facts.digest),
+      };
       const release = parts.reading([run.id]);
       try {
         return { report: await parts.verifier.verify(request, remainingMs(parts, call), goneSignal(call)) };

@@ -2,8 +2,7 @@
 // of images are kept, those of all epochs and orders do. For the forecast of a text, before anything is placed.
 
 import type { DistillationSpec } from '../../core/spec/distillation.ts';
-import { sharedOrderOf } from '../../core/spec/order-key.ts';
-import type { RunSpec } from '../../core/spec/run.ts';
+import { type Ordered, sharedOrderOf } from '../../core/spec/order-key.ts';
 import type { Observed } from '../model/observed.ts';
 import { valuesOf } from '../model/persistent-map.ts';
 import { attachedWorkers, type State } from '../model/state.ts';
@@ -11,7 +10,7 @@ import { countRows, rowsText } from '../scheduling/image-rows.ts';
 import { planSharing, sharingText } from '../scheduling/sharing.ts';
 
 /** A student of a text. */
-export interface TextStudent extends Pick<RunSpec, 'data' | 'training'> {
+export interface TextStudent extends Ordered {
   readonly name: string;
   readonly distillation: Pick<DistillationSpec, 'schedule' | 'share' | 'embed'>;
   /** Multiply-adds of the forward pass of an image. */

@@ -8,6 +8,7 @@
 
 import { childName } from '../../core/spec/common.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
+import { optional } from '../model/folding.ts';
 import { isPaused } from '../model/holds.ts';
 import { jobAt, networkOf, specOf } from '../model/spec-of.ts';
 import { type State, type SweepState, sweepOf, workerWith } from '../model/state.ts';
@@ -56,10 +57,10 @@ export function lookAhead(draft: Draft): void {
   for (const { workerId, pool } of ending) {
     const at = upcoming.findIndex(({ spec }) => fits(spec, pool));
     if (at < 0) continue;
-    const [{ key, of, spec }] = upcoming.splice(at, 1) as [Next];
+    const [{ key, ...next }] = upcoming.splice(at, 1) as [Next];
     ahead.told.set(workerId, key);
     ahead.waiting.delete(workerId);
-    send(draft, workerId, { kind: 'prepare', of, spec });
+    send(draft, workerId, { kind: 'prepare', ...next });
   }
 }
 
@@ -122,7 +123,10 @@ function queuedNext(board: Board, count: number): Next[] {
     for (const number of first.group.numbers.firstOf(count - next.length)) {
       const run = board.run(number);
       if (isSuspect(run, board.observed) || notStartable(board.state, run) !== undefined) break;
-      next.push({ key: run.id, of: run.id, spec: specOf(board.state, run) });
+      next.push({
+        ...{ key: run.id, of: run.id, spec: specOf(board.state, run) },
+        ...optional('dataDigest', run.facts.digest),
+      });
     }
   }
   return next;
@@ -189,6 +193,7 @@ function lookFurther(state: State, sweep: SweepState, moves: Moves): void {
   moves.next.push({
     key: keyOf(key),
     of: sweep.id,
+    ...optional('dataDigest', sweep.facts.digest),
     spec: {
       kind: 'candidate',
       name: childName(sweep.name, 'next'),

@@ -51,6 +51,8 @@ export interface Next {
   /** For people: the run, or its sweep. */
   readonly of: string;
   readonly spec: RunSpec;
+  /** Of its data as submit found them. */
+  readonly dataDigest?: string;
 }
 
 /** Nobody was told of anything. */

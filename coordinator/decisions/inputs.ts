@@ -303,6 +303,8 @@ export type Command =
       readonly embeddingRunId?: string;
       /** Bytes in which the worker may keep its teacher's embeddings of single images. */
       readonly imageRowsBytes?: number;
+      /** Of its data as submit found them. */
+      readonly dataDigest?: string;
       /** The gang stores where it stands and is released. */
       readonly pauses?: true;
       /** Committed steps of the checkpoint within a stage from which it goes on. */
@@ -324,6 +326,7 @@ export type Command =
       /** The run, or the sweep whose next candidate it is; for people. */
       readonly of: string;
       readonly spec: RunSpec;
+      readonly dataDigest?: string;
     };
 
 /** Performed after the events of the same decision are on disk. */

@@ -9,7 +9,7 @@ import { sha256Hex } from '../../core/digest.ts';
 import { resolveGenotype } from '../../core/nn/genotype.ts';
 import { genotypeKey } from '../../core/nn/genotype-code.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
-import type { DataSpec } from '../../core/spec/data.ts';
+import { seenOf } from '../../core/spec/data-key.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
@@ -179,17 +179,9 @@ function protocolOf(
     training,
     verification,
     learns,
-    data: { ...dataOf(of.data), digest },
+    data: { ...seenOf(of.data), digest },
   });
   return sha256Hex(text).slice(0, DIGITS);
-}
-
-/** What of a data set is not in its digest and decides what a run sees; not where it lies. */
-function dataOf(data: DataSpec): object {
-  if (data.kind === 'synthetic') return data;
-  const { path: _path, onCorrupt: _how, skipped, ...rest } = data;
-  const labels = data.kind === 'recordio' ? { labels: data.labels ?? 'strict' } : {};
-  return { ...rest, ...labels, skipped: skipped?.digest };
 }
 
 /** Whether it is that of so many epochs. */

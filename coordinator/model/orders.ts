@@ -1,7 +1,7 @@
 // Which runs share the embeddings of a teacher over the fleet's stream: students of one teacher, order, schedule and,
 // where they are exact, device class, and the embedding run that computes for them.
 
-import { canonicalJson } from '../../core/spec/canonical-json.ts';
+import { dataKeyOf } from '../../core/spec/data-key.ts';
 import type { TeacherSchedule } from '../../core/spec/distillation.ts';
 import { sharedOrderOf } from '../../core/spec/order-key.ts';
 import { hasEnded, type Job, type RunState, type State, wholeRunWith } from './state.ts';
@@ -10,27 +10,36 @@ import { hasEnded, type Job, type RunState, type State, wholeRunWith } from './s
  * The key that is equal for those who share; undefined for a run that shares with none, or whose device class is not
  * known yet.
  */
-export function sharingKeyOf({
-  job,
-  deviceClass,
-}: Pick<RunState, 'job' | 'deviceClass'>): string | undefined {
-  const { distillation, training } = job;
+export function sharingKeyOf(run: Sharer & Pick<RunState, 'deviceClass'>): string | undefined {
+  const { deviceClass } = run;
+  const { distillation, training } = run.job;
   if (distillation === undefined || distillation.share === 'own' || distillation.share === 'worker')
     return undefined;
-  if (!training.exact) return keyOfJob(job);
-  return deviceClass === undefined ? undefined : `${deviceClass} ${keyOfJob(job)}`;
+  if (!training.exact) return orderOfRun(run);
+  return deviceClass === undefined ? undefined : `${deviceClass} ${orderOfRun(run)}`;
 }
 
-/** A job never changes, and its key takes longer to make than to find. */
-const keys = new WeakMap<Job, string>();
+type Sharer = Pick<RunState, 'job' | 'facts'>;
 
-function keyOfJob(job: Job): string {
-  const known = keys.get(job);
-  if (known !== undefined) return known;
-  const { data, training, distillation } = job;
-  const key = sharedOrderOf({ data, training, schedule: distillation?.schedule });
-  keys.set(job, key);
-  return key;
+const orderOfRun = keptByJob(({ data, training, distillation }, digest) =>
+  sharedOrderOf({ data, digest, training, schedule: distillation?.schedule }),
+);
+
+const dataOfRun = keptByJob(({ data }, digest) => dataKeyOf({ data, digest }));
+
+/**
+ * A job never changes, and its key takes longer to make than to find. Runs of one text have one job, also where the content
+ * of their data differs.
+ */
+function keptByJob(make: (job: Job, digest: string | undefined) => string): (run: Sharer) => string {
+  const keys = new WeakMap<Job, Map<string | undefined, string>>();
+  return ({ job, facts: { digest } }) => {
+    const ofJob = keys.get(job) ?? new Map<string | undefined, string>();
+    keys.set(job, ofJob);
+    const key = ofJob.get(digest) ?? make(job, digest);
+    ofJob.set(digest, key);
+    return key;
+  };
 }
 
 /** Whether a run computes embeddings for others and trains nothing itself. */
@@ -68,25 +77,18 @@ export interface StudentOrder extends Pick<Job, 'training'> {
 }
 
 /** The orders of a teacher's open students that have the data of this one, each once; its own is one of them. */
-export function ordersOf(state: State, teacher: RunState, { job }: RunState): StudentOrder[] {
+export function ordersOf(state: State, teacher: RunState, asking: RunState): StudentOrder[] {
   const orders = new Map<string, StudentOrder>();
-  const add = (of: Job) => {
-    const { distillation, training } = of;
-    if (distillation !== undefined) orders.set(keyOfJob(of), { training, schedule: distillation.schedule });
+  const add = (run: RunState) => {
+    const { distillation, training } = run.job;
+    if (distillation !== undefined)
+      orders.set(orderOfRun(run), { training, schedule: distillation.schedule });
   };
-  add(job);
-  const data = dataKeyOf(job);
+  add(asking);
+  const data = dataOfRun(asking);
   for (const id of teacher.studentRunIds) {
     const run = wholeRunWith(state, id);
-    if (run !== undefined && !hasEnded(run) && !isEmbedding(run) && dataKeyOf(run.job) === data) add(run.job);
+    if (run !== undefined && !hasEnded(run) && !isEmbedding(run) && dataOfRun(run) === data) add(run);
   }
   return [...orders.values()];
-}
-
-const dataKeys = new WeakMap<Job, string>();
-
-function dataKeyOf(job: Job): string {
-  const known = dataKeys.get(job) ?? canonicalJson(job.data);
-  dataKeys.set(job, known);
-  return known;
 }

@@ -36,6 +36,7 @@ interface VerifyCommand {
   readonly stage: number;
   readonly specJson: string;
   readonly setPath: string;
+  readonly dataDigest?: string;
 }
 
 interface ReplayCommand {
@@ -53,6 +54,7 @@ interface ReplayCommand {
   readonly deviceClass: string;
   /** The last stage is stored again where what is stored of it is damaged. */
   readonly mend: boolean;
+  readonly dataDigest?: string;
 }
 
 interface InspectCommand {
@@ -67,6 +69,7 @@ interface ScoreCommand {
   readonly scores: readonly string[];
   readonly dataJson: string;
   readonly trainingJson: string;
+  readonly dataDigest?: string;
 }
 /** Nobody waits for the answer any more: the worker stops what it does for it. */
 export interface ForgetCommand {

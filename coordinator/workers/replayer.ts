@@ -9,6 +9,7 @@ import { isDeterministic } from '../../core/system/device-class.ts';
 import { stateClaim } from '../../core/text/state-text.ts';
 import type { ReplayPoint, ReplayRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { missingStage, stagesText } from '../decisions/retaining.ts';
+import { optional } from '../model/folding.ts';
 import type { SpecifiedRun } from '../model/spec-of.ts';
 import { type State, storedStep, type WorkerState, wholeRunWith } from '../model/state.ts';
 import type { Requests } from './requests.ts';
@@ -181,5 +182,6 @@ function commandOf(state: State, run: SpecifiedRun, how: { eachStep: boolean; me
       run.teacherRunId === undefined ? 0 : (wholeRunWith(state, run.teacherRunId)?.job.training.epochs ?? 0),
     deviceClass: run.deviceClass ?? '',
     mend: how.mend,
+    ...optional('dataDigest', run.facts.digest),
   };
 }

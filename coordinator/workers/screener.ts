@@ -13,6 +13,7 @@ import { scoresIn } from '../../core/spec/screening.ts';
 import { boundedText } from '../../core/text/wire-text.ts';
 import type { NetworkScores } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Input } from '../decisions/inputs.ts';
+import { optional } from '../model/folding.ts';
 import { isPaused } from '../model/holds.ts';
 import { attachedWorkers, type State, type SweepState } from '../model/state.ts';
 import { rowAt, rowsOf } from '../model/table.ts';
@@ -95,6 +96,7 @@ export function startScreener(options: {
             scores: names,
             dataJson: canonicalJson(sweep.spec.data),
             trainingJson: canonicalJson(sweep.spec.evaluation.training),
+            ...optional('dataDigest', sweep.facts.digest),
           };
         },
         signal,

@@ -13,6 +13,8 @@ export interface VerifyRequest {
   readonly specJson: string;
   /** File or folder as the worker sees it; empty: the run's own held-out identities. */
   readonly setPath: string;
+  /** Of the run's data as submit found them. */
+  readonly dataDigest?: string;
 }
 
 /** Verifications for callers of the service. */

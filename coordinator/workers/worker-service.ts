@@ -330,7 +330,12 @@ function toMessage(
     case 'forget':
       return { kind: { $case: 'forget', value: { requestId: command.requestId } } };
     case 'prepare':
-      return { kind: { $case: 'prepare', value: { specJson: canonicalJson(command.spec) } } };
+      return {
+        kind: {
+          $case: 'prepare',
+          value: { specJson: canonicalJson(command.spec), dataDigest: command.dataDigest },
+        },
+      };
     case 'assign': {
       const { runId, generation, spec, members } = command;
       return {
@@ -349,6 +354,7 @@ function toMessage(
             evaluateStages: [...(command.evaluateStages ?? [])],
             embeddingRunId: command.embeddingRunId,
             imageRowsBytes: command.imageRowsBytes,
+            dataDigest: command.dataDigest,
           },
         },
       };

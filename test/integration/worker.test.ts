@@ -14,6 +14,7 @@ import { createLogger } from '../../core/log.ts';
 import { ensureEmbeddingStream } from '../../core/net/embedding-stream.ts';
 import { streamManager } from '../../core/net/jetstream.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
+import { integers } from '../../core/rng.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { PACKAGE_ROOT } from '../../core/system/places.ts';
 import { NAMES } from '../support/names.ts';
@@ -399,6 +400,56 @@ test('a student waits for its teacher, says so, and starts when the checkpoint a
     finished('run-teacher'),
   ]);
   await release('run-teacher', 1, ['w2']);
+});
+
+test('of data that have changed since an earlier run nothing is used that was kept for that run', async () => {
+  /** Eight people with eight images, from these colours on. */
+  const writePeople = (path: string, first: number) => {
+    for (let person = 0; person < 8; person++) {
+      mkdirSync(join(path, `p${person}`), { recursive: true });
+      for (let image = 0; image < 8; image++) {
+        const rgb = Uint8Array.from(integers(first + 8 * person + image, 'a face', 48, 256));
+        writeFileSync(
+          join(path, `p${person}`, `${image}.ppm`),
+          Buffer.concat([Buffer.from('P6 4 4 255\n'), rgb]),
+        );
+      }
+    }
+  };
+  const [path, elsewhere] = ['people', 'same-people'].map((name) => join(folder, name)) as [string, string];
+  writePeople(path, 0);
+  const teacher = tinyRun({ kind: 'teacher', ...withTraining({ epochs: 1, seed: 11 }) });
+  coordinator.send('w1', assignOf({ runId: 'run-kd', generation: 1, spec: teacher, workers: ['w1'] }));
+  await finished('run-kd');
+  const train = async (runId: string, dataDigest: string, change: { path?: string; share?: string }) => {
+    const { share, ...data } = { path, ...change };
+    const spec = tinyRun({
+      ...{ kind: 'student', data: { kind: 'folder', holdout: 2, ...data } },
+      distillation: {
+        teacher: 'run-kd',
+        weight: 10,
+        embed: 'by-image',
+        ...(share === undefined ? {} : { share }),
+      },
+    });
+    const run = { runId, spec, dataDigest, generation: 1, workers: ['w1'], imageRowsBytes: 2 ** 20 };
+    coordinator.send('w1', assignOf({ ...run, teacherRunId: 'run-kd', teacherStages: 1 }));
+    const { weightsDigest } = await finished(runId);
+    return { weightsDigest, computed: await imagesOf([runId], 'computed') };
+  };
+  const before = await train('run-before', 'a'.repeat(64), {});
+  // The first run still has the set open, its images decoded, and blocks and rows are kept.
+  writePeople(path, 100);
+  writePeople(elsewhere, 100);
+  const after = await train('run-after', 'b'.repeat(64), {});
+  const alone = await train('run-alone', 'c'.repeat(64), { path: elsewhere, share: 'own' });
+  assert.notEqual(after.weightsDigest, before.weightsDigest);
+  assert.equal(after.weightsDigest, alone.weightsDigest, 'nothing of the first content is in it');
+  assert.ok(after.computed >= 48 && alone.computed >= 48, JSON.stringify({ after, alone }));
+  const moved = await train('run-moved-data', 'b'.repeat(64), { path: elsewhere });
+  assert.deepEqual(moved, { ...after, computed: 0 }, 'equal content is the same data wherever it lies');
+  for (const runId of ['run-before', 'run-after', 'run-alone', 'run-moved-data', 'run-kd'])
+    await release(runId, 1, ['w1']);
 });
 
 test('a broker that restarts fails nothing', async () => {

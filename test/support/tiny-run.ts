@@ -37,9 +37,11 @@ export const assignOf = (options: {
   readonly evaluateStages?: number[];
   readonly embeddingRunId?: string;
   readonly imageRowsBytes?: number;
+  readonly dataDigest?: string;
 }) => {
   const { runId, generation, spec, workers, teacherRunId = '', teacherStages = 0 } = options;
   const { pauses, pausedStep, haltStage, evaluateStages = [], embeddingRunId, imageRowsBytes } = options;
+  const { dataDigest } = options;
   const shardCount = spec.training.shards / workers.length;
   const members = workers.map((workerId, i) => ({ workerId, shardFirst: i * shardCount, shardCount }));
   return {
@@ -47,6 +49,7 @@ export const assignOf = (options: {
     value: {
       ...{ runId, generation, specJson: canonicalJson(spec), members, teacherRunId, teacherStages },
       ...{ pauses, pausedStep, haltStage, evaluateStages, embeddingRunId, imageRowsBytes },
+      dataDigest,
     },
   };
 };

@@ -98,7 +98,7 @@ export function createAgent(options: AgentOptions): Agent {
         preparations.assigned();
         return runs.assign(command.value);
       case 'prepare':
-        return draining ? undefined : preparations.begin(command.value.specJson);
+        return draining ? undefined : preparations.begin(command.value);
       case 'release':
         return runs.release(command.value);
       case 'verify':

@@ -53,7 +53,7 @@ async function checked(services: OwnServices, request: Score) {
   );
   if (!needsImages(scores)) return { scores, training, networks, batches: { batches: [], classes: 1 } };
   const data = shapedJson(dataSchema, request.dataJson, unknown('data spec'));
-  const { loader, release } = await services.datasets.acquire(data);
+  const { loader, release } = await services.datasets.acquire({ data, digest: request.dataDigest });
   try {
     return { scores, training, networks, batches: await scoreBatches(loader, training.seed) };
   } finally {

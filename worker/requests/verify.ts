@@ -41,7 +41,7 @@ async function verifyCheckpoint(
     throw new FleetError('notFound', `run ${request.runId} has no checkpoint ${stage ?? 'yet'}`);
   const network = await (await checkpoints.stage(request.runId, stage, signal)).load(signal);
   if (request.setPath !== '') return verifyOnSet(services, network, request.setPath, signal);
-  const data = await services.datasets.acquire(spec.data);
+  const data = await services.datasets.acquire({ data: spec.data, digest: request.dataDigest });
   try {
     return await evaluateHeldOut({
       services,

@@ -1,16 +1,18 @@
 // Open data sets of a worker. Decides how long one stays open and how many threads decode for it. Runs that use
 // the same data share it, and the last of them closes it. A set that is drawn stays open until another one is
 // opened, because the next candidate of a search uses it too and drawing it again would give the same pixels. A
-// stored set may have changed when the next run comes, which opening finds out.
+// stored set may have changed when the next run comes: that run has another digest and opens it anew, also while an
+// earlier one still has it open with the images that its threads have decoded.
 
 import { createLoader, type Loader } from '../../core/data/loading/loader.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { DataSpec } from '../../core/spec/data.ts';
+import type { DataOfRun } from '../../core/spec/data-key.ts';
 import type { Roots } from '../../core/system/file-access.ts';
 
 export interface Datasets {
   /** Opens a data set, or joins those that have it open. Each result must be released once. */
-  acquire(data: DataSpec): Promise<{ readonly loader: Loader; release(): Promise<void> }>;
+  acquire(of: DataOfRun): Promise<{ readonly loader: Loader; release(): Promise<void> }>;
 }
 
 interface Open {
@@ -59,8 +61,8 @@ export function createDatasets(options: {
     return entry;
   };
   return {
-    async acquire(data) {
-      const key = canonicalJson(data);
+    async acquire({ data, digest = '' }) {
+      const key = `${digest} ${canonicalJson(data)}`;
       const entry = join(key, data);
       entry.users += 1;
       try {

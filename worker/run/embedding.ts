@@ -42,7 +42,8 @@ export async function openEmbedding(options: {
   const { services, assign } = options;
   const spec = parseSpec(assign.specJson);
   const { training, network } = spec;
-  const data = await acquireData(services, spec);
+  const order = orderKeyOf({ ...spec, digest: assign.dataDigest });
+  const data = await acquireData(services, spec, assign.dataDigest);
   try {
     const schedule = scheduleOf(training, data.loader.facts.trainingImages);
     await services.compute.compileGraph({ kind: 'embed', network, batch: training.batch / training.shards });
@@ -53,12 +54,12 @@ export async function openEmbedding(options: {
       { spec, schedule },
       broker,
     );
-    const run = { runId: assign.runId, spec, poolRunId: undefined };
+    const run = { runId: assign.runId, spec, order, poolRunId: undefined };
     teacher?.shareThrough(openSupply(services, broker, run));
     if (teacher === undefined) throw new FleetError('invalidArgument', 'an embedding run needs a teacher');
     const places = hearPlaces({
       ...{ connection: broker.control, names: broker.names, now: services.clock.monotonic },
-      order: orderToken(orderKeyOf(spec), blockDevice(services, spec)),
+      order: orderToken(order, blockDevice(services, spec)),
     });
     return {
       runId: assign.runId,

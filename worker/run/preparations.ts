@@ -6,6 +6,7 @@
 import { after } from '../../core/clock.ts';
 import { samplingsOf } from '../../core/data/loading/samplings.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
+import type { Prepare } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { chooseProcedure, trainedNetwork } from '../training/choose-procedure.ts';
 import { evaluationGraph } from '../verification/evaluate.ts';
 import { aborted } from './generation.ts';
@@ -19,15 +20,18 @@ const UNUSED_MS = 600_000;
 
 export interface Preparations {
   /** Prepares for a run with this spec, in place of what was prepared before. */
-  begin(specJson: string): void;
+  begin(next: NextRun): void;
   /** A run was assigned: what is prepared will not be needed much longer. */
   assigned(): void;
   /** Ends what is being prepared, and lets go of what is. */
   close(): void;
 }
 
+/** What is likely to be trained next. */
+type NextRun = Pick<Prepare, 'specJson' | 'dataDigest'>;
+
 interface Preparation {
-  readonly specJson: string;
+  readonly next: NextRun;
   readonly life: AbortController;
   /** Resolves when nothing of it is left. */
   readonly ended: Promise<void>;
@@ -53,17 +57,17 @@ export function createPreparations(services: Needed): Preparations {
   };
 
   return {
-    begin(specJson) {
-      if (current?.specJson === specJson) return;
+    begin(next) {
+      if (current !== undefined && isSame(current.next, next)) return;
       const before = drop('something else is next');
       const life = new AbortController();
       const { signal } = life;
       const ended = before
-        .then(() => prepare(services, specJson, signal))
+        .then(() => prepare(services, next, signal))
         .catch((caught: unknown) => {
           if (!signal.aborted) services.log.info(toFleetError(caught, 'preparing what may be next').message);
         });
-      current = { specJson, life, ended };
+      current = { next, life, ended };
       keepFor(UNUSED_MS);
     },
     assigned() {
@@ -73,12 +77,15 @@ export function createPreparations(services: Needed): Preparations {
   };
 }
 
+const isSame = (a: NextRun, b: NextRun): boolean =>
+  a.specJson === b.specJson && a.dataDigest === b.dataDigest;
+
 /** Ends when the signal does, with nothing left. */
-async function prepare(services: Needed, specJson: string, signal: AbortSignal): Promise<void> {
+async function prepare(services: Needed, next: NextRun, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
-  const spec = parseSpec(specJson);
+  const spec = parseSpec(next.specJson);
   const { compute, recorder } = services;
-  const data = await services.datasets.acquire(spec.data);
+  const data = await services.datasets.acquire({ data: spec.data, digest: next.dataDigest });
   try {
     const { trainingImages, classes } = data.loader.facts;
     const network = trainedNetwork(spec, classes);

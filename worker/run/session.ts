@@ -9,7 +9,7 @@ import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { LayerGraph } from '../../core/nn/network.ts';
 import { type Half, singlesNote } from '../../core/search/halves.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
-import { canonicalJson } from '../../core/spec/canonical-json.ts';
+import { type DataOfRun, dataKeyOf } from '../../core/spec/data-key.ts';
 import { adapterWidth } from '../../core/spec/distillation.ts';
 import { orderKeyOf } from '../../core/spec/order-key.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
@@ -65,7 +65,7 @@ export async function openSession(options: {
 }): Promise<Session> {
   const { services, assign } = options;
   const spec = parseSpec(assign.specJson);
-  const data = await acquireData(services, spec);
+  const data = await acquireData(services, spec, assign.dataDigest);
   try {
     const { trainingImages, classes } = data.loader.facts;
     const network = trainedNetwork(spec, classes);
@@ -93,7 +93,14 @@ export async function openSession(options: {
       ledger: createLedger(samplings),
       reportedStage: 0,
       replica: undefined,
-      follow: createSharing({ services, broker, runId, spec, teacher }),
+      follow: createSharing({
+        services,
+        broker,
+        runId,
+        order: orderKeyOf({ ...spec, digest: assign.dataDigest }),
+        spec,
+        teacher,
+      }),
       async close() {
         teacher?.close();
         procedure.dispose();
@@ -110,9 +117,9 @@ export async function openSession(options: {
  * A data set that was in order at submit and is not here fails because of this place: a mount is empty, a
  * folder is away.
  */
-export async function acquireData(services: Services, spec: RunSpec) {
+export async function acquireData(services: Services, { data }: RunSpec, digest: string | undefined) {
   try {
-    return await services.datasets.acquire(spec.data);
+    return await services.datasets.acquire({ data, digest });
   } catch (caught) {
     throw ofThisPlace(toFleetError(caught), 'the data set is not here as it was at submit');
   }
@@ -196,16 +203,17 @@ function createSharing(of: {
   readonly broker: Awaited<Services['broker']>;
   readonly runId: string;
   readonly spec: RunSpec;
+  readonly order: string;
   readonly teacher: TeacherFeed | undefined;
 }): (assign: Assign) => void {
-  const { services, broker, runId, spec, teacher } = of;
+  const { services, broker, runId, spec, order, teacher } = of;
   let poolRunId: string | undefined;
   return ({ embeddingRunId, imageRowsBytes }) => {
     teacher?.keepRows(imageRowsBytes);
     if (embeddingRunId === poolRunId || spec.distillation?.share === 'own') return;
     poolRunId = embeddingRunId;
     teacher?.shareThrough(
-      poolRunId === undefined ? undefined : openSupply(services, broker, { runId, spec, poolRunId }),
+      poolRunId === undefined ? undefined : openSupply(services, broker, { runId, spec, order, poolRunId }),
     );
   };
 }
@@ -214,12 +222,18 @@ function createSharing(of: {
 export function openSupply(
   services: Services,
   { control, names }: Awaited<Services['broker']>,
-  run: { readonly runId: string; readonly spec: RunSpec; readonly poolRunId: string | undefined },
+  run: {
+    readonly runId: string;
+    readonly spec: RunSpec;
+    /** `orderKeyOf` */
+    readonly order: string;
+    readonly poolRunId: string | undefined;
+  },
 ): BlockSupply {
   const { runId, spec, poolRunId } = run;
   const { clock, log, metrics } = services;
   const device = blockDevice(services, spec);
-  const order = orderToken(orderKeyOf(spec), device);
+  const order = orderToken(run.order, device);
   return createBlockSupply({
     stream: createBlockStream({
       ...{ connection: control, names, runId, log, now: clock.monotonic },
@@ -263,11 +277,11 @@ export function teacherOf(
     strength: spec.distillation,
     batch: spec.training.batch / spec.training.shards,
     blocks: isOwn ? createTeacherBlocks() : (options.blocks ?? services.teacherBlocks),
-    order: orderKeyOf(spec),
+    order: orderKeyOf({ ...spec, digest: assign.dataDigest }),
     begin: services.time.begin,
     onImages: (images, source) => services.metrics.teacherImages.inc({ run: assign.runId, source }, images),
     embedding: adapterWidth(spec.distillation) ?? spec.network.embedding,
-    imageRows: imageRowsOf(services, spec, schedule),
+    imageRows: imageRowsOf(services, { ...spec, digest: assign.dataDigest }, schedule),
     // Of students that share its embeddings the others wait for them.
     compute: services.compute.ranked('first'),
     clock: services.clock,
@@ -286,12 +300,12 @@ export function teacherOf(
 /** What it takes to keep the embeddings of single images for a run of this spec. */
 function imageRowsOf(
   { teacherRows, rowProofs, log }: Services,
-  { data, training, distillation }: RunSpec,
+  { data, digest, training, distillation }: RunSpec & DataOfRun,
   schedule: Schedule,
 ): ImageRows {
   const refused = new Set<string>();
   return {
-    ...{ rows: teacherRows, proofs: rowProofs, data: canonicalJson(data) },
+    ...{ rows: teacherRows, proofs: rowProofs, data: dataKeyOf({ data, digest }) },
     images: schedule.setImages ?? schedule.images,
     flips: training.flip ? 2 : 1,
     isAsked: distillation?.embed === 'by-image',

@@ -75,7 +75,7 @@ export interface NetworkOptions {
 export interface ImageRows {
   readonly rows: TeacherRows;
   readonly proofs: RowProofs;
-  /** Names the data set. */
+  /** Names the data set by its content (`dataKeyOf`). */
   readonly data: string;
   /** Images of the training split. */
   readonly images: number;

@@ -8,7 +8,7 @@ import { rowsBytesOf } from '../../core/spec/share.ts';
 export interface RowsKey {
   /** Of the stage's backbone and running statistics, SHA-256, hex. */
   readonly network: string;
-  /** Names the data set. */
+  /** Names the data set by its content (`dataKeyOf`). */
   readonly data: string;
   /** Sizes of batches whose rows have equal bits (`RowProofs`). */
   readonly group: number;

@@ -401,6 +401,8 @@ export interface WorkerCommand {
 export interface Prepare {
   /** Validated run spec as canonical JSON. */
   specJson: string;
+  /** As in Assign. */
+  dataDigest?: string | undefined;
 }
 
 /** Answers hello. Runs that the worker holds and that are not repeated by a following Assign or Release stay as they are. */
@@ -486,7 +488,15 @@ export interface Assign {
    * least recently used stages go first. It keeps them where the rows of the network are proven to depend on neither batch nor place,
    * and computes each batch otherwise, or fails the run where its spec asks for it. Absent: it keeps none.
    */
-  imageRowsBytes?: number | undefined;
+  imageRowsBytes?:
+    | number
+    | undefined;
+  /**
+   * SHA-256 of the content of the run's data as submit found it, 64 hex digits. What the worker keeps of a data set for runs that come
+   * later, or has open for another run, it uses for this one only where this is equal too: the spec of data that have changed since is
+   * the same text. Absent where it was never found.
+   */
+  dataDigest?: string | undefined;
 }
 
 export interface Member {
@@ -509,6 +519,8 @@ export interface Verify {
   stage: number;
   specJson: string;
   setPath: string;
+  /** As in Assign. */
+  dataDigest?: string | undefined;
 }
 
 /** Compute the steps between two checkpoints again, alone, and compare with what is stored. */
@@ -529,6 +541,8 @@ export interface Replay {
   mend: boolean;
   /** Committed steps within stages after which a point is sent too; training goes on to the last of them. */
   steps: number[];
+  /** As in Assign. */
+  dataDigest?: string | undefined;
 }
 
 /**
@@ -552,6 +566,8 @@ export interface Score {
   dataJson: string;
   /** Checked training spec as canonical JSON: the seed of weights and batches, and the loss. */
   trainingJson: string;
+  /** As in Assign. */
+  dataDigest?: string | undefined;
 }
 
 /** Stop this replay, verification, inspection or scoring; its answer is no longer needed. */
@@ -4961,13 +4977,16 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
 };
 
 function createBasePrepare(): Prepare {
-  return { specJson: "" };
+  return { specJson: "", dataDigest: undefined };
 }
 
 export const Prepare: MessageFns<Prepare> = {
   encode(message: Prepare, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.specJson !== "") {
       writer.uint32(10).string(message.specJson);
+    }
+    if (message.dataDigest !== undefined) {
+      writer.uint32(18).string(message.dataDigest);
     }
     return writer;
   },
@@ -4993,6 +5012,14 @@ export const Prepare: MessageFns<Prepare> = {
             message.specJson = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.dataDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5012,6 +5039,11 @@ export const Prepare: MessageFns<Prepare> = {
         : isSet(object.spec_json)
         ? globalThis.String(object.spec_json)
         : "",
+      dataDigest: isSet(object.dataDigest)
+        ? globalThis.String(object.dataDigest)
+        : isSet(object.data_digest)
+        ? globalThis.String(object.data_digest)
+        : undefined,
     };
   },
 
@@ -5019,6 +5051,9 @@ export const Prepare: MessageFns<Prepare> = {
     const obj: any = {};
     if (message.specJson !== "") {
       obj.specJson = message.specJson;
+    }
+    if (message.dataDigest !== undefined) {
+      obj.dataDigest = message.dataDigest;
     }
     return obj;
   },
@@ -5029,6 +5064,7 @@ export const Prepare: MessageFns<Prepare> = {
   fromPartial(object: DeepPartial<Prepare>): Prepare {
     const message = createBasePrepare();
     message.specJson = object.specJson ?? "";
+    message.dataDigest = object.dataDigest ?? undefined;
     return message;
   },
 };
@@ -5429,6 +5465,7 @@ function createBaseAssign(): Assign {
     evaluateStages: [],
     embeddingRunId: undefined,
     imageRowsBytes: undefined,
+    dataDigest: undefined,
   };
 }
 
@@ -5473,6 +5510,9 @@ export const Assign: MessageFns<Assign> = {
     }
     if (message.imageRowsBytes !== undefined) {
       writer.uint32(97).double(message.imageRowsBytes);
+    }
+    if (message.dataDigest !== undefined) {
+      writer.uint32(106).string(message.dataDigest);
     }
     return writer;
   },
@@ -5596,6 +5636,14 @@ export const Assign: MessageFns<Assign> = {
             message.imageRowsBytes = reader.double();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.dataDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5658,6 +5706,11 @@ export const Assign: MessageFns<Assign> = {
         : isSet(object.image_rows_bytes)
         ? globalThis.Number(object.image_rows_bytes)
         : undefined,
+      dataDigest: isSet(object.dataDigest)
+        ? globalThis.String(object.dataDigest)
+        : isSet(object.data_digest)
+        ? globalThis.String(object.data_digest)
+        : undefined,
     };
   },
 
@@ -5699,6 +5752,9 @@ export const Assign: MessageFns<Assign> = {
     if (message.imageRowsBytes !== undefined) {
       obj.imageRowsBytes = floatToJson(message.imageRowsBytes);
     }
+    if (message.dataDigest !== undefined) {
+      obj.dataDigest = message.dataDigest;
+    }
     return obj;
   },
 
@@ -5719,6 +5775,7 @@ export const Assign: MessageFns<Assign> = {
     message.evaluateStages = object.evaluateStages?.map((e) => e) || [];
     message.embeddingRunId = object.embeddingRunId ?? undefined;
     message.imageRowsBytes = object.imageRowsBytes ?? undefined;
+    message.dataDigest = object.dataDigest ?? undefined;
     return message;
   },
 };
@@ -5942,7 +5999,7 @@ export const Release: MessageFns<Release> = {
 };
 
 function createBaseVerify(): Verify {
-  return { requestId: "", runId: "", stage: 0, specJson: "", setPath: "" };
+  return { requestId: "", runId: "", stage: 0, specJson: "", setPath: "", dataDigest: undefined };
 }
 
 export const Verify: MessageFns<Verify> = {
@@ -5961,6 +6018,9 @@ export const Verify: MessageFns<Verify> = {
     }
     if (message.setPath !== "") {
       writer.uint32(42).string(message.setPath);
+    }
+    if (message.dataDigest !== undefined) {
+      writer.uint32(50).string(message.dataDigest);
     }
     return writer;
   },
@@ -6018,6 +6078,14 @@ export const Verify: MessageFns<Verify> = {
             message.setPath = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.dataDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6053,6 +6121,11 @@ export const Verify: MessageFns<Verify> = {
         : isSet(object.set_path)
         ? globalThis.String(object.set_path)
         : "",
+      dataDigest: isSet(object.dataDigest)
+        ? globalThis.String(object.dataDigest)
+        : isSet(object.data_digest)
+        ? globalThis.String(object.data_digest)
+        : undefined,
     };
   },
 
@@ -6073,6 +6146,9 @@ export const Verify: MessageFns<Verify> = {
     if (message.setPath !== "") {
       obj.setPath = message.setPath;
     }
+    if (message.dataDigest !== undefined) {
+      obj.dataDigest = message.dataDigest;
+    }
     return obj;
   },
 
@@ -6086,6 +6162,7 @@ export const Verify: MessageFns<Verify> = {
     message.stage = object.stage ?? 0;
     message.specJson = object.specJson ?? "";
     message.setPath = object.setPath ?? "";
+    message.dataDigest = object.dataDigest ?? undefined;
     return message;
   },
 };
@@ -6103,6 +6180,7 @@ function createBaseReplay(): Replay {
     deviceClass: "",
     mend: false,
     steps: [],
+    dataDigest: undefined,
   };
 }
 
@@ -6144,6 +6222,9 @@ export const Replay: MessageFns<Replay> = {
         writer.double(v);
       }
       writer.join();
+    }
+    if (message.dataDigest !== undefined) {
+      writer.uint32(98).string(message.dataDigest);
     }
     return writer;
   },
@@ -6259,6 +6340,14 @@ export const Replay: MessageFns<Replay> = {
 
             break;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.dataDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6322,6 +6411,11 @@ export const Replay: MessageFns<Replay> = {
       steps: globalThis.Array.isArray(object?.steps)
         ? object.steps.map((e: any) => globalThis.Number(e))
         : [],
+      dataDigest: isSet(object.dataDigest)
+        ? globalThis.String(object.dataDigest)
+        : isSet(object.data_digest)
+        ? globalThis.String(object.data_digest)
+        : undefined,
     };
   },
 
@@ -6360,6 +6454,9 @@ export const Replay: MessageFns<Replay> = {
     if (message.steps?.length) {
       obj.steps = message.steps.map((e) => floatToJson(e));
     }
+    if (message.dataDigest !== undefined) {
+      obj.dataDigest = message.dataDigest;
+    }
     return obj;
   },
 
@@ -6379,6 +6476,7 @@ export const Replay: MessageFns<Replay> = {
     message.deviceClass = object.deviceClass ?? "";
     message.mend = object.mend ?? false;
     message.steps = object.steps?.map((e) => e) || [];
+    message.dataDigest = object.dataDigest ?? undefined;
     return message;
   },
 };
@@ -6477,7 +6575,7 @@ export const Inspect: MessageFns<Inspect> = {
 };
 
 function createBaseScore(): Score {
-  return { requestId: "", networksJson: [], scores: [], dataJson: "", trainingJson: "" };
+  return { requestId: "", networksJson: [], scores: [], dataJson: "", trainingJson: "", dataDigest: undefined };
 }
 
 export const Score: MessageFns<Score> = {
@@ -6496,6 +6594,9 @@ export const Score: MessageFns<Score> = {
     }
     if (message.trainingJson !== "") {
       writer.uint32(42).string(message.trainingJson);
+    }
+    if (message.dataDigest !== undefined) {
+      writer.uint32(50).string(message.dataDigest);
     }
     return writer;
   },
@@ -6553,6 +6654,14 @@ export const Score: MessageFns<Score> = {
             message.trainingJson = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.dataDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6588,6 +6697,11 @@ export const Score: MessageFns<Score> = {
         : isSet(object.training_json)
         ? globalThis.String(object.training_json)
         : "",
+      dataDigest: isSet(object.dataDigest)
+        ? globalThis.String(object.dataDigest)
+        : isSet(object.data_digest)
+        ? globalThis.String(object.data_digest)
+        : undefined,
     };
   },
 
@@ -6608,6 +6722,9 @@ export const Score: MessageFns<Score> = {
     if (message.trainingJson !== "") {
       obj.trainingJson = message.trainingJson;
     }
+    if (message.dataDigest !== undefined) {
+      obj.dataDigest = message.dataDigest;
+    }
     return obj;
   },
 
@@ -6621,6 +6738,7 @@ export const Score: MessageFns<Score> = {
     message.scores = object.scores?.map((e) => e) || [];
     message.dataJson = object.dataJson ?? "";
     message.trainingJson = object.trainingJson ?? "";
+    message.dataDigest = object.dataDigest ?? undefined;
     return message;
   },
 };

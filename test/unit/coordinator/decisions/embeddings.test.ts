@@ -116,12 +116,21 @@ test('who shares and who does not: order, schedule, class, what a pass costs, an
 });
 
 test('runs of one order have one key, and those that promise no equal bits have another one', () => {
-  const key = (change: object) => orderKeyOf(student('run-1', { training: { ...training, ...change } }));
+  const key = (change: object) =>
+    orderKeyOf({ ...student('run-1', { training: { ...training, ...change } }), digest: undefined });
   assert.equal(key({ seed: 1, order: 4, epochs: 9 }), key({ seed: 4 }));
   const keys = [{}, { exact: false }, { batch: 32 }, { flip: false }, { order: 5 }, { fraction: 0.5 }].map(
     key,
   );
   assert.equal(new Set(keys).size, keys.length);
+});
+
+test('an order is of the content of its data: not of their path, and another one once that has changed', () => {
+  const key = (path: string, digest?: string, more: object = {}) =>
+    orderKeyOf({ ...student('run-1'), data: { kind: 'folder', path, holdout: 2, ...more }, digest });
+  assert.equal(key('/faces', 'a'), key('/elsewhere', 'a'));
+  const keys = [key('/faces', 'a'), key('/faces', 'b'), key('/faces'), key('/elsewhere')];
+  assert.equal(new Set([...keys, key('/faces', 'a', { holdout: 3 })]).size, keys.length + 1);
 });
 
 test('embeddings that are larger than a message are refused where the stream is asked for', () => {

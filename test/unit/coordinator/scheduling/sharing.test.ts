@@ -42,7 +42,7 @@ const TEACHER = {
 test('students of a text share by order, and what they ask for is done', () => {
   const { data, training } = student('t');
   const named = (name: string, change: Partial<TextStudent> = {}): TextStudent => ({
-    ...{ name, data, training: { ...training, order: 1 }, adds: 1e8, workersMax: 1 },
+    ...{ name, data, digest: undefined, training: { ...training, order: 1 }, adds: 1e8, workersMax: 1 },
     ...{ distillation: { schedule: 'multi-step' }, ...change },
   });
   const students = [
@@ -115,7 +115,7 @@ test('rows of images are kept where that takes fewer passes than batches do, and
     'by image 52 passes over the images in place of 208 (8 orders); the rows of a stage take 489.2 MiB of 1.0 GiB',
   );
   const one = {
-    ...{ name: 'a', data: student('t').data, adds: 1e8, workersMax: 1 },
+    ...{ name: 'a', data: student('t').data, digest: undefined, adds: 1e8, workersMax: 1 },
     training: order('single-step').training,
     distillation: { schedule: 'single-step' as const },
   };

@@ -21,8 +21,10 @@ test('a CPU worker decodes with one thread, a GPU worker with as many as cores a
 
 test('a drawn set stays open for the next run, until another is opened or its threads have ended', async () => {
   const datasets = createDatasets({ threads: 1, cacheDir: '', roots: ANYWHERE });
-  const drawn = (seed: number) =>
-    dataSchema.parse({ kind: 'synthetic', identities: 4, images: 2, holdout: 2, seed });
+  const drawn = (seed: number) => ({
+    data: dataSchema.parse({ kind: 'synthetic', identities: 4, images: 2, holdout: 2, seed }),
+    digest: undefined,
+  });
   const first = await datasets.acquire(drawn(1));
   const pixels = await first.loader.heldOutImages(0, 1);
   await first.release();
@@ -53,11 +55,16 @@ test('a stored set is closed by the last run that uses it, because it may change
   }
   const datasets = createDatasets({ threads: 1, cacheDir: '', roots: ANYWHERE });
   const data = dataSchema.parse({ kind: 'folder', path, holdout: 2 });
-  const [one, two] = await Promise.all([datasets.acquire(data), datasets.acquire(data)]);
+  const of = { data, digest: 'of its first content' };
+  const [one, two] = await Promise.all([datasets.acquire(of), datasets.acquire(of)]);
   assert.equal(one.loader, two.loader);
   await one.release();
   await one.release();
   assert.ok(!two.loader.hasEnded(), 'the other run goes on');
+  const changed = await datasets.acquire({ data, digest: 'of its second content' });
+  assert.notEqual(changed.loader, two.loader, 'a run that was submitted with another content opens it anew');
+  await changed.release();
+  assert.ok(!two.loader.hasEnded() && changed.loader.hasEnded());
   await two.release();
   assert.ok(two.loader.hasEnded());
 });

@@ -31,38 +31,44 @@ function surroundings() {
   return { open, recorded, preparations };
 }
 
-const specOf = (name: string) => canonicalJson(teacher({ name }));
+const next = (name: string, dataDigest = 'of the data') => ({
+  specJson: canonicalJson(teacher({ name })),
+  dataDigest,
+});
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 test('the data is open and the graphs of step and verification are recorded, of the newest one alone', async () => {
   const { open, recorded, preparations } = surroundings();
-  preparations.begin(specOf('a'));
+  preparations.begin(next('a'));
   await settled();
   assert.deepEqual([open.size, recorded.map(({ kinds }) => kinds)], [1, [['train', 'embed']]]);
-  preparations.begin(specOf('a'));
+  preparations.begin(next('a'));
   await settled();
   assert.equal(recorded.length, 1, 'told once more it does nothing');
-  recorded[0]!.end();
-  await settled();
-  assert.equal(open.size, 1, 'the data stays open');
-  preparations.begin(specOf('b'));
+  preparations.begin(next('a', 'of data that have changed'));
   await settled();
   assert.deepEqual([open.size, recorded.length, recorded[0]!.signal.aborted], [1, 2, true]);
+  recorded[1]!.end();
+  await settled();
+  assert.equal(open.size, 1, 'the data stays open');
+  preparations.begin(next('b'));
+  await settled();
+  assert.deepEqual([open.size, recorded.length], [1, 3]);
   preparations.close();
   await settled();
-  assert.deepEqual([open.size, recorded[1]!.signal.aborted], [0, true]);
+  assert.deepEqual([open.size, recorded[2]!.signal.aborted], [0, true]);
 });
 
 test('what cannot be prepared leaves nothing open, and harms nobody', async () => {
   const { open, recorded, preparations } = surroundings();
-  preparations.begin('{}');
+  preparations.begin({ specJson: '{}' });
   await settled();
-  preparations.begin(specOf('a'));
+  preparations.begin(next('a'));
   await settled();
   recorded[0]!.end(new Error('no room'));
   await settled();
   assert.equal(open.size, 0);
-  preparations.begin(specOf('b'));
+  preparations.begin(next('b'));
   await settled();
   assert.equal(recorded.length, 2);
   preparations.assigned();
