@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { assertBounded, readSubmission, type Submission } from '../../../../coordinator/api/submission.ts';
 import { createSubmissionReader } from '../../../../coordinator/api/submission-reader.ts';
 import { FleetError } from '../../../../core/errors.ts';
 import { canonicalJson } from '../../../../core/spec/canonical-json.ts';
-import { TEXT_BYTES_MAX } from '../../../../core/text/yaml-text.ts';
+import { jsonSchemaOf } from '../../../../core/spec/json-schema.ts';
+import { readYaml, TEXT_BYTES_MAX } from '../../../../core/text/yaml-text.ts';
 
 const RUN = `kind: teacher
 name: t
@@ -151,23 +153,36 @@ test('what is no YAML is told in our words, with line and column', () => {
   assert.doesNotMatch(refusal('a: "\u001b[31m\u202e" "'), /\u202e|(?!\n)\p{Cc}/u);
 });
 
-test('a teacher from files has its run put in wherever a document may name a teacher', () => {
+test('a teacher from files has its run put in wherever a document may name a teacher, and editors take it there too', () => {
   const files = { import: 'files/*backbone.pth', stages: 'by-number' };
   const imports = { runIds: { [canonicalJson(files)]: 'run-9' } };
   const teacher = `distillation: { teacher: ${JSON.stringify(files)} }`;
   const head = 'name: x\ndata: { kind: synthetic, identities: 12, images: 8, holdout: 4 }\n';
   const search = `space: { channels: 2, layers: 4, embedding: 16 }, strategy: { trials: 2 }, evaluation: { training: { epochs: 2, batch: 16 }, ${teacher} }`;
+  const student =
+    'name: s, network: { kind: pocketnet, channels: 2, layers: 4, embedding: 16 }, training: { epochs: 2, batch: 16 }';
   const texts = [
     `${RUN.replace('kind: teacher', 'kind: student')}${teacher}\n`,
     `kind: sweep\n${head}${search.replaceAll(/, (strategy|evaluation):/g, '\n$1:')}\n`,
     `kind: plan\n${head}search: { ${search} }\n`,
+    `kind: plan\n${head}students: [{ ${student}, ${teacher} }]\n`,
+    `kind: plan\n${head}teacher: ${JSON.stringify(files)}\nstudents: [{ ${student}, distillation: {} }]\n`,
   ];
+  const ajv = new Ajv2020({ strict: false, formats: { base64: true } });
+  const [run, sweep, plan] = (['run', 'sweep', 'plan'] as const).map((kind) =>
+    ajv.compile(jsonSchemaOf(kind)),
+  );
+  const isTakenByEditors = (yaml: string) => {
+    const { value } = readYaml(yaml)[0]!;
+    return { sweep, plan }[(value as { kind: string }).kind as 'sweep' | 'plan']?.(value) ?? run!(value);
+  };
   for (const yaml of texts) {
+    assert.ok(isTakenByEditors(yaml), yaml);
+    const wrong = yaml.replace('by-number', 'by-name');
+    assert.ok(!isTakenByEditors(wrong), wrong);
+    assert.throws(() => readSubmission({ ...submission(wrong), imports }));
     const [only] = readSubmission({ ...submission(yaml), imports });
     assert.match(JSON.stringify(only!.spec), /"teacher":"run-9"/);
-    assert.match(
-      refusal(yaml),
-      /distillation\.teacher: files of a teacher are read where the text is submitted/,
-    );
+    assert.match(refusal(yaml), /teacher: files of a teacher are read where the text is submitted/);
   }
 });
