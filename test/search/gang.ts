@@ -54,7 +54,7 @@ for (const order of ['first', 'second'] as const)
       for (const counts of PLACEMENTS) {
         const members = await join({ spec: searchOf(order, variant), counts });
         digests.push(await stepTogether(members, STEPS));
-        for (const member of members) member.leave();
+        for (const member of members) await member.leave();
       }
       assert.equal(new Set(digests).size, 1, digests.join(' '));
     });
@@ -66,13 +66,13 @@ test('a member that joins in the middle of an epoch gets the whole state, and ch
   const runId = `run-${++runs}`;
   const [first] = await join({ spec, counts: [8], runId });
   await stepTogether([first!], 4);
-  first!.leave();
+  await first!.leave();
   const [fresh] = await join({ spec, counts: [8] });
   const replicas = [fresh!.replica, first!.replica, fresh!.replica];
-  fresh!.leave();
+  await fresh!.leave();
   const members = await join({ spec, counts: [2, 3, 3], runId, generation: 2, replicas });
   assert.equal(await stepTogether(members, 1), stateDigest(alone[0]!.replica.vectors));
-  for (const member of [...members, ...alone]) member.leave();
+  for (const member of [...members, ...alone]) await member.leave();
 });
 
 test('a gang that ends at any moment of a step has moved nothing or the whole step, and goes on to the same bits', async () => {
@@ -94,12 +94,12 @@ test('a gang that ends at any moment of a step has moved nothing or the whole st
     clearTimeout(timer);
     for (const { replica } of first)
       assert.equal(stateDigest(replica.vectors), digests[replica.step], `member at step ${replica.step}`);
-    for (const member of first) member.leave();
+    for (const member of first) await member.leave();
     const replicas = [first[1]!.replica, first[0]!.replica, first[0]!.replica];
     const again = await join({ spec, counts: [1, 2, 5], runId, generation: 2, replicas });
     const left = 3 - again[0]!.replica.step;
     assert.equal(await stepTogether(again, left), digests[3], `broken off at ${part}/10`);
-    for (const member of again) member.leave();
+    for (const member of again) await member.leave();
   }
-  for (const member of alone) member.leave();
+  for (const member of alone) await member.leave();
 });

@@ -182,7 +182,7 @@ for (const variant of ['reference', 'noleak', 'darts'] as const)
         assert.ok(off <= 3e-6, `running statistics off by ${off}`);
       }
       digests.push(...members.map(({ replica }) => stateDigest(replica.vectors)));
-      for (const member of members) member.leave();
+      for (const member of members) await member.leave();
     }
     assert.equal(new Set(digests).size, 1, digests.join(' '));
   });

@@ -44,7 +44,7 @@ export interface SearchMember {
   readonly procedure: Procedure;
   /** Makes one step with the others. */
   step(): ReturnType<typeof trainUnit>;
-  leave(): void;
+  leave(): Promise<void>;
 }
 
 export interface SearchGangOptions {
@@ -113,8 +113,8 @@ async function joinMember(options: SearchGangOptions, rank: number): Promise<Sea
     replica,
     procedure,
     step: () => trainUnit(context),
-    leave() {
-      membership.leave();
+    async leave() {
+      await membership.leave();
       exchange.close();
     },
   };

@@ -42,7 +42,7 @@ const ROOMS: Readonly<Record<string, string>> = {
     'core/spec core/tensor core/tensor/lowering core/tensor/ops core/tensor/passes core/tensor/pjrt core/tensor/recording proto/gen',
   'core/loss': 'core/tensor core/tensor/ops',
   'core/nn': 'core/loss core/spec core/tensor core/tensor/ops core/tensor/passes',
-  'core/optim': 'core/nn core/tensor/lowering',
+  'core/optim': 'core/nn core/tensor/graph core/tensor/lowering',
   'core/screening': 'core/nn core/spec core/tensor core/tensor/graph core/tensor/ops',
   'core/search': 'core/loss core/nn core/optim core/spec core/tensor',
   'core/data': 'core/search core/spec',

@@ -5,14 +5,17 @@
 
 import { FleetError } from '../../core/errors.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
+import type { SgdArrays } from '../../core/optim/resident-sgd.ts';
 import type { Scored, ScoreRequest } from '../../core/screening/score.ts';
 import { openThread } from '../../core/thread-calls.ts';
 import type { EngineRequest } from './engine.ts';
 import type { JobKind } from './job-kind.ts';
 import { createJobQueue, type JobRank } from './job-queue.ts';
 import type {
+  Applied,
   ApplyRequest,
   Arrays,
+  Compilable,
   ComputeCalls,
   DeviceProof,
   DifferenceRequest,
@@ -25,13 +28,14 @@ import type {
   SearchRequest,
   ThreadGauges,
   TwoPartSpec,
+  UpdateSpec,
 } from './messages.ts';
 
 export interface Compute {
   /** Runs a kernel with a known result and returns what it ran on. */
   proveDevice(): Promise<DeviceProof>;
   /** Compiles a graph ahead of its first use. */
-  compileGraph(graph: GraphSpec | TwoPartSpec): Promise<{ readonly digest: string; readonly nodes: number }>;
+  compileGraph(graph: Compilable): Promise<{ readonly digest: string; readonly nodes: number }>;
   /** `into`: shared memory for the first output; the answer then has the other outputs only. */
   runGraph(graph: GraphSpec, inputs: Arrays, into?: Float32Array): Promise<readonly Float32Array[]>;
   /** Runs the first part of a graph that has two; the arrays must not change before the second part. */
@@ -39,7 +43,12 @@ export interface Compute {
   /**
    * One optimiser step in place; all arrays must be in shared memory. `digest`: digest64 of the new weights.
    */
-  applyStep(apply: ApplyRequest): Promise<{ readonly gradientNorm: number; readonly digest: string }>;
+  applyStep(apply: ApplyRequest): Promise<Applied>;
+  /**
+   * Puts a state onto the device; its vectors must be in shared memory. Undefined where the engine keeps vectors on
+   * the host, where runGraph and applyStep do the same.
+   */
+  keepState(update: UpdateSpec, state: SgdArrays): Promise<KeptState | undefined>;
   /** Writes the weights with which a run begins into shared memory. */
   writeInitialWeights(initial: InitialRequest): Promise<void>;
   /**
@@ -78,6 +87,19 @@ export interface Compute {
 export interface JobOwner {
   /** The thread begins a job of this owner. */
   computes(kind: JobKind): void;
+}
+
+/**
+ * A state on the device. Of the vectors in shared memory that it was made from, the weights follow with each step, and
+ * all do by `read`. Its holder frees it.
+ */
+export interface KeptState {
+  /** As runGraph; its weights are the first input, and `inputs` are the others. */
+  runGraph(graph: GraphSpec, inputs: Arrays, into: Float32Array): Promise<readonly Float32Array[]>;
+  /** One optimiser step, with the bits of applyStep. */
+  apply(step: Pick<ApplyRequest, 'learningRate' | 'step' | 'mean'>): Promise<Applied>;
+  read(): Promise<void>;
+  free(): void;
 }
 
 /**
@@ -212,6 +234,18 @@ function jobsBy(
     applyStep: async (apply) => {
       assertShared(inPlace(apply));
       return ask('apply', apply, 'apply');
+    },
+    keepState: async (update, state) => {
+      assertShared({ ...state });
+      const { kept } = await ask('keep', { update, state }, 'prepare');
+      if (kept === undefined) return undefined;
+      return {
+        runGraph: (graph, inputs, into) => ask('run', { graph, kept, inputs, into }, 'train'),
+        apply: (step) => ask('apply-kept', { kept, ...step, weights: state.weights }, 'apply'),
+        read: () => ask('read-kept', { kept, into: state }, 'apply'),
+        // It fails only where the thread has ended, and the state with it.
+        free: () => void ask('drop-kept', kept, 'apply').catch(() => undefined),
+      };
     },
     writeInitialWeights: async (initial) => {
       assertShared({ into: initial.into });

@@ -5,6 +5,7 @@
 import type { HeadShape } from '../../core/head/classes.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
 import type { SupernetSpec } from '../../core/nn/supernet.ts';
+import type { SgdArrays } from '../../core/optim/resident-sgd.ts';
 import type { Scored, ScoreRequest } from '../../core/screening/score.ts';
 import type { SearchState, SearchStepOptions, SearchWork } from '../../core/search/bilevel.ts';
 import type { Wanted } from '../../core/search/rounds.ts';
@@ -78,6 +79,32 @@ export interface ApplyRequest {
   readonly momentum: Float32Array;
   readonly running: Float32Array;
   /** Mean over the shards, [P + S + 3]. */
+  readonly mean: Float32Array;
+}
+
+/** The optimiser's step as a program of the device, for states that are kept there. */
+export interface UpdateSpec {
+  readonly kind: 'update';
+  readonly network: NetworkSpec;
+  readonly classes: number;
+  /** As of `train`. */
+  readonly adapter?: number;
+  readonly optimizer: TrainingSpec['optimizer'];
+}
+
+/** What is compiled ahead of its first use. */
+export type Compilable = GraphSpec | TwoPartSpec | UpdateSpec;
+
+/** The optimiser's step of a state that is kept on the device. */
+export interface ApplyKeptRequest {
+  /** Number of the state. */
+  readonly kept: number;
+  readonly learningRate: number;
+  /** As of ApplyRequest. */
+  readonly step: number;
+  /** Shared memory [P] with the weights before the step, and those after it when it is done. */
+  readonly weights: Float32Array;
+  /** As of ApplyRequest. */
   readonly mean: Float32Array;
 }
 
@@ -163,12 +190,15 @@ export type ComputeCalls = {
   readonly prove: { readonly ask: undefined; readonly answer: DeviceProof };
   /** Compiles ahead, so that the first step of a run does not stall its gang for longer than needed. */
   readonly prepare: {
-    readonly ask: GraphSpec | TwoPartSpec;
+    readonly ask: Compilable;
     readonly answer: { readonly digest: string; readonly nodes: number };
   };
   readonly run: {
     readonly ask: {
       readonly graph: GraphSpec;
+      /** A kept state whose weights are the first input. */
+      readonly kept?: number;
+      /** The inputs, or those behind the weights. */
       readonly inputs: Arrays;
       /** Shared memory for the first output, which is then no part of the answer. */
       readonly into: Float32Array | undefined;
@@ -194,6 +224,19 @@ export type ComputeCalls = {
    */
   readonly release: { readonly ask: number; readonly answer: undefined };
   readonly apply: { readonly ask: ApplyRequest; readonly answer: Applied };
+  /** Puts a state onto the device; without a number where the engine keeps vectors on the host. */
+  readonly keep: {
+    readonly ask: { readonly update: UpdateSpec; readonly state: SgdArrays };
+    readonly answer: { readonly kept: number | undefined };
+  };
+  readonly 'apply-kept': { readonly ask: ApplyKeptRequest; readonly answer: Applied };
+  /** Copies a kept state into shared memory. */
+  readonly 'read-kept': {
+    readonly ask: { readonly kept: number; readonly into: SgdArrays };
+    readonly answer: undefined;
+  };
+  /** One that means nothing is no error. */
+  readonly 'drop-kept': { readonly ask: number; readonly answer: undefined };
   /** Takes the mean of a round that is not the last of its step. */
   readonly 'continue-search': { readonly ask: SearchRequest; readonly answer: undefined };
   /** Takes the mean of the last round and moves the state. */

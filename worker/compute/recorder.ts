@@ -5,7 +5,7 @@
 import { setPriority } from 'node:os';
 import { FleetError } from '../../core/errors.ts';
 import { startChild } from '../../core/system/child-process.ts';
-import type { GraphSpec, TwoPartSpec } from './messages.ts';
+import type { Compilable } from './messages.ts';
 import type { RecordingJob } from './recording-process.ts';
 
 /** JavaScript heap of the process, MiB. */
@@ -17,7 +17,7 @@ const ENVIRONMENT = { TF_FORCE_GPU_ALLOW_GROWTH: 'true', TF_CPP_MIN_LOG_LEVEL: '
 
 export interface Recorder {
   /** Resolves when the graphs are in the cache; rejects where they could not be recorded, or the signal's reason. */
-  record(graphs: readonly (GraphSpec | TwoPartSpec)[], signal: AbortSignal): Promise<void>;
+  record(graphs: readonly Compilable[], signal: AbortSignal): Promise<void>;
 }
 
 export function createRecorder({ cacheDir, engine }: Pick<RecordingJob, 'cacheDir' | 'engine'>): Recorder {

@@ -3,21 +3,15 @@
 // the network.
 
 import { workerData } from 'node:worker_threads';
-import { LRUCache } from 'lru-cache';
 import { digest64 } from '../../core/digest.ts';
 import { toFleetError } from '../../core/errors.ts';
 import { updateRows } from '../../core/head/rows.ts';
-import { buildNetwork } from '../../core/nn/build.ts';
 import { initialWeights } from '../../core/nn/init.ts';
-import { type Attached, type Layout, layoutOf } from '../../core/nn/layout.ts';
-import { buildSupernet, type SupernetSpec } from '../../core/nn/supernet.ts';
 import { applyOuterStep, writeDifference } from '../../core/optim/outer.ts';
 import { applyStep } from '../../core/optim/sgd.ts';
 import { scoreNetwork } from '../../core/screening/score.ts';
 import { commitStep, continueStep, type OpenStep } from '../../core/search/bilevel.ts';
 import { type Round, roundsOf } from '../../core/search/rounds.ts';
-import { canonicalJson } from '../../core/spec/canonical-json.ts';
-import type { NetworkSpec } from '../../core/spec/network.ts';
 import { ALPHAS, trainedDigest, WEIGHTS } from '../../core/state-vectors.ts';
 import { tf } from '../../core/tensor/tf.ts';
 import { answerCalls } from '../../core/thread-calls.ts';
@@ -25,7 +19,9 @@ import { createBegunTable } from './begun.ts';
 import { type EngineRequest, openEngine } from './engine.ts';
 import { createGraphCache } from './graphs.ts';
 import { createKeeping } from './keeping.ts';
+import { createKeptStates } from './kept-states.ts';
 import { medianPassMs } from './latency.ts';
+import { createLayouts } from './layouts.ts';
 import { explainedMemory } from './memory-refusal.ts';
 import type {
   Applied,
@@ -39,23 +35,26 @@ import type {
 } from './messages.ts';
 import { proveDevice } from './prove.ts';
 
-/** So many layouts are kept; they are cheap, but a search brings a new network each minute. */
-const LAYOUTS_MAX = 32;
-
 const { cacheDir, engine: request } = workerData as { cacheDir: string; engine: EngineRequest };
 const { engine, facts } = openEngine(request);
 const graphs = createGraphCache({ cacheDir, engine });
 const begun = createBegunTable({ graphs, keeping: createKeeping() });
-const layouts = new LRUCache<string, Layout>({ max: LAYOUTS_MAX });
+const layoutFor = createLayouts();
+const states = createKeptStates({ engine, cacheDir, layoutFor });
 
 answerCalls<ComputeCalls, never, never, JobFacts>({
   answers: {
     prove: () => proveDevice(facts),
     prepare: (graph) => {
+      if (graph.kind === 'update') {
+        states.prepare(graph);
+        return { digest: '', nodes: 0 };
+      }
       const { digest, nodes } = graph.kind === 'backbone' ? graphs.twoPart(graph) : graphs.get(graph);
       return { digest, nodes };
     },
-    run: ({ graph, inputs, into }) => graphs.get(graph).run(inputs, into),
+    run: ({ graph, kept, inputs, into }) =>
+      graphs.get(graph).run(kept === undefined ? inputs : [states.weights(kept), ...inputs], into),
     begin: ({ graph, inputs }) => begun.begin(graph, inputs),
     finish: ({ begun: number, inputs, into }) => begun.finish(number, inputs, into),
     release: (number) => {
@@ -63,6 +62,16 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
       return undefined;
     },
     apply,
+    keep: ({ update, state }) => ({ kept: states.keep(update, state) }),
+    'apply-kept': states.apply,
+    'read-kept': ({ kept, into }) => {
+      states.read(kept, into);
+      return undefined;
+    },
+    'drop-kept': (kept) => {
+      states.drop(kept);
+      return undefined;
+    },
     'continue-search': (request) => {
       const { open, round } = openStep(request);
       continueStep(open, round, request.mean);
@@ -95,8 +104,12 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
 
 function gauges(): ThreadGauges {
   const { numTensors, numBytes } = tf.memory();
-  const kept = begun.gauges();
-  return { tensors: numTensors + kept.tensors, bytes: numBytes + kept.bytes, graphs: graphs.size() };
+  const kept = [begun.gauges(), states.gauges()];
+  return {
+    tensors: kept.reduce((sum, { tensors }) => sum + tensors, numTensors),
+    bytes: kept.reduce((sum, { bytes }) => sum + bytes, numBytes),
+    graphs: graphs.size(),
+  };
 }
 
 function apply(request: ApplyRequest): Applied {
@@ -135,16 +148,6 @@ function commitSearch(request: SearchRequest): SearchApplied {
 function applyOuter({ network, classes, adapter, ...rest }: OuterRequest): Applied {
   const { differenceNorm } = applyOuterStep({ layout: layoutFor(network, { classes, adapter }), ...rest });
   return { gradientNorm: differenceNorm, digest: digest64(rest.weights) };
-}
-
-function layoutFor(network: NetworkSpec | SupernetSpec, attached: Attached): Layout {
-  const key = canonicalJson({ network, attached });
-  const kept = layouts.get(key);
-  if (kept) return kept;
-  const built = network.kind === 'supernet' ? buildSupernet(network) : buildNetwork(network);
-  const layout = layoutOf(built, attached);
-  layouts.set(key, layout);
-  return layout;
 }
 
 function outputsOf(answer: ComputeCalls[keyof ComputeCalls]['answer']): readonly Float32Array[] {

@@ -3,6 +3,7 @@
 // measured of the gang.
 
 import { type ExchangeStats, STATS } from '../../core/allreduce/wire.ts';
+import { toFleetError } from '../../core/errors.ts';
 import { epochOfStep, haltedAt, type Schedule } from '../../core/spec/schedule.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { type TrainContext, train } from '../training/train.ts';
@@ -55,7 +56,7 @@ export async function workInGeneration(context: GenerationContext): Promise<void
     onSuspects: (found) => complaints.heard(runId, found),
     signal,
   });
-  const toLeave = [() => exchange.close(), complaints.close];
+  const toLeave: (() => unknown)[] = [() => exchange.close(), complaints.close];
   context.onOpened(suspects);
   try {
     const membership = await session.procedure.join({
@@ -68,7 +69,16 @@ export async function workInGeneration(context: GenerationContext): Promise<void
       log: services.log,
       signal,
     });
-    toLeave.unshift(() => membership.leave());
+    toLeave.unshift(() =>
+      membership.leave().catch((caught: unknown) => {
+        // What memory has of it is older than its step. The newest checkpoint, or a member, has another.
+        session.replica = undefined;
+        services.log.warn(
+          { run: runId, reason: toFleetError(caught).message },
+          'the device did not give the state back',
+        );
+      }),
+    );
     const pausedStep = assign.pausedStep ?? 0;
     await agreeOnState({ services, session, membership, exchange, pausedStep, signal });
     const replica = session.replica!;
@@ -123,7 +133,7 @@ export async function workInGeneration(context: GenerationContext): Promise<void
     await aborted(signal);
   } finally {
     context.onLeft();
-    for (const leave of toLeave) leave();
+    for (const leave of toLeave) await leave();
   }
 }
 

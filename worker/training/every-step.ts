@@ -3,48 +3,62 @@
 
 import { layoutOf } from '../../core/nn/layout.ts';
 import { adapterWidth } from '../../core/spec/distillation.ts';
-import type { Contribution, Procedure, ProcedureOptions, Unit } from './procedure.ts';
-import { sgdShape, sgdVectors } from './replica.ts';
-import { sgdFirst, sgdUpdate } from './sgd-update.ts';
+import type { Contribution, GangPlace, Membership, Procedure, ProcedureOptions, Unit } from './procedure.ts';
+import { sgdShape } from './replica.ts';
+import { createResidentReplica, type ResidentReplica, updateOf } from './resident-replica.ts';
+import { sgdFirst } from './sgd-update.ts';
 import { trainingGraph } from './training-graph.ts';
 import { wholeReplica, wholeReplicaMember } from './whole-replica.ts';
 
 export function createEveryStep(options: ProcedureOptions): Procedure {
-  const { spec, network, classes, schedule, compute } = options;
+  const { spec, network, classes, schedule } = options;
   const layout = layoutOf(network, { classes, adapter: adapterWidth(spec.distillation) });
   const graph = trainingGraph(spec, classes);
   const perShard = schedule.batch / schedule.shards;
 
-  const contributeShard = async (unit: Unit, shard: number) => {
+  const contributeShard = async (resident: ResidentReplica, unit: Unit, shard: number) => {
     const batch = await unit.readBatch(unit.first, shard);
     const taught = (await unit.teacher?.inputsOf({ step: unit.first, shard, images: batch.images })) ?? [];
-    const { weights } = sgdVectors(unit.replica);
-    const inputs = [weights, batch.images, batch.labels, ...taught];
     const vector = unit.exchange.vector(shard);
-    await compute.runGraph(graph, inputs, vector);
+    await resident.runGraph(graph, unit.replica, [batch.images, batch.labels, ...taught], vector);
     unit.batchDone();
     return [shard, vector] as const;
   };
   /** All shards at once: the compute thread takes them one after the other, as their batches arrive. */
-  const contribute = async (unit: Unit): Promise<Contribution> => {
-    const vectors = Promise.all(unit.shards.map((shard) => contributeShard(unit, shard)));
+  const contribute = async (resident: ResidentReplica, unit: Unit): Promise<Contribution> => {
+    await resident.prepare(unit.replica);
+    const vectors = Promise.all(unit.shards.map((shard) => contributeShard(resident, unit, shard)));
     return {
       vectors: new Map(await Promise.race([vectors, unit.failed])),
       waited: 0,
       images: perShard * unit.shards.length,
     };
   };
-  const applyMean = sgdUpdate(options, classes);
+  const join = (place: GangPlace): Membership => {
+    const resident = createResidentReplica(options, classes);
+    const member = wholeReplicaMember(place);
+    return {
+      ...member,
+      contribute: (unit) => contribute(resident, unit),
+      applyMean: resident.applyMean,
+      async gatherState(replica) {
+        const vectors = await member.gatherState(replica);
+        if (vectors !== undefined) await resident.settle();
+        return vectors;
+      },
+      leave: resident.leave,
+    };
+  };
 
   return {
     ...wholeReplica,
     replicaShape: sgdShape(layout),
     stateShape: sgdShape(layout),
     sumLength: layout.vectorCount,
-    graphs: [graph],
+    graphs: [graph, updateOf(spec, classes)],
     backboneCount: layout.backboneCount,
     writeFirst: sgdFirst(options),
-    join: async (place) => ({ ...wholeReplicaMember(place), contribute, applyMean }),
+    join: async (place) => join(place),
     dispose: () => undefined,
   };
 }

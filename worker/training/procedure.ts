@@ -26,7 +26,7 @@ import type { SearchFound } from '../../core/spec/search.ts';
 import type { StateShape, StateVectors } from '../../core/state-vectors.ts';
 import type { BeginPhase } from '../../core/worker-time.ts';
 import type { Compute } from '../compute/client.ts';
-import type { GraphSpec, TwoPartSpec } from '../compute/messages.ts';
+import type { Compilable } from '../compute/messages.ts';
 import type { Replica, StateAtStep } from './replica.ts';
 import type { TeacherNetwork } from './teacher-network.ts';
 
@@ -49,8 +49,8 @@ export interface Procedure {
   readonly stateShape: StateShape;
   /** Length of a shard's vector in the sum, in values: gradient [P], batch statistics [S], losses [3]. */
   readonly sumLength: number;
-  /** Graphs that a unit needs, for compilation before the first one. */
-  readonly graphs: readonly (GraphSpec | TwoPartSpec)[];
+  /** What a unit needs, for compilation before the first one. */
+  readonly graphs: readonly Compilable[];
   /** Weights of the network itself, without adapter and head. */
   readonly backboneCount: number;
   /** Names of the exchanges that a membership opens beside the run's own. */
@@ -97,18 +97,25 @@ export interface Membership {
    * to where it belongs.
    */
   settleHoldings(replica: Replica): Promise<void>;
-  /** Computes what the own shards contribute to the sum of a unit. */
+  /**
+   * Computes what the own shards contribute to the sum of a unit. From now on the replica's vectors may be on the
+   * device, and those in memory older.
+   */
   contribute(unit: Unit): Promise<Contribution>;
   /** Changes the replica's vectors, and what is kept, by the mean over all shards. */
   applyMean(unit: Unit, mean: Float32Array): Promise<Applied>;
   /**
-   * The whole state for a checkpoint, at rank 0 and undefined elsewhere. All members call it at the same
-   * step.
+   * The whole state for a checkpoint, at rank 0 and undefined elsewhere, where the replica's vectors in memory are
+   * those of its step then. All members call it at the same step.
    */
   gatherState(replica: Replica): Promise<StateVectors | undefined>;
   /** Counters of the exchanges of the procedure's own. */
   exchangeStats(): readonly Readonly<ExchangeStats>[];
-  leave(): void;
+  /**
+   * Ends the part in this generation, with the replica's vectors in memory as of its step. Rejects where the device
+   * does not give them: the replica is then lost.
+   */
+  leave(): Promise<void>;
 }
 
 /** Steps [first, end) between two sums, as the procedure sees them. They lie in one epoch and one stage. */

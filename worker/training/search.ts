@@ -100,7 +100,7 @@ export function createSearch(options: ProcedureOptions, block: SearchBlock): Pro
     found: (state) => foundIn(block, state),
     async join(place) {
       const gang = await joinSearchGang({ ...place, sizes, rounds, shards: spec.training.shards });
-      return { ...wholeReplicaMember(place), ...memberOf(search, gang), leave: gang.leave };
+      return { ...wholeReplicaMember(place), ...memberOf(search, gang), leave: async () => gang.leave() };
     },
     dispose: () => undefined,
   };

@@ -108,7 +108,7 @@ function memberOf(
       });
     },
     exchangeStats: () => headGang.stats(),
-    leave: () => headGang.leave(),
+    leave: async () => headGang.leave(),
   };
 }
 

@@ -18,5 +18,5 @@ export const wholeReplicaMember = ({ rank }: GangPlace) =>
     settleHoldings: async () => undefined,
     gatherState: async ({ vectors }) => (rank === 0 ? vectors : undefined),
     exchangeStats: () => [],
-    leave: () => undefined,
+    leave: async () => undefined,
   }) satisfies Partial<Membership>;

@@ -2,6 +2,7 @@
 // functions of arrays, in one part or in two, and vectors that stay where the engine computes.
 
 import { FleetError } from '../../errors.ts';
+import type { LoweredModule } from '../lowering/lower.ts';
 import type { GraphInput } from '../recording/record.ts';
 import type { CompileOptions } from './obtain.ts';
 import { checkArrays, type GraphArray } from './session.ts';
@@ -37,12 +38,27 @@ export interface CompiledGraph {
   dispose(): void;
 }
 
+/** A module over vectors of the device: its results take the memory of as many first arguments. */
+export interface ResidentModule {
+  /**
+   * Runs it on vectors of the device, followed by arrays of the host, in the order of its arguments. The vectors are
+   * over once it ran, also where that failed; those returned take their places, and whoever called frees them.
+   */
+  run(donated: readonly Resident[], inputs: readonly (Float32Array | Float64Array)[]): Resident[];
+  dispose(): void;
+}
+
 export interface Engine {
   readonly name: 'tensorflow' | 'pjrt';
   compile(options: CompileOptions): CompiledGraph;
   compileTwoPart(options: TwoPartOptions): TwoPartGraph;
   /** Puts a vector onto the device. */
   keep(values: Float32Array): Resident;
+  /** Compiles a module over vectors of the device. Absent where vectors are kept on the host. */
+  readonly compileModule?: (
+    module: LoweredModule,
+    options: { readonly what: string; readonly cacheDir?: string | undefined },
+  ) => ResidentModule;
 }
 
 /** Whether an input is an array of the host. */

@@ -3,7 +3,7 @@
 // run. Whatever a run was fed or returned on the device is freed when the run ends.
 
 import { FleetError } from '../../errors.ts';
-import type { DeviceBuffer, Program } from '../pjrt/client.ts';
+import type { DeviceBuffer, ElementType, Program } from '../pjrt/client.ts';
 import type { GraphInput } from '../recording/record.ts';
 import {
   type CompiledGraph,
@@ -93,11 +93,36 @@ export function createPjrtEngine(place: PjrtPlace): Engine {
       const buffer = client.upload(values, 'f32', [values.length], device);
       return resident(buffers, buffer, values.length);
     },
+    compileModule(module, options) {
+      const program = obtainProgram(place, module, options);
+      return {
+        run(donated, arrays) {
+          const kept = donated.map((vector) => bufferOf(buffers, vector));
+          return freeing((own) => {
+            for (const [index, array] of arrays.entries()) {
+              const { element, shape } = module.inputs[kept.length + index]!;
+              own.push(client.upload(array, element as ElementType, shape, device));
+            }
+            try {
+              const results = program.run([...kept, ...own]);
+              return results.map((result, index) =>
+                resident(buffers, result, elementsOf(module.outputs[index]!.shape)),
+              );
+            } finally {
+              for (const vector of donated) vector.free();
+            }
+          });
+        },
+        dispose: program.free,
+      };
+    },
   };
 }
 
 const nameOf = ({ key }: CompileOptions): string =>
   `the graph ${key.length > 60 ? `${key.slice(0, 60)}...` : key}`;
+
+const elementsOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
 function resident(buffers: WeakMap<Resident, DeviceBuffer>, buffer: DeviceBuffer, length: number): Resident {
   const vector: Resident = {
@@ -137,7 +162,7 @@ function readOutputs(
   const values: Float32Array[] = [];
   for (const [index, output] of outputs.entries()) {
     const isPlaced = index === 0 && into !== undefined;
-    const length = shapes[index]!.reduce((product, size) => product * size, 1);
+    const length = elementsOf(shapes[index]!);
     if (isPlaced && into.length !== length)
       throw new FleetError('internal', `the graph gave ${length} numbers where ${into.length} belong`);
     const target = isPlaced ? into : new Float32Array(length);

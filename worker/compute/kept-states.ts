@@ -1,0 +1,83 @@
+// The states that the compute thread keeps on its device for runs, by number: from the start of a generation to its
+// end. Decides that an update is compiled once for all states of its kind, and what a number means that is not there
+// any more.
+
+import { LRUCache } from 'lru-cache';
+import { digest64 } from '../../core/digest.ts';
+import { FleetError } from '../../core/errors.ts';
+import { compileUpdate, keepState, type ResidentSgd, type SgdArrays } from '../../core/optim/resident-sgd.ts';
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
+import type { Engine, Resident, ResidentModule } from '../../core/tensor/graph/engine.ts';
+import type { LayoutFor } from './layouts.ts';
+import type { Applied, ApplyKeptRequest, UpdateSpec } from './messages.ts';
+
+/** Compiled updates that are kept; a run needs one. */
+const UPDATES_MAX = 16;
+
+export interface KeptStates {
+  /** Compiles the update ahead of its first use; does nothing where vectors are kept on the host. */
+  prepare(update: UpdateSpec): void;
+  /** Puts a state onto the device; undefined where vectors are kept on the host. */
+  keep(update: UpdateSpec, state: SgdArrays): number | undefined;
+  weights(kept: number): Resident;
+  apply(request: ApplyKeptRequest): Applied;
+  read(kept: number, into: SgdArrays): void;
+  /** Nothing for a number that is not there. */
+  drop(kept: number): void;
+  /** What is on the device. */
+  gauges(): { readonly tensors: number; readonly bytes: number };
+}
+
+export function createKeptStates(options: {
+  readonly engine: Engine;
+  readonly cacheDir: string;
+  readonly layoutFor: LayoutFor;
+}): KeptStates {
+  const { engine } = options;
+  const layoutFor = ({ network, classes, adapter }: UpdateSpec) =>
+    options.layoutFor(network, { classes, adapter });
+  const cache = options.cacheDir === '' ? {} : { cacheDir: options.cacheDir };
+  const states = new Map<number, { readonly update: UpdateSpec; readonly state: ResidentSgd }>();
+  const updates = new LRUCache<string, ResidentModule>({
+    max: UPDATES_MAX,
+    dispose: (module) => module.dispose(),
+  });
+  let next = 1;
+  const compiled = (update: UpdateSpec): ResidentModule | undefined => {
+    const key = canonicalJson(update);
+    const found =
+      updates.get(key) ??
+      compileUpdate(engine, { layout: layoutFor(update), optimizer: update.optimizer, ...cache });
+    if (found !== undefined) updates.set(key, found);
+    return found;
+  };
+  const stateOf = (kept: number) => {
+    const found = states.get(kept);
+    if (found !== undefined) return found;
+    throw new FleetError('failedPrecondition', `state ${kept} is not kept here, or was freed before`);
+  };
+  return {
+    prepare: (update) => void compiled(update),
+    keep(update, state) {
+      if (compiled(update) === undefined) return undefined;
+      const { optimizer } = update;
+      states.set(next, { update, state: keepState(engine, { layout: layoutFor(update), optimizer, state }) });
+      return next++;
+    },
+    weights: (kept) => stateOf(kept).state.weights(),
+    apply({ kept, weights, ...rest }) {
+      const { update, state } = stateOf(kept);
+      const { gradientNorm } = state.apply({ update: compiled(update)!, weights, ...rest });
+      return { gradientNorm, digest: digest64(weights) };
+    },
+    read: (kept, into) => stateOf(kept).state.read(into),
+    drop(kept) {
+      states.get(kept)?.state.free();
+      states.delete(kept);
+    },
+    gauges: () => ({
+      tensors: states.size * 3,
+      bytes: [...states.values()].reduce((sum, { state }) => sum + state.bytes, 0),
+    }),
+  };
+}

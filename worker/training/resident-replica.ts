@@ -1,0 +1,72 @@
+// The replica of a run on the device of the compute thread, for one generation: where the engine keeps vectors on its
+// device, steps take the weights from there and the optimiser changes all three vectors there. Decides when they go
+// to the device and come back: they go before the first unit, and come back for a checkpoint and at the end of the
+// generation, because members that are behind and the next generation take them from memory. Where the engine keeps
+// vectors on the host, memory is where they are.
+
+import { adapterWidth } from '../../core/spec/distillation.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
+import type { Compute, KeptState } from '../compute/client.ts';
+import type { Arrays, GraphSpec, UpdateSpec } from '../compute/messages.ts';
+import type { Membership, ProcedureOptions } from './procedure.ts';
+import { type Replica, sgdVectors } from './replica.ts';
+import { sgdUpdate } from './sgd-update.ts';
+
+export interface ResidentReplica {
+  /** Makes the replica ready for runGraph; once a unit. */
+  prepare(replica: Replica): Promise<void>;
+  /** Runs a graph whose first input is the replica's weights. */
+  runGraph(graph: GraphSpec, replica: Replica, inputs: Arrays, into: Float32Array): Promise<void>;
+  readonly applyMean: Membership['applyMean'];
+  /** Copies into memory what steps have changed on the device since the last time. */
+  settle(): Promise<void>;
+  /** As Membership has it. */
+  leave(): Promise<void>;
+}
+
+/** The optimiser's step of a run with so many classes in its replica. */
+export function updateOf({ network, training, distillation }: RunSpec, classes: number): UpdateSpec {
+  const adapter = adapterWidth(distillation);
+  return {
+    ...{ kind: 'update', network, classes, optimizer: training.optimizer },
+    ...(adapter === undefined ? {} : { adapter }),
+  };
+}
+
+export function createResidentReplica(options: ProcedureOptions, classes: number): ResidentReplica {
+  const { spec } = options;
+  const compute: Compute = options.compute;
+  const onHost = sgdUpdate(options, classes);
+  let kept: KeptState | undefined;
+  let isPrepared = false;
+  let isStale = false;
+  const settle = async (): Promise<void> => {
+    if (!isStale) return;
+    await kept!.read();
+    isStale = false;
+  };
+  return {
+    async prepare(replica) {
+      if (isPrepared) return;
+      kept = await compute.keepState(updateOf(spec, classes), sgdVectors(replica));
+      isPrepared = true;
+    },
+    async runGraph(graph, replica, inputs, into) {
+      if (kept === undefined) await compute.runGraph(graph, [sgdVectors(replica).weights, ...inputs], into);
+      else await kept.runGraph(graph, inputs, into);
+    },
+    async applyMean(unit, mean) {
+      if (kept === undefined) return onHost(unit, mean);
+      isStale = true;
+      return kept.apply({ learningRate: unit.learningRate, step: unit.first, mean });
+    },
+    settle,
+    async leave() {
+      try {
+        await settle();
+      } finally {
+        kept?.free();
+      }
+    },
+  };
+}
