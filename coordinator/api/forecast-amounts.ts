@@ -44,6 +44,11 @@ function together(cases: readonly Range[]): ForecastRange {
   return { low, likely: Math.min(high, Math.max(low, mean)), high };
 }
 
+/** Each of them with so much more. */
+export const plus = ({ low, likely, high }: Range, more: number): Range => ({
+  ...{ low: low + more, likely: likely + more, high: high + more },
+});
+
 /** Each of them so many times. */
 export const scaled = ({ low, likely, high }: Range, by: number): ForecastRange => ({
   ...{ low: low * by, likely: likely * by, high: high * by },

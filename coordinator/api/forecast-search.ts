@@ -6,13 +6,13 @@ import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
 import type { ForecastPart } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { startAtSubmit, withStartById } from '../decisions/warm-start.ts';
-import type { Identity } from '../model/identity.ts';
 import { attachedWorkers } from '../model/state.ts';
 import { priorsOf } from '../model/warm-start.ts';
-import { type Range, timesOf } from '../scheduling/measured-times.ts';
+import { type Range, timesOf, withTeacher } from '../scheduling/measured-times.ts';
 import { drawnAccuracies, isForeseen, type Rehearsal, rehearse } from '../strategies/rehearsal.ts';
 import { lagOf } from '../strategies/strategies.ts';
 import { type About, type ForecastContext, forecastTime, rangeOf } from './forecast-amounts.ts';
+import type { SearchTeacher } from './forecast-teachers.ts';
 import { foreseenCandidates } from './foreseen.ts';
 
 /** Searches of a strategy that learns are rehearsed so many times, with other results each time. */
@@ -21,14 +21,14 @@ const REHEARSALS = 3;
 /** A search, the multiply-adds of an image in its candidates, and the key of the best one where that is known. */
 export async function searchPart(
   spec: SweepSpec,
-  about: About & { readonly begins: string; readonly teacher: Identity | undefined },
+  about: About & { readonly begins: string; readonly teacher: SearchTeacher | undefined },
   { state, now, pools }: ForecastContext,
 ): Promise<{ readonly part: ForecastPart; readonly network: Range; readonly best?: string | undefined }> {
   const { document, field, begins, images, measured, facts, teacher } = about;
   const workers = attachedWorkers(state);
   const parallelism = spec.parallelism > 0 ? spec.parallelism : Math.max(1, workers);
   const prior = priorsOf(state, spec, startAtSubmit(state, withStartById(state, spec)).start);
-  const known = foreseenCandidates({ state, pools }, spec, facts, teacher);
+  const known = foreseenCandidates({ state, pools }, spec, facts, teacher?.identity);
   const rehearsals: Rehearsal[] = [];
   for (let seed = 1; seed <= (isForeseen(spec) ? 1 : REHEARSALS); seed++) {
     const how = { lag: lagOf(spec, workers) ?? 1, parallelism, prior, known, now };
@@ -36,11 +36,16 @@ export async function searchPart(
     // With every result known each rehearsal is the same.
     if (rehearsals[0]!.best !== undefined) break;
   }
+  const shared = teacher?.passes({
+    adds: meanAdds(rehearsals[0]!),
+    atOnce: Math.min(parallelism, spec.strategy.trials),
+  });
+  const taught = teacher && teacher.multiplyAdds * shared!.passes;
   const totals = rehearsals.map((one) => totalOf(one, spec.evaluation.training, images));
-  const times = totals.map(({ computed, multiplyAdds }, at) =>
+  const times = totals.map(({ computed, multiplyAdds, images }, at) =>
     timesOf(measured, {
-      ...{ kind: 'candidate', runs: computed, work: multiplyAdds },
-      multiplyAdds: meanAdds(rehearsals[at]!),
+      ...{ kind: 'candidate', runs: computed, work: withTeacher(multiplyAdds, taught && taught * images) },
+      multiplyAdds: withTeacher(meanAdds(rehearsals[at]!), taught),
     }),
   );
   const adds = rehearsals.flatMap(({ evaluations }) => evaluations.map(({ costs }) => costs.multiplyAdds));
@@ -51,13 +56,15 @@ export async function searchPart(
       name: spec.name,
       kind: 'search',
       begins,
-      note: searchNote(spec, rehearsals, prior.length),
+      note: [searchNote(spec, rehearsals, prior.length), shared?.note ?? '']
+        .filter((text) => text !== '')
+        .join('; '),
     },
     runs: rangeOf(totals.map(({ runs }) => runs)),
     reused: rangeOf(totals.map(({ reused }) => reused)),
     steps: rangeOf(totals.map(({ steps }) => steps)),
     images: rangeOf(totals.map((total) => total.images)),
-    multiplyAdds: rangeOf(totals.map(({ multiplyAdds }) => multiplyAdds)),
+    multiplyAdds: rangeOf(totals.map((total) => total.multiplyAdds + (taught ?? 0) * total.images)),
     times: (times[0] ?? []).map((time, at) =>
       forecastTime(
         times.map((of) => of[at]!),

@@ -1,6 +1,7 @@
 // The teachers of a forecast: what a pass of each costs, and what the students of a text have of its passes.
 
 import { costsOf } from '../../core/nn/space.ts';
+import type { DataOfRun } from '../../core/spec/data-key.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { CheckedDocument } from '../decisions/inputs.ts';
 import { find } from '../model/find.ts';
@@ -46,8 +47,21 @@ export function sharingOfRuns(
   return found;
 }
 
+/** A teacher as a forecast sees it. */
+export interface TextTeacherRun {
+  readonly name: string;
+  readonly multiplyAdds: number;
+  readonly identity: Identity | undefined;
+  readonly stages: number;
+  readonly embedding: number;
+}
+
 /** The teacher that a run by itself names: one of the same text, or a run of the fleet. */
-export function teacherOf(named: string, documents: readonly CheckedDocument[], state: State) {
+export function teacherOf(
+  named: string,
+  documents: readonly CheckedDocument[],
+  state: State,
+): TextTeacherRun {
   for (const { kind, spec, facts } of documents)
     if (kind === 'run' && spec.kind === 'teacher' && spec.name === named)
       return {
@@ -67,12 +81,47 @@ export function teacherOf(named: string, documents: readonly CheckedDocument[], 
   };
 }
 
-/** What the teacher of a search's candidates computes, where they have one. */
+/** The teacher of a search's candidates. */
+export interface SearchTeacher {
+  /** What it computes; undefined where that is not known. */
+  readonly identity: Identity | undefined;
+  /** Multiply-adds of a pass over an image. */
+  readonly multiplyAdds: number;
+  /** What a candidate has of its passes, of so many that train at a time; `adds`: multiply-adds of a candidate's image. */
+  passes(candidates: { readonly adds: number; readonly atOnce: number }): SharedPasses;
+}
+
+/** Workers of a candidate (coordinator/model/spec-of.ts). */
+const CANDIDATE_WORKERS = 1;
+
+/** The teacher of a search's candidates, where they have one; all of them see the images in one order. */
 export function teacherOfSearch(
   { evaluation }: Pick<SweepSpec, 'evaluation'>,
-  documents: readonly CheckedDocument[],
-  state: State,
-): Identity | undefined {
-  const { distillation } = evaluation;
-  return distillation && teacherOf(distillation.teacher, documents, state).identity;
+  of: {
+    readonly data: DataOfRun;
+    readonly images: number;
+    /** A teacher of the same text, or of the plan; undefined: a run of the fleet. */
+    readonly named: (name: string) => TextTeacherRun;
+  },
+  context: Pick<ForecastContext, 'state' | 'observed'>,
+): SearchTeacher | undefined {
+  const { distillation, training } = evaluation;
+  if (distillation === undefined) return undefined;
+  const { identity, multiplyAdds, stages, embedding } = of.named(distillation.teacher);
+  const { state, observed } = context;
+  const teacher = teacherOfText(state, {
+    adds: multiplyAdds,
+    stages,
+    embedding,
+    images: of.images,
+    observed,
+  });
+  const student = { ...of.data, training, distillation, workersMax: CANDIDATE_WORKERS };
+  return {
+    ...{ identity, multiplyAdds },
+    passes({ adds, atOnce }) {
+      const students = Array.from({ length: atOnce }, (_, at) => ({ ...student, name: String(at), adds }));
+      return sharingIn(students, teacher).get('0')!;
+    },
+  };
 }

@@ -25,7 +25,7 @@ import {
   timesOf,
   withTeacher,
 } from '../scheduling/measured-times.ts';
-import { type About, exactly, type ForecastContext, forecastTime, scaled } from './forecast-amounts.ts';
+import { type About, exactly, type ForecastContext, forecastTime, plus, scaled } from './forecast-amounts.ts';
 import { searchPart } from './forecast-search.ts';
 import { sharingOfRuns, teacherOf, teacherOfSearch } from './forecast-teachers.ts';
 import { foreseenRun } from './foreseen.ts';
@@ -56,7 +56,15 @@ export async function forecastOf(
             document.spec,
             {
               ...{ ...about, field: '', begins: beginsOfSearch(document.spec) },
-              teacher: teacherOfSearch(document.spec, documents, context.state),
+              teacher: teacherOfSearch(
+                document.spec,
+                {
+                  data: { data: document.spec.data, digest: facts.digest },
+                  images: facts.trainingImages,
+                  named: (name) => teacherOf(name, documents, context.state),
+                },
+                context,
+              ),
             },
             context,
           )
@@ -139,7 +147,22 @@ async function planParts(
   }
   if (sweep !== undefined) {
     const reuse = sweep.reuse ?? spec.reuse;
-    const learns = learnsFromOwn(spec) ? identity : teacherOfSearch(sweep, [], context.state);
+    const own = learnsFromOwn(spec) && teacher !== undefined ? teacher : undefined;
+    const learns = teacherOfSearch(
+      sweep,
+      {
+        data: { data: spec.data, digest: facts.digest },
+        images: facts.trainingImages,
+        named: (name) =>
+          own === undefined
+            ? teacherOf(name, [], context.state)
+            : {
+                ...{ name, identity, multiplyAdds: teacherAdds ?? 0 },
+                ...{ stages: own.training.epochs, embedding: own.network.embedding },
+              },
+      },
+      context,
+    );
     const search: SweepSpec = {
       ...{ ...sweep, kind: 'sweep', name: 'search', data: spec.data },
       ...(reuse === undefined ? {} : { reuse }),
@@ -292,7 +315,7 @@ function runPart(
   return {
     ...{ document, field, name, kind, begins, note },
     ...{ runs: exactly(1), reused: exactly(0), steps: exactly(steps), images: exactly(images) },
-    multiplyAdds: scaled(network, images),
+    multiplyAdds: scaled(plus(network, teacher ?? 0), images),
     times: likely.map((time, at) => forecastTime([low[at]!, time, high[at]!], time)),
   };
 }

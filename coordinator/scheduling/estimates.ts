@@ -4,6 +4,7 @@
 
 import { haltedAt, scheduleOf } from '../../core/spec/schedule.ts';
 import type { Observed } from '../model/observed.ts';
+import { isEmbedding } from '../model/orders.ts';
 import type { RunState } from '../model/state.ts';
 
 /** Images that a run has still to compute, by its last report or its newest checkpoint. */
@@ -54,13 +55,13 @@ function secondsAnImageOf(run: RunState, observed: Observed): number | undefined
 }
 
 /**
- * Multiply-adds a second of one worker, the mean over the members of these runs; undefined without a
+ * Multiply-adds a second of one worker, the mean over the members of those of these runs that train; undefined without a
  * measurement.
  */
 export function paceOf(runs: readonly RunState[], observed: Observed): number | undefined {
   let sum = 0;
   let count = 0;
-  for (const run of runs)
+  for (const run of runs.filter((one) => !isEmbedding(one)))
     for (const { workerId } of run.gang) {
       const speed = observed.speedOf?.(run.id, workerId);
       if (speed === undefined || !(speed > 0)) continue;

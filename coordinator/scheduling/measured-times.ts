@@ -3,6 +3,7 @@
 // prepare, to wait, to store checkpoints and to be verified. Decides which runs another one is like.
 
 import { type PhaseSeconds, totalSeconds } from '../../core/worker-time.ts';
+import { isEmbedding } from '../model/orders.ts';
 import { outlineOf } from '../model/outline.ts';
 import { type EndedRun, isWhole, type RunState, runWith, type State, wholeRunWith } from '../model/state.ts';
 import { rowAt } from '../model/table.ts';
@@ -71,6 +72,8 @@ export function measuredRuns(
   for (let number = state.numbers.run; number > Math.max(0, state.numbers.run - LOOKED_AT); number--) {
     const known = runWith(state, `run-${number}`);
     if (known === undefined) continue;
+    // Its gang goes as fast as its students, and trains nothing.
+    if (isWhole(known) && isEmbedding(known)) continue;
     if (known.state === 'done') found.push(...ofDone(state, known, rowAt(state.time.runs, number)?.seconds));
     else if (isWhole(known)) found.push(...ofRunning(state, known, speedOf));
   }

@@ -13,6 +13,8 @@ import { namesOn } from '../support/names.ts';
 
 const WORKERS = ['w1', 'w2', 'w3'];
 const EPOCHS = 12;
+/** Bound of every wait, milliseconds: far above what a machine takes that does other work. */
+const DEADLINE_MS = 900_000;
 let teacher = '';
 let fleet: TestFleet;
 
@@ -35,7 +37,7 @@ before(async () => {
     workers: [],
     coordinator: { POCKETFLEET_EMBEDDING_STREAM_BYTES: '1000000' },
   });
-  for (const id of WORKERS) await fleet.startWorker(id, 120_000);
+  for (const id of WORKERS) await fleet.startWorker(id, DEADLINE_MS);
   const { runIds } = await fleet.submit(`
 kind: teacher
 name: teacher
@@ -47,7 +49,7 @@ workers: { min: 1, max: 2 }
 checkpoints: { keep: all }
 `);
   teacher = runIds[0]!;
-  await fleet.finished(teacher);
+  await fleet.finished(teacher, DEADLINE_MS);
 });
 
 after(async () => {
@@ -82,16 +84,17 @@ async function shared(
       runIds.every((id) => runs.some((run) => run.id === id && run.step >= 1)) &&
       runs.some((run) => run.name === 'teacher-embeddings' && run.state === 'running' && run.step >= 1),
     `${what}: students and the embedding run are under way`,
-    180_000,
+    DEADLINE_MS,
   );
   const pool = snapshot.runs.find((run) => run.name === 'teacher-embeddings' && run.state === 'running')!;
   await fault({ runId: pool.id, workerId: pool.workerIds[0]! });
   const digests = [];
-  for (const id of runIds) digests.push((await fleet.finished(id)).weightsDigest);
+  for (const id of runIds) digests.push((await fleet.finished(id, DEADLINE_MS)).weightsDigest);
   assert.equal(new Set(digests).size, 1, `${what}: ${digests}`);
   const end = await fleet.until(
     (seen) => runIn(seen, pool.id)?.state === 'done',
     `${what}: the embedding run ends with its students`,
+    DEADLINE_MS,
   );
   assert.match(runIn(end, pool.id)!.reason, /no student needs embeddings any more/);
 }
@@ -122,7 +125,7 @@ test('undisturbed: equal bits alone, by worker and over the stream, on one, two 
 test('the worker of the embedding run is killed', async () => {
   await shared('killed', async ({ workerId }) => {
     await fleet.killWorker(workerId, 'SIGKILL');
-    await fleet.startWorker(workerId);
+    await fleet.startWorker(workerId, DEADLINE_MS);
   });
 });
 
@@ -135,7 +138,7 @@ test('the worker of the embedding run is stopped, and goes on later', async () =
       ({ runs }) =>
         runs.filter((run) => run.name.startsWith('stopped-')).every((run) => run.state === 'done'),
       'students go on without it',
-      180_000,
+      DEADLINE_MS,
     );
     await fleet.killWorker(stopped, 'SIGCONT');
   });
@@ -202,7 +205,7 @@ test('a student is killed while it waits for a stage of its teacher', async () =
         );
       },
       what,
-      180_000,
+      DEADLINE_MS,
     );
   const { runs } = await waiting('a student waits where its teacher is not');
   const holders = runs.find(({ id }) => id === slow)!.workerIds;
@@ -211,10 +214,10 @@ test('a student is killed while it waits for a stage of its teacher', async () =
   )!;
   const victim = waits.workerIds.find((id) => !holders.includes(id))!;
   await fleet.killWorker(victim, 'SIGKILL');
-  await fleet.startWorker(victim, 120_000);
+  await fleet.startWorker(victim, DEADLINE_MS);
   await waiting('a student waits again, with this sentence');
   const digests = [];
-  for (const id of runIds.slice(1)) digests.push((await fleet.finished(id)).weightsDigest);
+  for (const id of runIds.slice(1)) digests.push((await fleet.finished(id, DEADLINE_MS)).weightsDigest);
   assert.equal(new Set(digests).size, 1, `${digests}`);
 });
 
@@ -234,7 +237,7 @@ test('a stage that never comes: students fail with the reason, and what computed
         ({ name, reason, step }) => name.startsWith('never-') && step >= 1 && waitsForStage.test(reason),
       ),
     'a student waits',
-    180_000,
+    DEADLINE_MS,
   );
   await unary(fleet.client, fleet.client.cancel, { id: ends, reason: 'enough' });
   const { runs } = await fleet.until(
@@ -242,6 +245,7 @@ test('a stage that never comes: students fail with the reason, and what computed
       ofStudents(seen.runs).every(({ id }) => runIn(seen, id)?.state === 'failed') &&
       seen.runs.every(({ name, state }) => name !== 'ends-embeddings' || state === 'done'),
     'students fail, and the embedding run is done',
+    DEADLINE_MS,
   );
   for (const id of runIds.slice(1))
     assert.match(

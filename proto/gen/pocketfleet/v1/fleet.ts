@@ -149,7 +149,7 @@ export interface ForecastPart {
   images:
     | ForecastRange
     | undefined;
-  /** Of the forward pass over all these images, in the trained network. */
+  /** Of the forward pass over all these images, in the trained network and, as far as it is computed for this part, in its teacher. */
   multiplyAdds: ForecastRange | undefined;
   times: ForecastTime[];
   /** What the numbers depend on, for a person; empty where they follow from the text. */

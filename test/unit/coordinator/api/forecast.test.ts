@@ -8,6 +8,7 @@ import type { CheckedDocument } from '../../../../coordinator/decisions/inputs.t
 import { initialState, type State } from '../../../../coordinator/model/state.ts';
 import { createBoard } from '../../../../coordinator/scheduling/board.ts';
 import { rehearse } from '../../../../coordinator/strategies/rehearsal.ts';
+import { costsOf } from '../../../../core/nn/space.ts';
 import type { RunSpec } from '../../../../core/spec/run.ts';
 import { scheduleOf, stepsAtStage } from '../../../../core/spec/schedule.ts';
 import type { SweepSpec } from '../../../../core/spec/sweep.ts';
@@ -139,7 +140,8 @@ test('a plan has its parts in the order in which they begin, and times from runs
   // The winner is one of the candidates: 8 steps of 16 images for each of them, and for a student.
   assert.equal(exact(search!.images), 6 * exact(plain!.images));
   assert.ok(plain!.multiplyAdds!.low <= plain!.multiplyAdds!.likely);
-  assert.deepEqual(distilled!.multiplyAdds, plain!.multiplyAdds);
+  const ofTeacher = costsOf(spec.teacher!.network).multiplyAdds * exact(distilled!.images);
+  assert.equal(distilled!.multiplyAdds!.likely, plain!.multiplyAdds!.likely + ofTeacher);
   const early = await forecast({
     ...document,
     spec: plan({ teacher: { ...spec.teacher, start: 'at-once' } }),
@@ -276,6 +278,41 @@ test('a run that has its devices to itself says what it keeps from others', asyn
     'has its device to itself; a device is empty in about 2 min, when the runs there have ended',
   );
   assert.match(await note(undefined), /when a device is empty is not known, since the speed of a run there/);
+});
+
+test('the passes of a teacher are among the multiply-adds and in the time of those that learn from it', async () => {
+  const learnt = { training, distillation: { teacher: 'old' } };
+  const spec = sweep({ evaluation: learnt, parallelism: 1 });
+  const old = { kind: 'run', facts: FACTS, spec: teacher({ name: 'old' }) } as const;
+  const plain = await forecast([{ kind: 'sweep', facts: FACTS, spec: sweep({ parallelism: 1 }) }]);
+  const documents = [old, { kind: 'sweep', facts: FACTS, spec }] as const;
+  const { parts } = await forecast(documents);
+  const [alone, taught] = [plain.parts[0]!, parts[1]!];
+  const pass = costsOf(old.spec.network).multiplyAdds;
+  const images = exact(taught.images);
+  assert.equal(images, exact(alone.images));
+  assert.equal(exact(taught.multiplyAdds), exact(alone.multiplyAdds) + pass * images);
+  assert.match(taught.note, /alone in its order: an image costs /);
+  // Two at a time share passes: one for both.
+  const shared = await forecast([
+    old,
+    { kind: 'sweep', facts: FACTS, spec: sweep({ evaluation: learnt, parallelism: 2 }) },
+  ]);
+  assert.equal(exact(shared.parts[1]!.multiplyAdds), exact(alone.multiplyAdds) + (pass * images) / 2);
+  // A student of it, as any part.
+  const [, own] = (await forecast([old, { kind: 'run', facts: FACTS, spec: student('old') }])).parts;
+  const ofStudent = costsOf(student('old').network).multiplyAdds;
+  assert.equal(exact(own!.multiplyAdds), (ofStudent + pass) * exact(own!.images));
+
+  // A worker that computes 10 images a second of a network of this size, by which a pass is a third of a step.
+  const fleet = core(1);
+  fleet.submit(old);
+  const times = async (of: CheckedDocument) =>
+    (await forecast([old, of], fleet.state, (() => 10) as never)).parts[1]!.times[0]!.workerSeconds!.likely;
+  const apart =
+    (await times({ kind: 'sweep', facts: FACTS, spec })) -
+    (await times({ kind: 'sweep', facts: FACTS, spec: sweep({ parallelism: 1 }) }));
+  assert.ok(Math.abs(apart - images / 10 / 3) < 1e-9 * apart, `${apart} s of ${images / 10 / 3}`);
 });
 
 test('a search and a student come after the teacher of their text', async () => {
