@@ -1,5 +1,6 @@
-// `npm run setup:pjrt -- [cuda12 | cuda13]`: the addon for PJRT and the plugin for the CPU, with which the engine
-// `pjrt` is tested, and a plugin for GPUs where one is named. On a machine with a GPU set-up does this by itself.
+// `npm run setup:pjrt -- [cuda12 | cuda13 | rocm7 | oneapi]`: the addon for PJRT and the plugin for the CPU, with which
+// the engine `pjrt` is tested, and a plugin for GPUs where one is named. On a machine with a GPU set-up does this by
+// itself.
 
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -13,6 +13,8 @@ import { chooseVariant } from './setup/driver.mjs';
 import { acquireLock } from './setup/lock.mjs';
 import { memoryMapPlan, memoryMapSource, placeMemoryMap } from './setup/memory-map.mjs';
 import { installPackages, packagesMatch } from './setup/packages.mjs';
+import { fetchPlugins, pjrtPlan, pjrtPresent, placePjrt } from './setup/pjrt.mjs';
+import { pjrtKinds } from './setup/pjrt-kinds.mjs';
 import { cacheHome, requirePrograms, which } from './setup/programs.mjs';
 import { SetupError, step } from './setup/report.mjs';
 import * as tensorflow from './setup/tensorflow.mjs';
@@ -58,7 +60,7 @@ async function setUp() {
     removeLeftovers(cache);
     const planOf = (variant) => tensorflow.tensorflowPlan({ root, cache, pins, variant });
     // A binding that set-up did not install is kept, so the driver need not meet the conditions of ours.
-    const { variant, note } = (await foreignLoads(planOf('cpu')))
+    const { variant, note, gpus } = (await foreignLoads(planOf('cpu')))
       ? { variant: 'cpu' }
       : await chooseVariant();
     if (note !== undefined) process.stdout.write(`${note}\n`);
@@ -70,6 +72,7 @@ async function setUp() {
     if (presentBroker(broker) === undefined)
       await step(`nats-server ${broker.pin?.version ?? ''}`, () => fetchBroker(broker));
     await setUpTensorFlow(planNow());
+    await setUpPjrt(pjrtKinds({ gpus }));
     const mapping = memoryMapPlan({ root, cache });
     await step('memory of one host shared', () => placeMemoryMap(mapping));
 
@@ -121,6 +124,16 @@ async function setUpTensorFlow(plan) {
   });
 }
 
+/** For a GPU; the CPU's plugin alone is for tests, which set it up themselves. Without one TensorFlow computes. */
+async function setUpPjrt(kinds) {
+  if (kinds.length === 0) return;
+  const plan = pjrtPlan({ root, cache, pins, kinds });
+  if (pjrtPresent(plan)) return;
+  requirePrograms(['python3', 'pip', 'gcc']);
+  await step(`plugins of PJRT (${kinds.join(', ')})`, () => fetchPlugins(plan));
+  await step('addon for PJRT compiled', () => placePjrt(plan));
+}
+
 async function foreignLoads(plan) {
   if (!packagesMatch(root) || tensorflow.bindingOrigin(plan) !== 'foreign') return false;
   return (await tensorflow.loadBinding(plan)).version !== undefined;
@@ -150,10 +163,13 @@ function stampKey() {
     platform,
     process.versions.modules,
     process.env.POCKETFLEET_TENSORFLOW ?? '',
+    process.env.POCKETFLEET_PJRT ?? '',
     process.env.POCKETFLEET_NATS_SERVER ?? '',
     // A driver that appears, goes or becomes another changes which TensorFlow is wanted.
     existsSync(DRIVER) ? readFileSync(DRIVER) : '',
     String(which('nvidia-smi') !== undefined),
+    String(existsSync('/dev/kfd')),
+    process.env.ONEAPI_ROOT ?? '',
   ];
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part).update('\0');

@@ -45,7 +45,7 @@ const REMEDIES = [
 ];
 
 /**
- * The variant, `cpu` or `gpu`, and a note for a person where the choice may surprise;
+ * The variant, `cpu` or `gpu`, a note for a person where the choice may surprise, and the GPUs where they were asked;
  * POCKETFLEET_TENSORFLOW=cpu|gpu decides first.
  */
 export async function chooseVariant({
@@ -74,12 +74,13 @@ export async function chooseVariant({
   if (names.length === 0)
     return without(`nvidia-smi lists no GPU (${lastLine(listing.output) ?? 'it says nothing'})`);
 
-  const { refusal, note, usable } = judge(await readGpus(names, deadlineMs));
+  const gpus = await readGpus(names, deadlineMs);
+  const { refusal, note, usable } = judge(gpus);
   if (refusal !== undefined) throw new SetupError(`${refusal}, ${WAY_ON}`);
   if (!usable && chosen === 'gpu') throw new SetupError(`${note}; ${CPU}`);
   if (!usable) return cpuVariant(note);
   await requireDriverLibraries();
-  return { variant: 'gpu', note };
+  return { variant: 'gpu', note, gpus };
 }
 
 const cpuVariant = (reason) => ({

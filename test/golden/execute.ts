@@ -1,10 +1,10 @@
 // Runs a function of tensors in one of the ways that the product runs it, on plain arrays: operation by operation on the
 // native kernels, operation by operation on composed ones (what backends without native kernels run), or as one
-// compiled graph. Fixtures are checked on each, because each is a computation of its own.
+// compiled graph of an engine. Fixtures are checked on each, because each is a computation of its own.
 
 import type { FunctionInput, TensorFunction } from '../../core/nn/step-function.ts';
-import { compileGraph } from '../../core/tensor/graph/compiled.ts';
 import { tf } from '../../core/tensor/tf.ts';
+import { goldenEngine } from './engine.ts';
 
 export type Way = 'eager' | 'composed' | 'compiled';
 
@@ -15,10 +15,14 @@ export interface Execution {
   close(): void;
 }
 
+/** The ways in which a check computes; with the engine `pjrt` the compiled one alone, since no other one uses it. */
+export const waysOf = (ways: readonly Way[]): readonly Way[] =>
+  goldenEngine().name === 'pjrt' ? ways.filter((way) => way === 'compiled') : ways;
+
 export async function prepare(way: Way, key: string, { inputs, build }: TensorFunction): Promise<Execution> {
   switch (way) {
     case 'compiled': {
-      const graph = compileGraph({ key: `golden/${key}`, inputs, build });
+      const graph = goldenEngine().compile({ key: `golden/${key}`, inputs, build });
       return { run: (arrays) => graph.run([...arrays]), close: () => graph.dispose() };
     }
     case 'eager':

@@ -55,3 +55,9 @@ test('a scale that is not a positive number is refused', () => {
   assert.equal(status, 2);
   assert.match(stderr, /--scale wide: give a positive number/);
 });
+
+test('an engine that is none is refused', () => {
+  const { status, stderr } = run('--engine', 'cuda');
+  assert.equal(status, 2);
+  assert.match(stderr, /--engine cuda: give tensorflow or pjrt/);
+});

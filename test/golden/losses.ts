@@ -7,7 +7,7 @@ import { oneHot } from '../../core/loss/softmax.ts';
 import { unitAlong } from '../../core/loss/unit.ts';
 import { gradientsOf, type TensorFunction } from '../../core/nn/step-function.ts';
 import { type Tensor, tf } from '../../core/tensor/tf.ts';
-import { prepare, type Way } from './execute.ts';
+import { prepare, type Way, waysOf } from './execute.ts';
 import { absolute, type Fixture, floats, integers, meta, relative, stored } from './fixture.ts';
 import { type CheckRow, row } from './verification.ts';
 
@@ -17,7 +17,7 @@ const WAYS: readonly Way[] = ['eager', 'compiled'];
 export async function checkArcface(fixture: Fixture, scale: number): Promise<CheckRow[]> {
   const margin = { scale: Number(meta(fixture, 's')), margin: Number(meta(fixture, 'm')) };
   const rows: CheckRow[] = [];
-  for (const way of WAYS)
+  for (const way of waysOf(WAYS))
     for (const prefix of ['', 'edge/']) {
       // README 6: wider at the edges, where a logit's slope in the cosine is steep.
       const [logits, loss, gradient] = prefix === '' ? [2e-5, 2e-5, 5e-6] : [5e-4, 1e-5, 1e-5];
@@ -69,7 +69,7 @@ export async function checkKd(fixture: Fixture, scale: number): Promise<CheckRow
   const weight = Number(meta(fixture, 'weight'));
   const groups = [...fixture.tensors.keys()].filter((name) => name.endsWith('/student'));
   const rows: CheckRow[] = [];
-  for (const way of WAYS)
+  for (const way of waysOf(WAYS))
     for (const name of groups) {
       const group = name.slice(0, -'student'.length);
       const got = await runKd(fixture, group, weight, way);

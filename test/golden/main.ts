@@ -1,8 +1,9 @@
-// npm run test:golden -- [--dir DIR] [--scale F] [--brief]: checks the implementation against a folder of golden fixtures, packed or plain,
+// npm run test:golden -- [--dir DIR] [--scale F] [--brief] [--engine tensorflow|pjrt]: checks the implementation against a folder of golden fixtures, packed or plain,
 // and prints one line a comparison: file, check, measured difference, tolerance, ok or FAIL. Without --dir it takes the
 // fixtures of this repository. F multiplies every tolerance, for a device that computes in other orders. --brief leaves out
 // what takes longest and no worker runs: training on composed operations, further seeds of screening scores, and the search
-// network with an unweighted skip beside each edge. Exit status 1 when anything fails; files that nothing checks are named.
+// network with an unweighted skip beside each edge. --engine=pjrt compares what is compiled, by a plugin of PJRT (engine.ts), and
+// leaves out what is not: traces and whatever runs operation by operation. Exit status 1 when anything fails; files that nothing checks are named.
 
 import { parseArgs } from 'node:util';
 import { GOLDEN } from './packed-folder.ts';
@@ -12,6 +13,7 @@ const { values } = parseArgs({
     dir: { type: 'string', default: GOLDEN },
     scale: { type: 'string', default: '1' },
     brief: { type: 'boolean', default: false },
+    engine: { type: 'string', default: 'tensorflow' },
   },
 });
 const scale = Number(values.scale);
@@ -22,12 +24,18 @@ if (!(scale > 0)) {
   process.exit(2);
 }
 
+if (values.engine !== 'tensorflow' && values.engine !== 'pjrt') {
+  console.error(`--engine ${values.engine}: give tensorflow or pjrt`);
+  process.exit(2);
+}
+
 // As workers compute: on one thread. TensorFlow reads these when it is loaded, hence the import below and not above.
 Object.assign(process.env, {
   TF_CPP_MIN_LOG_LEVEL: '2',
   TF_NUM_INTRAOP_THREADS: '1',
   TF_NUM_INTEROP_THREADS: '1',
   OMP_NUM_THREADS: '1',
+  GOLDEN_ENGINE: values.engine,
 });
 // Loading TensorFlow's addon makes node-pre-gyp read this process's arguments and take --dir for an option of its own.
 process.argv.splice(2);
@@ -35,7 +43,8 @@ const { checkFolder, rowText } = await import('./runner.ts');
 
 let checked = 0;
 let failed = 0;
-for await (const outcome of checkFolder(values.dir, { scale, brief: values.brief })) {
+const checking = { scale, brief: values.brief, compiledOnly: values.engine === 'pjrt' };
+for await (const outcome of checkFolder(values.dir, checking)) {
   switch (outcome.kind) {
     case 'checked':
       checked += outcome.rows.length;

@@ -29,6 +29,8 @@ export interface Checking {
   readonly scale: number;
   /** Without training on composed operations, and with one seed of the screening scores that two networks share. */
   readonly brief: boolean;
+  /** Only what an engine compiles: fixtures of which nothing is compiled are not checked. */
+  readonly compiledOnly: boolean;
 }
 
 /** One outcome a file, as each is done. Notes and other text files are not fixtures. */
@@ -58,9 +60,15 @@ async function* checkPlainFolder(dir: string, checking: Checking): AsyncGenerato
   }
 }
 
-async function checkFile(path: string, file: string, { scale, brief }: Checking): Promise<Outcome> {
+async function checkFile(
+  path: string,
+  file: string,
+  { scale, brief, compiledOnly }: Checking,
+): Promise<Outcome> {
   const checked = (rows: readonly CheckRow[]): Outcome => ({ kind: 'checked', file, rows });
   const unchecked = (reason: string): Outcome => ({ kind: 'unchecked', file, reason });
+  const isNetwork = file.endsWith('.safetensors');
+  if (compiledOnly && !isNetwork) return unchecked('no engine compiles anything of it');
   if (statSync(path).isDirectory())
     return existsSync(join(path, 'expected.json'))
       ? checked(await checkRecords(path, scale))
@@ -72,7 +80,7 @@ async function checkFile(path: string, file: string, { scale, brief }: Checking)
     if (word === 'verification') return checked(checkVerification(path, scale));
     return unchecked('unknown kind of file');
   }
-  if (!file.endsWith('.safetensors')) return unchecked('unknown kind of file');
+  if (!isNetwork) return unchecked('unknown kind of file');
   const fixture = openFixture(path);
   if (word === 'train') return checked(await checkTrainSteps(fixture, scale));
   const network = fixture.metadata.network?.toLowerCase() ?? word;

@@ -13,7 +13,7 @@ import { alphasOfGenotype } from '../../core/search/one-hot.ts';
 import type { Order, Variant, Wanted } from '../../core/search/rounds.ts';
 import { searchFunction, searchLogitsFunction } from '../../core/search/search-function.ts';
 import { OPS } from '../../core/spec/network.ts';
-import { type Execution, prepare, type Way } from './execute.ts';
+import { type Execution, prepare, type Way, waysOf } from './execute.ts';
 import {
   absolute,
   euclidean,
@@ -76,7 +76,7 @@ export async function checkSupernet(
     scale,
     rows: [],
   };
-  for (const way of ['eager', 'compiled'] as const) {
+  for (const way of waysOf(['eager', 'compiled'])) {
     const passes = await preparePasses(check, way);
     try {
       if (fixture.tensors.has('forward/loss')) await checkForward(check, way, passes.pass);
@@ -87,6 +87,8 @@ export async function checkSupernet(
       passes.close();
     }
   }
+  // What follows compares with the network layer by layer.
+  if (waysOf(['eager']).length === 0) return check.rows;
   if (fixture.tensors.has('forward/trace_train/table')) await checkTraces(check);
   if (brief) return check.rows;
   await checkAuxiliarySkip(check);

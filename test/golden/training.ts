@@ -5,7 +5,7 @@ import { type Layout, layoutOf } from '../../core/nn/layout.ts';
 import type { Network } from '../../core/nn/network.ts';
 import { trainingFunction } from '../../core/nn/step-function.ts';
 import { type AppliedStep, applyStep } from '../../core/optim/sgd.ts';
-import { type InputArray, prepare, type Way } from './execute.ts';
+import { type InputArray, prepare, type Way, waysOf } from './execute.ts';
 import {
   absolute,
   euclidean,
@@ -24,7 +24,7 @@ import { type CheckRow, row } from './verification.ts';
 
 export async function checkTrainSteps(fixture: Fixture, scale: number): Promise<CheckRow[]> {
   const rows: CheckRow[] = [];
-  for (const way of ['eager', 'compiled'] as const)
+  for (const way of waysOf(['eager', 'compiled']))
     for (const variant of ['plain', 'kd'] as const) {
       const replayed = await replay(fixture, variant, way);
       const add = (check: string, measured: number, tolerance: number) =>

@@ -30,7 +30,13 @@ const cacheDir = mkdtempSync(join(tmpdir(), 'pocketfleet-resident-'));
 // The compiler at its quickest, as in test/support/pjrt.ts: the thread's own options are those of a worker.
 process.env.XLA_FLAGS = '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true';
 const compute = createCompute({ cacheDir, engine: { wanted: 'pjrt', gpu: false, memoryShare: 0 } });
-const network = { kind: 'iresnet', blocks: [1, 1, 1, 1], widths: [4, 4, 4, 4], stem: 4, embedding: 8 } as const;
+const network = {
+  kind: 'iresnet',
+  blocks: [1, 1, 1, 1],
+  widths: [4, 4, 4, 4],
+  stem: 4,
+  embedding: 8,
+} as const;
 const spec = tinyRun({ network });
 const loader = await createLoader({ data: spec.data });
 after(async () => {

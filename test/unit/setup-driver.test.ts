@@ -167,7 +167,14 @@ function setUpOf(clone: string, env: Readonly<Record<string, string>> = {}): Pro
   writeStub(programs, H200, "echo '550.54.15, 9.0'");
   symlinkSync(process.execPath, join(programs, 'node'));
   return startProgram(process.execPath, [join(clone, 'scripts/setup.mjs')], {
-    env: { PATH: programs, HOME: clone, XDG_CACHE_HOME: 'not absolute', POCKETFLEET_TENSORFLOW: '', ...env },
+    env: {
+      PATH: programs,
+      HOME: clone,
+      XDG_CACHE_HOME: 'not absolute',
+      POCKETFLEET_TENSORFLOW: '',
+      POCKETFLEET_PJRT: 'none',
+      ...env,
+    },
   });
 }
 
