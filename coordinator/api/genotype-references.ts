@@ -1,4 +1,4 @@
-// Networks of a text whose cells a search of this fleet has found: `genotype: RUN` or `RUN@EPOCH`. Decides which
+// Networks of a text, and bases of grids, whose cells a search of this fleet has found: `RUN` or `RUN@EPOCH`. Decides which
 // stage such a name means, and puts its genotype into the document, so that what is journalled names the network
 // completely, whatever becomes of the search.
 
@@ -7,10 +7,11 @@ import { genotypeOfText } from '../../core/nn/genotype-code.ts';
 import type { DocumentSpec } from '../../core/spec/document.ts';
 import type { Genotype, NetworkSpec } from '../../core/spec/network.ts';
 import { isSearched } from '../../core/spec/plan.ts';
-import { foundCells } from '../../core/spec/plan-search.ts';
+import { foundCells, sweepIn } from '../../core/spec/plan-search.ts';
 import { stageFound } from '../decisions/found.ts';
 import { find } from '../model/find.ts';
 import { type State, wholeRunWith } from '../model/state.ts';
+import { type Searched, searchFault } from '../strategies/checks.ts';
 import { type Located, refusal, refuseTogether } from './submission.ts';
 
 /** The documents with the genotypes that they name; a FleetError that names each field that means none. */
@@ -31,10 +32,22 @@ function resolvedSpec(document: Located, state: State): DocumentSpec {
     const genotype = genotypeOf(document, { named: network.genotype, path: `${path}.genotype` }, state);
     return { ...network, genotype };
   };
-  if (spec.kind === 'sweep' || spec.kind === 'search') return spec;
+  const ofSweep = <S extends Searched>(sweep: S, path: string): S => {
+    const { strategy } = sweep;
+    if (strategy.kind !== 'grid' || strategy.base === undefined || !isReference(strategy.base)) return sweep;
+    const base = genotypeOf(document, { named: strategy.base, path: `${path}strategy.base` }, state);
+    const resolved = { ...sweep, strategy: { ...strategy, base } };
+    const fault = searchFault(resolved);
+    if (fault !== undefined) throw refusal(document, path + fault.field, fault.reason);
+    return resolved;
+  };
+  if (spec.kind === 'search') return spec;
+  if (spec.kind === 'sweep') return ofSweep(spec, '');
   if (spec.kind !== 'plan') return { ...spec, network: of(spec.network, 'network') };
+  const sweep = sweepIn(spec);
   return {
     ...spec,
+    ...(sweep && { search: ofSweep(sweep, 'search.') }),
     ...(spec.teacher && {
       teacher: { ...spec.teacher, network: of(spec.teacher.network, 'teacher.network') },
     }),

@@ -1,6 +1,7 @@
 // Whether a search can be what its spec says: what a schema cannot see, because it follows from the space or from
 // several parts of the spec. Asked at submit, before anything is journalled.
 
+import { isReference } from '../../core/nn/genotype.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { cellSpace } from './cell-space.ts';
 import { channelsAt, fidelityKindOf } from './fidelity.ts';
@@ -8,7 +9,8 @@ import { axesFault, type Fault } from './grid.ts';
 import { type HalvingSpec, rungsFor } from './rungs.ts';
 import { baseOf } from './strategies.ts';
 
-type Searched = Pick<SweepSpec, 'space' | 'constraints' | 'strategy' | 'objectives' | 'evaluation'>;
+/** What of a sweep is compared with its space. */
+export type Searched = Pick<SweepSpec, 'space' | 'constraints' | 'strategy' | 'objectives' | 'evaluation'>;
 
 const OF_ONE_OBJECTIVE: ReadonlySet<string> = new Set(['evolution', 'tpe', 'hyperband']);
 
@@ -42,6 +44,8 @@ export function searchFault(spec: Searched): Fault | undefined {
   }
   if (strategy.kind !== 'grid') return undefined;
   const space = cellSpace(spec);
+  // What a search of the fleet has found is compared once it is known (coordinator/api/genotype-references.ts).
+  if (strategy.base !== undefined && isReference(strategy.base)) return axesFault(strategy, space);
   if (baseOf(strategy, space)?.includes(-1))
     return {
       field: 'strategy.base',

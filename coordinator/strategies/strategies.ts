@@ -1,6 +1,6 @@
 // The strategies by the word that a sweep's spec names them with, each as a search over the sweep's space.
 
-import { GENOTYPES } from '../../core/nn/genotype.ts';
+import { resolveGenotype } from '../../core/nn/genotype.ts';
 import type { GridSpec, StrategySpec } from '../../core/spec/strategy.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { type AshaState, asha } from './asha.ts';
@@ -84,7 +84,7 @@ export function searchOf(spec: SweepSpec): Search<StrategyState> {
 /** The genes of a grid's base; -1 for what is outside the space. */
 export function baseOf({ base }: Pick<GridSpec, 'base'>, space: CellSpace): Genes | undefined {
   if (base === undefined) return undefined;
-  return space.genesFor(typeof base === 'string' ? GENOTYPES[base] : base);
+  return space.genesFor(resolveGenotype(base));
 }
 
 /**

@@ -94,7 +94,7 @@ const blocks = z.int().min(1).max(1000);
 const width = z.int().min(1).max(8192);
 
 /** A search of the fleet by id or name, at its end or at an epoch: `casia-search@12`. */
-const genotypeReference = z
+export const genotypeReference = z
   .string()
   .regex(
     /^[a-z0-9][a-z0-9._-]{0,62}(@[1-9]\d{0,4})?$/,

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { seed } from './common.ts';
-import { genotypeSchema } from './network.ts';
+import { genotypeReference, genotypeSchema } from './network.ts';
 import { over } from './rules.ts';
 
 // What is optional here has no default in the schema, so that the text of a spec from before such a field stays
@@ -69,9 +69,11 @@ const gridSchema = z
       .optional()
       .describe('values by gene, such as normal.3.lower: [dw_conv_3x3, skip_connect]; all genes by default'),
     base: z
-      .union([z.enum(['casia', 'cifar10']), genotypeSchema])
+      .union([z.enum(['casia', 'cifar10']), genotypeSchema, genotypeReference])
       .optional()
-      .describe('the genes that have no axis; the first value of each by default'),
+      .describe(
+        'the genes that have no axis, as the genotype of a network; the first value of each by default',
+      ),
   })
   .refine((spec) => spec.base === undefined || spec.axes !== undefined, {
     path: ['base'],

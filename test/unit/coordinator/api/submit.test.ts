@@ -546,3 +546,27 @@ test('a network takes the genotype that a search has found, at its end or at an 
   assert.match(await refusal(of('casa')), /^network\.genotype: casa is neither a published genotype/);
   assert.match(await refusal(of('Casia')), /^network\.genotype/);
 });
+
+test('a grid begins with the cells that a search has found, which have to be in its space', async () => {
+  const sweep = `
+kind: sweep
+name: around
+data: { kind: synthetic, identities: 12, images: 8, holdout: 4 }
+space: { channels: 2, layers: 4, embedding: 16 }
+strategy: { kind: grid, trials: 2, base: cells, axes: { normal.3.lower: [dw_conv_3x3, skip_connect] } }
+evaluation: { training: { epochs: 1, batch: 16, shards: 4 }, verification: { pairs: 20 } }
+`;
+  const done = await searchedState('done');
+  const [taken] = await check(sweep, {}, done);
+  assert.ok(taken?.kind === 'sweep' && taken.spec.strategy.kind === 'grid');
+  assert.deepEqual(taken.spec.strategy.base, GENOTYPES.casia);
+  assert.match(
+    await refusal(sweep, { 'strategy.base': 'cells@7' }, done),
+    /^strategy\.base: search run-1 has the epochs 1 to 2 of 3 behind it, not 7/,
+  );
+  assert.match(
+    await refusal(sweep, { 'space.ops': '[dw_conv_3x3, skip_connect]' }, done),
+    /^strategy\.base: the genotype is outside the space, whose operations are dw_conv_3x3, skip_connect/,
+  );
+  assert.match(await refusal(sweep), /^strategy\.base: cells is neither a published genotype/);
+});
