@@ -12,11 +12,19 @@ const CLASSES = 1000;
 export function stepNamed(name: string): { readonly prepared: Prepared; readonly loss: typeof LOSS } {
   const [, network = '', batch = '0'] = /^(.+)-(\d+)$/.exec(name) ?? [];
   const images = Number(batch);
-  const found = [...trainingWorks(images), ...teachers(images)].find((work) => work.name === network);
+  const found = [...trainingWorks(images), ...teachers(images), rehearsal(images)].find(
+    (work) => work.name === network,
+  );
   if (found === undefined || !(images > 0))
     throw new Error(`there is no step ${name}; one is named by network and images, such as S-128-64`);
   return { prepared: prepare(found), loss: LOSS };
 }
+
+/** The smallest network that a compiler for CPUs is done with in a minute: for rehearsals. */
+const rehearsal = (batch: number): Work => ({
+  ...{ kind: 'train', name: 'tiny', batch, classes: 16 },
+  network: { kind: 'iresnet', blocks: [1, 1, 1, 1], widths: [4, 4, 4, 4], stem: 4, embedding: 8 },
+});
 
 /** The networks that are only embedded elsewhere, as training steps. */
 const teachers = (batch: number): Work[] =>
