@@ -144,6 +144,7 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       inspectionProgress(parts.inspector, signal, (inspect) =>
         checkSubmission(request, now, {
           ...{ reader: parts.submissions, inspect, signal },
+          imageRowsBytes: parts.desk.board.observed.imageRowsBytes,
           ...callerOf(parts, call),
         }),
       ),
@@ -372,6 +373,7 @@ async function submit(
   const { submission, state } = heldAgainst(parts, request);
   const documents = await checkSubmission(submission, state, {
     reader: parts.submissions,
+    imageRowsBytes: parts.desk.board.observed.imageRowsBytes,
     by,
     signal,
     async inspect(data) {

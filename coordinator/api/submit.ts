@@ -28,7 +28,7 @@ import { prepareSpaces } from '../strategies/spaces.ts';
 import { withGenotypes } from './genotype-references.ts';
 import { type Located, refusal, refusedField, refuseTogether, type Submission } from './submission.ts';
 import type { SubmissionReader } from './submission-reader.ts';
-import { checkPeople, checkTeacher } from './teacher-checks.ts';
+import { checkPeople, checkRows, checkTeacher } from './teacher-checks.ts';
 
 /** Every document of the text, checked, or a FleetError that names each field that is wrong. */
 export async function checkSubmission(
@@ -37,11 +37,14 @@ export async function checkSubmission(
   {
     reader,
     inspect,
+    imageRowsBytes: bytesMax,
     by,
     signal,
   }: {
     readonly reader: SubmissionReader;
     readonly inspect: Inspect;
+    /** Bytes in which a worker may keep its teachers' embeddings of single images; absent: not known. */
+    readonly imageRowsBytes?: number | undefined;
     /** Whose limits hold for it. */
     readonly by?: Caller | undefined;
     readonly signal?: AbortSignal;
@@ -68,6 +71,7 @@ export async function checkSubmission(
       checks.push(...dataChecks(document, known));
       const facts = { ...known.facts, digest: known.digest };
       found.set(document, facts);
+      if (bytesMax !== undefined) checks.push(() => checkRows(document, { facts, bytesMax }, context));
       documents.push(checked({ ...document, spec: withSkipped(document.spec, known) }, facts));
     } catch (caught) {
       const error = toFleetError(caught);

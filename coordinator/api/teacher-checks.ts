@@ -6,7 +6,10 @@ import { type DistillationSpec, distillationProblems } from '../../core/spec/dis
 import { isSearched, otherTeacherOf, type PlanSpec } from '../../core/spec/plan.ts';
 import { sweepIn } from '../../core/spec/plan-search.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
+import { rowsBytesOf } from '../../core/spec/share.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import type { TrainingSpec } from '../../core/spec/training.ts';
+import { formatBytes } from '../../core/text/bytes-text.ts';
 import { endedShort } from '../decisions/retaining.ts';
 import { learnsFromOwn, usableTeacher } from '../decisions/teachers.ts';
 import { specOf } from '../model/spec-of.ts';
@@ -37,7 +40,11 @@ interface Pupil {
   readonly sizeField: string;
   readonly embedding: number;
   readonly epochs: number;
+  /** An image may be seen mirrored. */
+  readonly flip: boolean;
   readonly data: DataSpec;
+  /** The teacher is that of its plan, and `embedding` the teacher's. */
+  readonly isOwn?: true;
 }
 
 /** Who learns from a teacher in a document; what a plan says of its own teacher is checked with its fields. */
@@ -52,7 +59,7 @@ function pupilsOf({ spec }: Located): Pupil[] {
   if (distillation === undefined) return [];
   const { embedding } = network;
   const fields = { field: 'distillation', sizeField: 'network.embedding' };
-  return [{ distillation, ...fields, embedding, epochs: training.epochs, data }];
+  return [{ distillation, ...fields, embedding, ...lengthOf(training), data }];
 }
 
 function searchPupils(
@@ -64,8 +71,10 @@ function searchPupils(
   if (search === undefined || distillation === undefined) return [];
   const fields = { field: `${place}evaluation.distillation`, sizeField: `${place}space.embedding` };
   const { embedding } = search.space;
-  return [{ distillation, ...fields, embedding, epochs: search.evaluation.training.epochs, data }];
+  return [{ distillation, ...fields, embedding, ...lengthOf(search.evaluation.training), data }];
 }
+
+const lengthOf = ({ epochs, flip }: TrainingSpec) => ({ epochs, flip });
 
 /** Students of a plan that name a teacher which is no part of it. */
 function studentPupils(plan: PlanSpec): Pupil[] {
@@ -79,7 +88,7 @@ function studentPupils(plan: PlanSpec): Pupil[] {
     return [
       {
         ...{ distillation: { ...distillation, teacher }, ...fields, data },
-        ...{ embedding: embedding ?? 0, epochs: training.epochs },
+        ...{ embedding: embedding ?? 0, ...lengthOf(training) },
       },
     ];
   });
@@ -141,6 +150,52 @@ function checkPeopleOf(
     'data.holdout',
     `teacher ${pupil.distillation.teacher} was trained on ${seen} of the ${own.heldOutIdentities} people that are held out here, so a verification with them would prove nothing; a teacher of these students holds out as many`,
   );
+}
+
+/**
+ * Refuses whoever asks for rows of images for which no worker has room: it would fail when it begins. Whether the rows of
+ * the network depend on neither batch nor place is proven on the worker.
+ */
+export function checkRows(
+  document: Located,
+  { facts, bytesMax }: { readonly facts: DataFacts; readonly bytesMax: number },
+  context: Context,
+): void {
+  for (const pupil of [...pupilsOf(document), ...ownPupilsOf(document)]) {
+    const { distillation, field, flip } = pupil;
+    if (distillation.embed !== 'by-image') continue;
+    const embedding =
+      distillation.adapter === undefined || pupil.isOwn === true
+        ? pupil.embedding
+        : teacherOf(document, pupil, context).spec.network.embedding;
+    const bytes = rowsBytesOf({ images: facts.trainingImages, flips: flip ? 2 : 1, embedding });
+    if (bytes <= bytesMax) continue;
+    throw refusal(
+      document,
+      `${field}.embed`,
+      `by-image keeps ${formatBytes(bytes)} for a stage of the teacher (${facts.trainingImages} images${flip ? ' and their mirror images' : ''}), and a worker keeps at most ${formatBytes(bytesMax)} (imageRowsBytes of the coordinator)`,
+      { code: 'failedPrecondition' },
+    );
+  }
+}
+
+/** Who learns from a plan's own teacher. */
+function ownPupilsOf({ spec }: Located): Pupil[] {
+  if (spec.kind !== 'plan' || spec.teacher === undefined) return [];
+  const { teacher, students, data } = spec;
+  const { embedding } = teacher.network;
+  const taught = students.flatMap(({ distillation, training }, i): Pupil[] => {
+    if (distillation === undefined || otherTeacherOf(spec, students[i]!) !== undefined) return [];
+    const fields = { field: `students.${i}.distillation`, sizeField: `students.${i}.network` };
+    return [
+      {
+        ...{ ...fields, embedding, ...lengthOf(training), data },
+        distillation: { ...distillation, teacher: teacher.name },
+      },
+    ];
+  });
+  const searching = learnsFromOwn(spec) ? searchPupils(sweepIn(spec), data, 'search.') : [];
+  return [...searching, ...taught].map((pupil) => ({ ...pupil, embedding, isOwn: true }));
 }
 
 interface People {

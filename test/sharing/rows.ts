@@ -1,5 +1,6 @@
 // `npm run test:sharing`: rows of images with TensorFlow's own kernels. Where the proof holds, embeddings by image have the
-// bits of those by batch and take two passes; oneDNN's AVX2 kernels fail it at eight images a shard.
+// bits of those by batch for fewer passes, and where it fails they are those by batch. For which sizes of batch it holds
+// depends on the processor; with oneDNN's AVX2 kernels it fails at eight images a shard.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -26,26 +27,30 @@ async function found(env: Readonly<Record<string, string>>): Promise<RowsFound> 
 }
 
 /** 3 epochs of 16 images; a pass that is not full has places to spare. */
-function assertByImage({ byBatch, byImage, computed, refused }: RowsFound): void {
-  assert.deepEqual(refused, []);
-  assert.equal(byImage, byBatch, 'the same bits');
-  assert.equal(computed.byBatch, 3 * 16);
-  assert.ok(computed.byImage >= 2 * 16 && computed.byImage < 3 * 16, `${computed.byImage} images`);
+function assertTaken({ proofs, proven, unproven }: RowsFound): void {
+  assert.equal(typeof proofs[proven.size], 'number');
+  assert.deepEqual(proven.refused, []);
+  for (const { byBatch, byImage, computed } of [proven, ...(unproven === undefined ? [] : [unproven])]) {
+    assert.equal(byImage, byBatch, 'the same bits');
+    assert.equal(computed.byBatch, 3 * 16);
+  }
+  const { byImage } = proven.computed;
+  assert.ok(byImage > 16 && byImage < 3 * 16, `${byImage} images`);
+  if (unproven === undefined) return;
+  assert.deepEqual([...new Set(unproven.refused)], [proofs[unproven.size]], 'the reason is the proof');
+  assert.equal(unproven.computed.byImage, 3 * 16);
 }
 
 test('by image students get the bits that they get by batch, for fewer passes', async () => {
-  const rows = await found({});
-  assert.equal(typeof rows.proofs['4'], 'number');
-  assertByImage(rows);
+  assertTaken(await found({}));
 });
 
-test('with the kernels for AVX2 eight images fail the proof, one alone is a group of its own, and four hold', async () => {
+test('with the kernels for AVX2 eight images fail the proof, and one alone is a group of its own', async () => {
   const rows = await found({ ONEDNN_MAX_CPU_ISA: 'AVX2' });
   assert.match(
     String(rows.proofs['8']),
     /^in a batch of 8 the same image has other bits in place \d than in place 0$/,
   );
-  assert.equal(rows.proofs['4'], 4);
   assert.equal(rows.proofs['1'], 1);
-  assertByImage(rows);
+  assertTaken(rows);
 });

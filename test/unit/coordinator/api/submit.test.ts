@@ -303,6 +303,50 @@ test('a stage that the teacher does not have, and people it was trained on, are 
   assert.equal((await check(taught(6))).length, 2, 'a teacher may hold out more');
 });
 
+test('rows of images for which no worker has room are refused where they are asked for, of runs, searches and plans', async () => {
+  // 64 images and their mirror images, 16 floats and a mark each.
+  const bytes = 64 * 2 * (16 * 4 + 1);
+  const refusalWith = async (yaml: string, imageRowsBytes: number) => {
+    const checks = { reader, inspect: inspectData, imageRowsBytes };
+    const checked = checkSubmission({ yaml, baseDir: folder, overrides: {} }, () => initialState, checks);
+    return checked.then(
+      () => '',
+      (caught: FleetError) => `${caught.code} ${problemsIn(caught)[0]?.path}: ${caught.message}`,
+    );
+  };
+  const asks = 'distillation: { teacher: t, embed: by-image }';
+  const size = 'network: { kind: pocketnet, channels: 2, layers: 4, embedding: 16 }';
+  const training = 'training: { epochs: 2, batch: 16 }';
+  const data = 'data: { kind: synthetic, identities: 12, images: 8, holdout: 4 }';
+  const adapted = asks.replace('}', ', adapter: linear }');
+  const small = RUN.replace('embedding: 16', 'embedding: 8').replace('name: t', 'name: s');
+  const search = `space: { channels: 2, layers: 4, embedding: 16 }\nstrategy: { trials: 2 }\nevaluation: { ${training}, verification: { pairs: 40 }, ${asks} }\n`;
+  const rest = `${training}, verification: { pairs: 40 }`;
+  const texts: readonly (readonly [field: string, yaml: string])[] = [
+    [
+      'distillation.embed',
+      `${RUN}---${RUN.replace('kind: teacher', 'kind: student').replace('name: t', 'name: s')}${asks}\n`,
+    ],
+    ['distillation.embed', `${RUN}---${small.replace('kind: teacher', 'kind: student')}${adapted}\n`],
+    ['evaluation.distillation.embed', `${RUN}---\nkind: sweep\nname: w\n${data}\n${search}`],
+    [
+      'students.0.distillation.embed',
+      `kind: plan\nname: p\n${data}\nteacher: { name: t, ${size}, ${rest} }\nstudents: [{ name: s, ${size}, ${rest}, ${asks} }]\n`,
+    ],
+  ];
+  for (const [field, yaml] of texts) {
+    assert.equal(await refusalWith(yaml, bytes), '', field);
+    const refused = await refusalWith(yaml, bytes - 1);
+    assert.match(
+      refused,
+      new RegExp(
+        `^failedPrecondition ${field}: .*by-image keeps 8\\.1 KiB for a stage of the teacher \\(64 images and their mirror images\\), and a worker keeps at most 8\\.1 KiB`,
+        's',
+      ),
+    );
+  }
+});
+
 test('a text that is no YAML, empty, or overridden where nothing is, is refused with the place', async () => {
   assert.match(await refusal('kind: [unclosed'), /not YAML/);
   assert.match(await refusal('# nothing\n'), /no document/);
