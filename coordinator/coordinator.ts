@@ -64,6 +64,7 @@ import { startMender } from './workers/mender.ts';
 import { createProgressBoard, type ProgressBoard } from './workers/progress-board.ts';
 import { createReplayer } from './workers/replayer.ts';
 import { createRequests, type Requests } from './workers/requests.ts';
+import { createRowRefusals } from './workers/row-refusals.ts';
 import { startScreener } from './workers/screener.ts';
 import { createSuspicionBoard } from './workers/suspicion.ts';
 import { createTimeBoard, fleetSeconds, type TimeBoard } from './workers/time-board.ts';
@@ -180,6 +181,7 @@ function observeFleet({ config, log, clock }: Options) {
   const links = createLinks({ clock, log, limits: config });
   const progress = createProgressBoard();
   const imageTimes = createImageTimes();
+  const rowRefusals = createRowRefusals();
   const { heartbeatIntervalMs } = config;
   const suspicion = createSuspicionBoard({ now: clock.monotonic, heartbeatIntervalMs });
   const times = createTimeBoard();
@@ -192,9 +194,10 @@ function observeFleet({ config, log, clock }: Options) {
     speedOf: progress.speedOf,
     secondsOf: imageTimes.secondsOf,
     imageRowsBytes: config.imageRowsBytes,
+    rowsRefusedOf: rowRefusals.of,
     openTimeOf: times.of,
   });
-  return { links, progress, imageTimes, suspicion, times, observe };
+  return { links, progress, imageTimes, rowRefusals, suspicion, times, observe };
 }
 
 /**

@@ -4,7 +4,7 @@ import { listed } from '../../core/text/listed.ts';
 import type { Observed } from '../model/observed.ts';
 import { embeddingRunOf, isEmbedding, sharersOf, sharingKeyOf } from '../model/orders.ts';
 import { hasEnded, hasGang, type RunState, type State, wholeRunWith } from '../model/state.ts';
-import { rowsCountOf, rowsText } from '../scheduling/image-rows.ts';
+import { judgeRows, rowsCountOf, rowsText } from '../scheduling/image-rows.ts';
 import { planOfPlaced, sharingText } from '../scheduling/sharing.ts';
 
 /** Runs that one sentence names. */
@@ -14,7 +14,7 @@ const NAMED_MAX = 6;
 export function embeddingText(state: State, run: RunState, observed: Observed): string | undefined {
   const teacher = run.teacherRunId === undefined ? undefined : wholeRunWith(state, run.teacherRunId);
   if (teacher === undefined || hasEnded(run)) return undefined;
-  const rows = (of: RunState) => rowsTextOf(state, of);
+  const rows = (of: RunState) => rowsTextOf(state, of, observed);
   if (isEmbedding(run)) return `${textOfPool(state, run, teacher)}${rows(run)}`;
   if (!hasGang(run)) return undefined;
   const pool = embeddingRunOf(state, run);
@@ -46,10 +46,19 @@ function textOfPool(state: State, pool: RunState, teacher: RunState): string {
   return `${pool.id} computes the embeddings of ${teacher.id} for ${listed(students, NAMED_MAX)}`;
 }
 
-/** What its workers keep by image, and the passes that this takes. */
-function rowsTextOf(state: State, run: RunState): string {
+/** What its workers keep by image and the passes that this takes, or why they embed each batch. */
+function rowsTextOf(state: State, run: RunState, observed: Observed): string {
   const { imageRowsBytes: bytesMax, gang } = run;
-  if (bytesMax === undefined || gang.length === 0) return '';
-  const count = rowsCountOf(state, run, { workers: gang.length, bytesMax });
+  const workers = gang.length;
+  if (workers === 0) return '';
+  if (bytesMax === undefined) {
+    const judged = judgeRows(state, run, { workers, bytesMax: observed.imageRowsBytes ?? 0 });
+    return judged?.kind === 'not kept' ? `; each batch is embedded by itself: ${judged.reason}` : '';
+  }
+  for (const { workerId } of gang) {
+    const refused = observed.rowsRefusedOf?.(run.id, workerId);
+    if (refused !== undefined) return `; ${workerId} embeds each batch by itself: ${refused}`;
+  }
+  const count = rowsCountOf(state, run, { workers, bytesMax });
   return count === undefined ? '' : `; its workers keep them ${rowsText(count, bytesMax)}`;
 }

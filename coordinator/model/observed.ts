@@ -37,6 +37,11 @@ export interface Observed {
   ) => number | undefined;
   /** Bytes in which a worker may keep its teachers' embeddings of single images. */
   readonly imageRowsBytes?: number;
+  /**
+   * Why a worker that may keep them for a run keeps none, as part of a sentence; undefined where it has said nothing of it
+   * to this coordinator.
+   */
+  readonly rowsRefusedOf?: (runId: string, workerId: string) => string | undefined;
   /** What a process has reported of its time since the last slice that was journalled. */
   readonly openTimeOf?: (workerId: string, incarnation: string) => TimeSlice | undefined;
 }

@@ -70,26 +70,49 @@ export function rowsText({ byBatch, byImage, orders, bytes }: RowsCount, bytesMa
   return `by image ${byImage} passes over the images in place of ${byBatch} (${of}); the rows of a stage take ${formatBytes(bytes)} of ${formatBytes(bytesMax)}`;
 }
 
+/** Whether the workers of a run keep rows, and why; `reason`: part of a sentence. */
+export type RowsJudgement =
+  | { readonly kind: 'kept'; readonly bytesMax: number; readonly reason: string }
+  | { readonly kind: 'not kept'; readonly reason: string };
+
 /** What the workers of a run may keep, and why. */
-export interface KeptRows {
-  readonly bytesMax: number;
-  readonly reason: string;
-}
+export type KeptRows = Pick<Extract<RowsJudgement, { kind: 'kept' }>, 'bytesMax' | 'reason'>;
 
 /** For a run on so many workers; undefined: they compute each batch. */
 export function rowsKeptFor(
   state: State,
   run: RunState,
-  { workers, bytesMax }: { readonly workers: number; readonly bytesMax: number },
+  of: { readonly workers: number; readonly bytesMax: number },
 ): KeptRows | undefined {
+  const judged = judgeRows(state, run, of);
+  return judged?.kind === 'kept' ? { bytesMax: judged.bytesMax, reason: judged.reason } : undefined;
+}
+
+/** For a run on so many workers; undefined for one that has no teacher. */
+export function judgeRows(
+  state: State,
+  run: RunState,
+  { workers, bytesMax }: { readonly workers: number; readonly bytesMax: number },
+): RowsJudgement | undefined {
   const { distillation } = run.job;
-  if (distillation === undefined || distillation.embed === 'by-batch') return undefined;
-  if (bytesMax === 0 && distillation.embed === undefined) return undefined;
   const count = rowsCountOf(state, run, { workers, bytesMax });
-  if (count === undefined) return undefined;
-  const isAsked = distillation.embed === 'by-image';
-  if (!isAsked && !count.isWorthIt) return undefined;
-  return { bytesMax, reason: `${isAsked ? 'asked for, ' : ''}${rowsText(count, bytesMax)}` };
+  if (distillation === undefined || count === undefined) return undefined;
+  const { embed } = distillation;
+  if (embed === 'by-image')
+    return { kind: 'kept', bytesMax, reason: `asked for, ${rowsText(count, bytesMax)}` };
+  if (embed !== 'by-batch' && count.isWorthIt)
+    return { kind: 'kept', bytesMax, reason: rowsText(count, bytesMax) };
+  return { kind: 'not kept', reason: reasonAgainst(count, { isAsked: embed === 'by-batch', bytesMax }) };
+}
+
+function reasonAgainst(
+  { byBatch, byImage, bytes }: RowsCount,
+  { isAsked, bytesMax }: { readonly isAsked: boolean; readonly bytesMax: number },
+): string {
+  if (isAsked) return 'as it asks';
+  if (byImage >= byBatch)
+    return `by image it would be ${byImage} passes over the images, and it is ${byBatch}`;
+  return `${byBatch} passes over the images, which would be ${byImage} by image, but the rows of a stage take ${formatBytes(bytes)} and a worker keeps at most ${formatBytes(bytesMax)}`;
 }
 
 /** The count for a student or an embedding run; undefined for one without a teacher. */

@@ -27,6 +27,7 @@ import type { Links, RequestCommand, Stream } from './links.ts';
 import type { ProgressBoard } from './progress-board.ts';
 import type { Replayer } from './replayer.ts';
 import { counted, measured, reportOf, sliceOf } from './report.ts';
+import type { RowRefusals } from './row-refusals.ts';
 import type { Screener } from './screener.ts';
 import { type SignedRights, signRights } from './signed-rights.ts';
 import type { SuspicionBoard, Testimony } from './suspicion.ts';
@@ -38,6 +39,7 @@ interface Parts {
   readonly links: Links;
   readonly progress: ProgressBoard;
   readonly imageTimes: ImageTimes;
+  readonly rowRefusals: RowRefusals;
   readonly suspicion: SuspicionBoard;
   readonly times: TimeBoard;
   readonly verifier: Verifier;
@@ -188,6 +190,7 @@ function take(parts: Parts, worker: Process, message: WorkerReport, stream: Work
       stream.rights?.heard(stream.sendRights);
       parts.progress.measured(worker.id, speedsOf(kind.value.leases));
       parts.imageTimes.heard(parts.driver.state, kind.value.leases);
+      parts.rowRefusals.heard(worker.id, kind.value.leases);
       if (parts.progress.waiting(worker.id, storeWaitsOf(kind.value.leases))) parts.driver.touch();
       parts.suspicion.heard(worker.id, kind.value.leases.map(testimonyOf));
       if (kind.value.openTime !== undefined)

@@ -35,6 +35,8 @@ export interface Taken {
   /** Images that went through the network. */
   readonly computed: { readonly byBatch: number; readonly byImage: number };
   readonly refused: readonly string[];
+  /** What a lease says of it. */
+  readonly told: string;
 }
 
 const EMBEDDING = 32;
@@ -75,6 +77,7 @@ async function bothWays(size: number): Promise<Taken> {
   const [plain, kept] = [await taken(size, undefined), await taken(size, 1 << 20)];
   return {
     ...{ size, byBatch: plain.digest, byImage: kept.digest, refused: kept.refused },
+    told: kept.told,
     computed: { byBatch: plain.computed, byImage: kept.computed },
   };
 }
@@ -131,6 +134,7 @@ async function taken(size: number, bytesMax: number | undefined) {
       bytes.push(new Uint8Array(Float32Array.from(values).buffer));
     }
   }
+  const told = feed.rowsRefused() ?? '';
   feed.close();
-  return { digest: sha256Hex(Buffer.concat(bytes)), computed, refused };
+  return { digest: sha256Hex(Buffer.concat(bytes)), computed, refused, told };
 }

@@ -29,7 +29,7 @@ async function found(env: Readonly<Record<string, string>>): Promise<RowsFound> 
 /** 3 epochs of 16 images; a pass that is not full has places to spare. */
 function assertTaken({ proofs, proven, unproven }: RowsFound): void {
   assert.equal(typeof proofs[proven.size], 'number');
-  assert.deepEqual(proven.refused, []);
+  assert.deepEqual([proven.refused, proven.told], [[], '']);
   for (const { byBatch, byImage, computed } of [proven, ...(unproven === undefined ? [] : [unproven])]) {
     assert.equal(byImage, byBatch, 'the same bits');
     assert.equal(computed.byBatch, 3 * 16);
@@ -38,6 +38,7 @@ function assertTaken({ proofs, proven, unproven }: RowsFound): void {
   assert.ok(byImage > 16 && byImage < 3 * 16, `${byImage} images`);
   if (unproven === undefined) return;
   assert.deepEqual([...new Set(unproven.refused)], [proofs[unproven.size]], 'the reason is the proof');
+  assert.equal(unproven.told, proofs[unproven.size]);
   assert.equal(unproven.computed.byImage, 3 * 16);
 }
 

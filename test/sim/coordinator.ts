@@ -17,6 +17,7 @@ import { REDIAL_GRACE_MS } from '../../coordinator/workers/membership.ts';
 import { createProgressBoard } from '../../coordinator/workers/progress-board.ts';
 import { createReplayer } from '../../coordinator/workers/replayer.ts';
 import { createRequests } from '../../coordinator/workers/requests.ts';
+import { createRowRefusals } from '../../coordinator/workers/row-refusals.ts';
 import { startScreener } from '../../coordinator/workers/screener.ts';
 import { createSuspicionBoard } from '../../coordinator/workers/suspicion.ts';
 import { createTimeBoard } from '../../coordinator/workers/time-board.ts';
@@ -78,6 +79,7 @@ export function startCoordinator(parts: Parts): SimCoordinator {
   const links = createLinks({ clock, log, limits });
   const progress = createProgressBoard();
   const imageTimes = createImageTimes();
+  const rowRefusals = createRowRefusals();
   const suspicion = createSuspicionBoard({
     now: clock.monotonic,
     heartbeatIntervalMs: limits.heartbeatIntervalMs,
@@ -92,6 +94,7 @@ export function startCoordinator(parts: Parts): SimCoordinator {
     stepOf: (runId) => progress.of(runId)?.point.step,
     speedOf: progress.speedOf,
     secondsOf: imageTimes.secondsOf,
+    rowsRefusedOf: rowRefusals.of,
   });
   /** Inputs that were neither taken nor refused yet. */
   let open = 0;
@@ -136,7 +139,7 @@ export function startCoordinator(parts: Parts): SimCoordinator {
       ...{ requests, state: () => driver.known, leads: () => driver.leads, clock, log },
       onScored: submit,
     }),
-    ...{ driver: counted, links, progress, imageTimes, suspicion, times, log },
+    ...{ driver: counted, links, progress, imageTimes, rowRefusals, suspicion, times, log },
     verifier: createVerifier(requests),
     inspector: createInspector(requests),
     replayer: createReplayer({ requests, state: () => driver.state }),

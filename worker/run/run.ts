@@ -124,6 +124,7 @@ export function holdRun(services: Services, first: Assign): HeldRun {
       step: committed(),
       imagesPerSecond: telemetry.speed(),
       passesPerSecond: (session ?? embedding)?.teacher?.passSpeed(),
+      rowsRefused: (session ?? embedding)?.teacher?.rowsRefused(),
       inExchange: suspects !== undefined,
       suspects: suspects?.all() ?? [],
       waitsForStore: reasonOfWait(phases.current()),

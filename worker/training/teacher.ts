@@ -27,6 +27,8 @@ export interface TeacherFeed {
   keepRows(bytesMax: number | undefined): void;
   /** Images a second whose embeddings are computed here; undefined before the first. */
   passSpeed(): number | undefined;
+  /** Why no rows of single images are kept although they may be; undefined while they are, or nothing was embedded. */
+  rowsRefused(): string | undefined;
   /** How much longer than a step whose embeddings are there one may take, milliseconds; 0: no longer. */
   allowanceMs(): number;
   close(): void;
@@ -48,8 +50,14 @@ export interface TeacherOptions extends NetworkOptions {
 /** So many passes of a student are not timed. */
 const PASSES_BEFORE_SPEED = 2;
 
-export function createTeacherFeed(options: TeacherOptions): TeacherFeed {
-  const { taught } = options;
+export function createTeacherFeed(given: TeacherOptions): TeacherFeed {
+  const { taught, imageRows } = given;
+  let rowsRefused: string | undefined;
+  const onRefused = (reason: string) => {
+    rowsRefused = reason;
+    imageRows?.onRefused(reason);
+  };
+  const options = { ...given, imageRows: imageRows && { ...imageRows, onRefused } };
   const closing = new AbortController();
   /** The stage in use and the one after it. */
   const stages = new Map<number, Promise<OpenStage>>();
@@ -125,8 +133,10 @@ export function createTeacherFeed(options: TeacherOptions): TeacherFeed {
     },
     keepRows(bytes) {
       rowBytesMax = bytes;
+      rowsRefused = undefined;
     },
     passSpeed: () => passSpeed,
+    rowsRefused: () => rowsRefused,
     allowanceMs: () => (supply === undefined ? 0 : supply.allowanceMs() + (current?.open.loadMsMax() ?? 0)),
     close() {
       closing.abort(new FleetError('cancelled', 'the student no longer needs its teacher'));

@@ -141,7 +141,14 @@ export interface Lease {
    * Images a second whose teacher's embeddings this worker computes for the run; absent before it has computed some. The coordinator
    * decides by it how students share passes.
    */
-  passesPerSecond?: number | undefined;
+  passesPerSecond?:
+    | number
+    | undefined;
+  /**
+   * Why this worker embeds each batch of the run by itself although it may keep embeddings of single images: what its proof has found
+   * of the teacher's network, or its room; part of a sentence for a person. Absent: it keeps them, or none were computed yet.
+   */
+  rowsRefused?: string | undefined;
 }
 
 /**
@@ -1652,6 +1659,7 @@ function createBaseLease(): Lease {
     suspects: [],
     waitsForStore: undefined,
     passesPerSecond: undefined,
+    rowsRefused: undefined,
   };
 }
 
@@ -1680,6 +1688,9 @@ export const Lease: MessageFns<Lease> = {
     }
     if (message.passesPerSecond !== undefined) {
       writer.uint32(65).double(message.passesPerSecond);
+    }
+    if (message.rowsRefused !== undefined) {
+      writer.uint32(74).string(message.rowsRefused);
     }
     return writer;
   },
@@ -1761,6 +1772,14 @@ export const Lease: MessageFns<Lease> = {
             message.passesPerSecond = reader.double();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.rowsRefused = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1805,6 +1824,11 @@ export const Lease: MessageFns<Lease> = {
         : isSet(object.passes_per_second)
         ? globalThis.Number(object.passes_per_second)
         : undefined,
+      rowsRefused: isSet(object.rowsRefused)
+        ? globalThis.String(object.rowsRefused)
+        : isSet(object.rows_refused)
+        ? globalThis.String(object.rows_refused)
+        : undefined,
     };
   },
 
@@ -1834,6 +1858,9 @@ export const Lease: MessageFns<Lease> = {
     if (message.passesPerSecond !== undefined) {
       obj.passesPerSecond = floatToJson(message.passesPerSecond);
     }
+    if (message.rowsRefused !== undefined) {
+      obj.rowsRefused = message.rowsRefused;
+    }
     return obj;
   },
 
@@ -1850,6 +1877,7 @@ export const Lease: MessageFns<Lease> = {
     message.suspects = object.suspects?.map((e) => Suspect.fromPartial(e)) || [];
     message.waitsForStore = object.waitsForStore ?? undefined;
     message.passesPerSecond = object.passesPerSecond ?? undefined;
+    message.rowsRefused = object.rowsRefused ?? undefined;
     return message;
   },
 };

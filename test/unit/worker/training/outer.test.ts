@@ -274,6 +274,7 @@ test('a checkpoint that cannot be stored also ends the wait for a teacher', asyn
     digestFor: () => Promise.reject(new Error('not asked')),
     shareThrough: () => undefined,
     keepRows: () => undefined,
+    rowsRefused: () => undefined,
     passSpeed: () => undefined,
     allowanceMs: () => 0,
     close: () => undefined,
