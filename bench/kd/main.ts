@@ -9,6 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../core/clock.ts';
 import { GATE_POINTS } from '../../core/report/comparisons.ts';
+import { verificationSchema } from '../../core/spec/training.ts';
+import { PEOPLE_MIN } from '../../core/verify/paired-difference.ts';
 import { createCompute } from '../../worker/compute/client.ts';
 import { argumentsOf, atLeast, refuse, say, tell } from '../goals.ts';
 import { type KdResult, type KdSetting, secondsOf, trainArms } from './arms.ts';
@@ -47,6 +49,13 @@ const [people, holdout, images] = [
   whole('holdout', values.holdout),
   whole('images', values.images),
 ];
+// Known before the first network is trained, and refused only after the last one.
+if (!verificationSchema.safeParse({ pairs: common.pairs }).success)
+  refuse(
+    `--pairs ${common.pairs} cannot be verified with: ten folds with as many equal as other pairs`,
+    known,
+  );
+if (holdout < PEOPLE_MIN) refuse(`--holdout ${holdout}: an interval over people needs ${PEOPLE_MIN}`, known);
 /** Folds of people, of real photographs. */
 const FOLDS = 4;
 /** Ten people with ten photographs each have 450 genuine pairs. */

@@ -38,7 +38,7 @@ export interface PairedDifference {
 }
 
 /** Least number of people: fewer show nothing about people in general. */
-const PEOPLE_MIN = 5;
+export const PEOPLE_MIN = 5;
 
 /**
  * Compares two networks. Every pair weighs the same, so genuine and impostor pairs weigh by their numbers.
