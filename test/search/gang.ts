@@ -1,15 +1,20 @@
 // `npm run test:search`: searches with real passes over a real broker. 1, 2, 3 and 8 members end with the same weights,
 // alphas and moments, in both orders and all variants; a member without a state in the middle of an epoch gets that of
 // the others; and a step that breaks off in any round is begun again to the same bits. STEPS (30) shortens it.
+//
+// A pass is computed once for each distinct input, bit by bit, and gangs of one test that come to the same weights,
+// alphas and batch get its result again: they differ in who sums what, which is what is tested here. A gang whose bits
+// are other ones has other inputs, and so computes its own passes.
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { createDataPlane, type DataPlane } from '../../core/allreduce/plane.ts';
 import { createLoader } from '../../core/data/loading/loader.ts';
+import { sha256Hex } from '../../core/digest.ts';
 import { createLogger } from '../../core/log.ts';
 import type { Order, Variant } from '../../core/search/rounds.ts';
 import { stateDigest } from '../../core/state-vectors.ts';
-import { createCompute } from '../../worker/compute/client.ts';
+import { type Compute, createCompute } from '../../worker/compute/client.ts';
 import { NAMES } from '../support/names.ts';
 import { startNats } from '../support/nats.ts';
 import { joinSearch, type SearchGangOptions, stepTogether, tinySearch } from '../support/search-gang.ts';
@@ -25,11 +30,31 @@ for (let rank = 0; rank < MEMBERS_MAX; rank++)
   planes.push(
     await createDataPlane({ ...nats.access, name: `plane ${rank}`, log, prefixes: NAMES.prefixes }),
   );
-const compute = createCompute({ cacheDir: '' });
+const real = createCompute({ cacheDir: '' });
+const passes = new Map<string, Promise<Float32Array>>();
+const compute: Compute = {
+  ...real,
+  async runGraph(graph, inputs, into) {
+    const key = [JSON.stringify(graph), ...inputs.map(digestOfInput)].join();
+    const known = passes.get(key) ?? computed(graph, inputs, into!);
+    passes.set(key, known);
+    into!.set(await known);
+    return [];
+  },
+};
+
+/** A copy of what the pass has written, since the memory of a shard is written again. */
+async function computed(...[graph, inputs, into]: Required<Parameters<Compute['runGraph']>>) {
+  await real.runGraph(graph, inputs, into);
+  return into.slice();
+}
+
+const digestOfInput = (input: ArrayBufferView): string =>
+  sha256Hex(Uint8Array.from(new Uint8Array(input.buffer, input.byteOffset, input.byteLength)));
 const loader = await createLoader({ data: tinySearch().data });
 after(async () => {
   await loader.close();
-  await compute.close();
+  await real.close();
   for (const plane of planes) await plane.close();
   await nats.stop();
 });
@@ -50,6 +75,7 @@ const searchOf = (order: Order, variant: Variant) =>
 for (const order of ['first', 'second'] as const)
   for (const variant of ['reference', 'noleak', 'darts'] as const)
     test(`${order} order, ${variant}: ${STEPS} steps have the same bits on 1, 2, 3 and 8 members`, async () => {
+      passes.clear();
       const digests: string[] = [];
       for (const counts of PLACEMENTS) {
         const members = await join({ spec: searchOf(order, variant), counts });
@@ -77,14 +103,15 @@ test('a member that joins in the middle of an epoch gets the whole state, and ch
 
 test('a gang that ends at any moment of a step has moved nothing or the whole step, and goes on to the same bits', async () => {
   const spec = searchOf('second', 'darts');
-  const alone = await join({ spec, counts: [8] });
+  const alone = await join({ spec, counts: [8], compute: real });
   const digests = [stateDigest(alone[0]!.replica.vectors)];
   for (let step = 0; step < 3; step++) digests.push(await stepTogether(alone, 1));
-  // A step of this size takes some hundred milliseconds; where it is broken off moves through all of its rounds.
+  // Passes are computed each time, so that a step also breaks off within one. It takes some hundred milliseconds, and
+  // where it is broken off moves through all of its rounds.
   for (let part = 0; part < 10; part++) {
     const runId = `run-${++runs}`;
     const stop = new AbortController();
-    const first = await join({ spec, counts: [4, 4], runId, signal: stop.signal });
+    const first = await join({ spec, counts: [4, 4], runId, signal: stop.signal, compute: real });
     const startedAt = performance.now();
     await stepTogether(first, 1);
     const tookMs = performance.now() - startedAt;

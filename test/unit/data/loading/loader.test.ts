@@ -45,6 +45,18 @@ test('a batch holds the images, mirrorings and labels that the sampler names', a
   }
 });
 
+test('a set that cannot be divided strictly is refused with the first person who has too few images', async () => {
+  const loader = await createLoader({ data: { ...data, images: 3 } });
+  try {
+    await assert.rejects(loader.halves({ seed: 4, stratify: 'strict' }), {
+      code: 'invalidArgument',
+      message: /^halves\.stratify: strict: synthetic identity 0 has 3 images, and \d more have fewer than 4/,
+    });
+  } finally {
+    await loader.close();
+  }
+});
+
 test('batches of the two halves of a search: scaled, cut out and mirrored, and as they are', async () => {
   const loader = await createLoader({ data });
   const dataset = await openDataset(data);
