@@ -4,10 +4,12 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { decodeState, encodeState } from '../../../../coordinator/model/snapshot.ts';
+import { paceOf } from '../../../../coordinator/scheduling/estimates.ts';
+import { measuredRuns } from '../../../../coordinator/scheduling/measured-times.ts';
 import { orderKeyOf } from '../../../../core/spec/order-key.ts';
 import { student, teacher, training } from '../../../sim/specs.ts';
 import { handFleet } from '../../../support/hand-fleet.ts';
-import { plainOf } from '../../../support/state.ts';
+import { connections, plainOf } from '../../../support/state.ts';
 
 const one = { min: 1, max: 1 };
 type Fleet = ReturnType<typeof handFleet>;
@@ -72,6 +74,13 @@ test('students of one order on two workers get a run that computes for them, whi
     /run-4 computes the embeddings of run-1 for run-2, run-3/,
   );
   const { state } = fleet;
+  // It trains nothing and goes as fast as its students: no measure of how long others take, nor of a worker's pace.
+  assert.deepEqual(
+    measuredRuns(state(), () => 10).map(({ kind }) => kind),
+    ['student', 'student', 'teacher'],
+  );
+  const observed = { now: 0, connected: connections([]), speedOf: () => 10 };
+  assert.equal(paceOf([fleet.run(pool!)], observed), undefined);
   assert.deepEqual(plainOf(decodeState([...encodeState(state())])), plainOf(state()));
 
   // It pauses with nothing, is no student of its teacher for retention, and ends with the students.
