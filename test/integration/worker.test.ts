@@ -442,13 +442,13 @@ test('of data that have changed since an earlier run nothing is used that was ke
   writePeople(path, 100);
   writePeople(elsewhere, 100);
   const after = await train('run-after', 'b'.repeat(64), {});
-  const alone = await train('run-alone', 'c'.repeat(64), { path: elsewhere, share: 'own' });
+  const alone = await train('run-apart', 'c'.repeat(64), { path: elsewhere, share: 'own' });
   assert.notEqual(after.weightsDigest, before.weightsDigest);
   assert.equal(after.weightsDigest, alone.weightsDigest, 'nothing of the first content is in it');
   assert.ok(after.computed >= 48 && alone.computed >= 48, JSON.stringify({ after, alone }));
   const moved = await train('run-moved-data', 'b'.repeat(64), { path: elsewhere });
   assert.deepEqual(moved, { ...after, computed: 0 }, 'equal content is the same data wherever it lies');
-  for (const runId of ['run-before', 'run-after', 'run-alone', 'run-moved-data', 'run-kd'])
+  for (const runId of ['run-before', 'run-after', 'run-apart', 'run-moved-data', 'run-kd'])
     await release(runId, 1, ['w1']);
 });
 
