@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as later } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { unary } from '../../core/net/grpc-client.ts';
 import { runIn, startFleet, type TestFleet } from '../support/fleet.ts';
 import { startTypeScript } from '../support/processes.ts';
 
@@ -60,11 +61,7 @@ test('undisturbed on one worker: a genotype at each epoch, a ledger of both halv
   undisturbed = run.weightsDigest;
   assert.match(undisturbed, /^[0-9a-f]{16}$/);
   assert.ok(run.found !== undefined && run.found.validationLoss !== undefined);
-  const { checkpoints } = await new Promise<{ checkpoints: { found?: unknown }[] }>((resolve, reject) =>
-    fleet.client.listCheckpoints({ runId: id, pageSize: 0, pageToken: '' }, (error, answer) =>
-      error === null ? resolve(answer) : reject(error),
-    ),
-  );
+  const { checkpoints } = await unary(fleet.client, fleet.client.listCheckpoints, { runId: id });
   assert.equal(checkpoints.length, EPOCHS);
   assert.ok(checkpoints.every(({ found }) => found !== undefined));
   assert.match(await pocketfleet('ledger', 'verify', id), /each of 6 epochs of both halves exactly once/);
@@ -116,8 +113,34 @@ training: { epochs: 1, batch: 16, shards: 2 }
 verification: { pairs: 40 }
 `;
   const { runIds } = await fleet.submit(network('alone@3'));
-  const run = await fleet.finished(runIds[0]!, 300_000);
-  assert.match(run.specJson, /"genotype":\{"normal"/);
+  const { id } = await fleet.finished(runIds[0]!, 300_000);
+  const { specJson } = await unary(fleet.client, fleet.client.getRun, { id });
+  assert.match(specJson, /"genotype":\{"normal"/);
   await assert.rejects(fleet.submit(network('alone@99')), /has the epochs 1 to 6 of 6 behind it, not 99/);
   await assert.rejects(fleet.submit(network('found')), /is a candidate, and a search has genotypes/);
+});
+
+test('its stop rule ends it before its last epoch: the ledger proves that, a replay gives its bits, its cells are there', async () => {
+  // Of eight edges with seven operations each some skip, whatever the alphas are; of this seed they do after epoch 2.
+  const rule = text('collapsed', '{ min: 1, max: 2 }', 'first').replace(
+    'force: true }',
+    'stop: { skipsMax: 0, after: 1, for: 1 } }',
+  );
+  const id = (await fleet.submit(rule)).runIds[0]!;
+  const seen = await fleet.until(
+    (snapshot) => ['done', 'failed'].includes(runIn(snapshot, id)?.state ?? ''),
+    `${id} ends`,
+    600_000,
+  );
+  const run = runIn(seen, id)!;
+  assert.equal(run.state, 'done', run.reason);
+  assert.match(run.reason, /^the normal cell has \d skip connections? after epoch/);
+  assert.ok(run.step < run.stepsTotal, `${run.step} of ${run.stepsTotal} steps`);
+  const proof = await pocketfleet('ledger', 'verify', id);
+  assert.match(proof, /of both halves exactly once/);
+  assert.match(proof, /it ended with epoch \d by its stop rule: the normal cell has/);
+  assert.match(await pocketfleet('replay', id), /equal/);
+  assert.match(await pocketfleet('genotype', 'collapsed'), /skip_connect/);
+  const goesOn = runIn(await fleet.until(() => true, 'a look'), id)!;
+  assert.deepEqual([goesOn.state, goesOn.workerIds], ['done', []]);
 });
