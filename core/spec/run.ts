@@ -2,13 +2,12 @@
 // name the result completely.
 
 import { z } from 'zod';
-import { runBudget } from './budget.ts';
-import { name, priority, requirement, reuse, weight, workers } from './common.ts';
+import { name } from './common.ts';
 import { dataSchema } from './data.ts';
 import { distillationProblems, distillationSchema } from './distillation.ts';
 import { networkSchema } from './network.ts';
-import { checkpoints } from './retention.ts';
 import { over } from './rules.ts';
+import { runTerms } from './run-terms.ts';
 import { searchBlockSchema } from './search.ts';
 import { BLOCK_BYTES_MAX, blockBytesOf } from './share.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
@@ -50,13 +49,7 @@ const runOfKind = <K extends string>(kinds: readonly [K, ...K[]]) =>
       training: trainingSchema,
       verification: verificationSchema.prefault({}),
       distillation: distillationSchema.optional(),
-      workers: workers.prefault({}),
-      checkpoints,
-      priority: priority.describe('higher runs first'),
-      weight,
-      reuse,
-      require: requirement,
-      budget: runBudget,
+      ...runTerms,
       imported,
       search: searchBlockSchema
         .optional()

@@ -6,12 +6,11 @@
 
 import { z } from 'zod';
 import { foundText } from '../text/printable.ts';
-import { runBudget } from './budget.ts';
-import { name, priority, requirement, reuse, seed, weight, workers } from './common.ts';
+import { name, seed } from './common.ts';
 import { dataSchema } from './data.ts';
 import { evenChannels } from './network.ts';
-import { checkpoints } from './retention.ts';
 import { over } from './rules.ts';
+import { runTerms } from './run-terms.ts';
 
 /** Images of a shard below which a second-order gradient of float32 is off by a third. */
 const SECOND_ORDER_IMAGES = 8;
@@ -228,13 +227,7 @@ export const searchFields = z.strictObject({
   network: notTaken('a search has `supernet` in place of `network`'),
   distillation: notTaken('a search has no teacher; distil the network that it finds'),
   verification: notTaken('a supernet gives no embeddings to verify; train the network that it finds'),
-  workers: workers.prefault({}),
-  checkpoints,
-  priority: priority.describe('higher runs first'),
-  weight,
-  reuse,
-  require: requirement,
-  budget: runBudget,
+  ...runTerms,
 });
 
 /** Refuses more workers than shards. */
