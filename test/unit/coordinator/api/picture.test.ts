@@ -5,7 +5,7 @@ import { createPicture } from '../../../../coordinator/api/picture.ts';
 import type { Selected } from '../../../../coordinator/api/selection.ts';
 import type { ViewContext } from '../../../../coordinator/api/views.ts';
 import { pictureWith } from '../../../../coordinator/cli/picture.ts';
-import { runWith, wholeRunWith } from '../../../../coordinator/model/state.ts';
+import { runWith, wholeRunWith, workerWith } from '../../../../coordinator/model/state.ts';
 import { createProgressBoard, type ProgressBoard } from '../../../../coordinator/workers/progress-board.ts';
 import { Snapshot, StepPoint } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { connections, STORE_OK as OK, waitsIn } from '../../../support/state.ts';
@@ -50,8 +50,12 @@ const STEPS: Readonly<Record<string, (world: World, n: number) => void>> = {
   fill(world, n) {
     world.isFull = n % 2 === 0;
   },
-  lose: ({ fleet }, n) =>
-    fleet.add({ kind: 'worker.lost', workerId: `w${1 + (n % 3)}`, incarnation: 'i', reason: 'silent' }),
+  lose({ fleet }, n) {
+    const workerId = `w${1 + (n % 3)}`;
+    // Nobody is lost twice.
+    if (workerWith(fleet.state, workerId)?.state === 'attached')
+      fleet.add({ kind: 'worker.lost', workerId, incarnation: 'i', reason: 'silent' });
+  },
 };
 
 function contextOf({ fleet, progress, connected, isFull }: World): ViewContext {

@@ -37,11 +37,11 @@ const next = (name: string, dataDigest = 'of the data') => ({
 });
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-test('the data is open and the graphs of step and verification are recorded, of the newest one alone', async () => {
+test('the data is open and the graphs of step, update and verification are recorded, of the newest one alone', async () => {
   const { open, recorded, preparations } = surroundings();
   preparations.begin(next('a'));
   await settled();
-  assert.deepEqual([open.size, recorded.map(({ kinds }) => kinds)], [1, [['train', 'embed']]]);
+  assert.deepEqual([open.size, recorded.map(({ kinds }) => kinds)], [1, [['train', 'update', 'embed']]]);
   preparations.begin(next('a'));
   await settled();
   assert.equal(recorded.length, 1, 'told once more it does nothing');
