@@ -17,7 +17,13 @@ import { stateDigest } from '../../core/state-vectors.ts';
 import { type Compute, createCompute } from '../../worker/compute/client.ts';
 import { NAMES } from '../support/names.ts';
 import { startNats } from '../support/nats.ts';
-import { joinSearch, type SearchGangOptions, stepTogether, tinySearch } from '../support/search-gang.ts';
+import {
+  copyOf,
+  joinSearch,
+  type SearchGangOptions,
+  stepTogether,
+  tinySearch,
+} from '../support/search-gang.ts';
 
 const STEPS = Number(process.env.STEPS ?? 30);
 const MEMBERS_MAX = 8;
@@ -94,7 +100,7 @@ test('a member that joins in the middle of an epoch gets the whole state, and ch
   await stepTogether([first!], 4);
   await first!.leave();
   const [fresh] = await join({ spec, counts: [8] });
-  const replicas = [fresh!.replica, first!.replica, fresh!.replica];
+  const replicas = [fresh!.replica, first!.replica, copyOf(fresh!.replica)];
   await fresh!.leave();
   const members = await join({ spec, counts: [2, 3, 3], runId, generation: 2, replicas });
   assert.equal(await stepTogether(members, 1), stateDigest(alone[0]!.replica.vectors));
@@ -122,7 +128,7 @@ test('a gang that ends at any moment of a step has moved nothing or the whole st
     for (const { replica } of first)
       assert.equal(stateDigest(replica.vectors), digests[replica.step], `member at step ${replica.step}`);
     for (const member of first) await member.leave();
-    const replicas = [first[1]!.replica, first[0]!.replica, first[0]!.replica];
+    const replicas = [first[1]!.replica, first[0]!.replica, copyOf(first[0]!.replica)];
     const again = await join({ spec, counts: [1, 2, 5], runId, generation: 2, replicas });
     const left = 3 - again[0]!.replica.step;
     assert.equal(await stepTogether(again, left), digests[3], `broken off at ${part}/10`);

@@ -120,6 +120,16 @@ async function joinMember(options: SearchGangOptions, rank: number): Promise<Sea
   };
 }
 
+/** The same state in memory of its own: a member changes its replica in place. */
+export function copyOf({ step, vectors }: Replica): Replica {
+  const copies = vectors.map(({ name, values }) => {
+    const copy = sharedFloats(values.length);
+    copy.set(values);
+    return { name, values: copy };
+  });
+  return replicaOf({ step, vectors: copies });
+}
+
 export async function firstOf(procedure: Procedure): Promise<Replica> {
   const vectors = procedure.stateShape.map(({ name, length }) => ({ name, values: sharedFloats(length) }));
   await procedure.writeFirst(vectors);
