@@ -16,7 +16,7 @@ export function stagesDropped(w: Working, event: EventOf<'stage.dropped'>): void
   else changeStages(w, runId, stages, (one) => withHeld(one, held));
 }
 
-/** As below, on stages that nobody has seen: half of a long journal's events are of this kind. */
+/** As below, on stages that nobody has seen: journals of releases before have one for each stage of a candidate. */
 function dropInPlace(
   run: ReturnType<typeof runWith>,
   stages: readonly number[] | undefined,
