@@ -28,3 +28,12 @@ function meet(field: readonly string[], path: readonly PropertyKey[]): boolean {
     if (field[at] !== '*' && field[at] !== String(path[at])) return false;
   return true;
 }
+
+/** For `superRefine`: the sum over shards is a binary tree, so their number is a power of two. */
+export function shardsArePowerOfTwo(
+  { shards }: { readonly shards: number },
+  context: Pick<z.RefinementCtx, 'addIssue'>,
+): void {
+  if ((shards & (shards - 1)) !== 0)
+    context.addIssue({ code: 'custom', path: ['shards'], message: `${shards} is not a power of two` });
+}

@@ -9,7 +9,7 @@ import { foundText } from '../text/printable.ts';
 import { name, seed } from './common.ts';
 import { dataSchema } from './data.ts';
 import { evenChannels } from './network.ts';
-import { over } from './rules.ts';
+import { over, shardsArePowerOfTwo } from './rules.ts';
 import { runTerms } from './run-terms.ts';
 
 /** Images of a shard below which a second-order gradient of float32 is off by a third. */
@@ -172,14 +172,7 @@ const stepsSchema = z
         'takes second order with fewer than 8 images a shard, whose gradient is off by up to a third',
       ),
   })
-  .superRefine((steps, context) => {
-    if ((steps.shards & (steps.shards - 1)) !== 0)
-      context.addIssue({
-        code: 'custom',
-        path: ['shards'],
-        message: `${steps.shards} is not a power of two`,
-      });
-  }, over('shards'))
+  .superRefine(shardsArePowerOfTwo, over('shards'))
   .superRefine(
     ({ batch, shards, order, force }, context) => {
       const images = batch / shards;

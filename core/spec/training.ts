@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { foundText } from '../text/printable.ts';
 import { seed } from './common.ts';
-import { over } from './rules.ts';
+import { over, shardsArePowerOfTwo } from './rules.ts';
 
 /** SGD with momentum and a rate that falls at milestones. */
 export const optimizerSchema = z
@@ -191,14 +191,7 @@ export const trainingSchema = z
     },
     over('head', 'negatives'),
   )
-  .superRefine((training, context) => {
-    if ((training.shards & (training.shards - 1)) !== 0)
-      context.addIssue({
-        code: 'custom',
-        path: ['shards'],
-        message: `${training.shards} is not a power of two`,
-      });
-  }, over('shards'))
+  .superRefine(shardsArePowerOfTwo, over('shards'))
   .superRefine(
     (training, context) => {
       if (training.batch % training.shards !== 0)
