@@ -39,6 +39,8 @@ export function stageFound({ id, state, checkpoints, job }: RunState, epoch?: nu
   const stages = checkpoints.flatMap(({ stage, found }) =>
     found === undefined ? [] : [{ stage, ...found }],
   );
+  if (job.search?.strategy === 'uniform')
+    return `search ${id} trains random paths (search.strategy: uniform) and decodes no genotype; a sweep of strategy one-shot ranks candidates with its weights`;
   const newest = stages.at(-1)?.stage;
   if (newest === undefined) return `search ${id} has no epoch behind it yet, and so no genotype`;
   if (epoch !== undefined)

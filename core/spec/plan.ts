@@ -124,6 +124,18 @@ export const planSchema = z
             message: `${network === 'best' ? 'best names the winner' : 'pareto names candidates'} of a search, and ${plan.search ? 'a search of kind search finds cells, not sizes: give network: { kind: pocketnet, genotype: best }' : 'this plan has no search'}`,
           });
         const epoch = isSearched(network) ? undefined : foundCells(plan, network)?.epoch;
+        if (
+          plan.search?.kind === 'search' &&
+          plan.search.search.strategy === 'uniform' &&
+          !isSearched(network) &&
+          foundCells(plan, network) !== undefined
+        )
+          context.addIssue({
+            code: 'custom',
+            path: ['students', i, 'network', 'genotype'],
+            message:
+              'the search of this plan trains random paths (search.strategy: uniform) and finds no cells',
+          });
         if (plan.search?.kind === 'search' && epoch !== undefined && epoch > plan.search.search.epochs)
           context.addIssue({
             code: 'custom',

@@ -6,6 +6,7 @@
 
 import { z } from 'zod';
 import { foundText } from '../text/printable.ts';
+import { canonicalJson } from './canonical-json.ts';
 import { name, seed } from './common.ts';
 import { dataSchema } from './data.ts';
 import { evenChannels } from './network.ts';
@@ -56,6 +57,11 @@ const alphasSchema = z
   .describe('how alphas are trained: Adam');
 
 const bilevel = {
+  strategy: oneOf('strategy', ['gradient', 'uniform'])
+    .optional()
+    .describe(
+      'gradient (the default): alphas are trained beside the weights. uniform: each step trains the weights of one random path (single-path one-shot, arXiv 1904.00420), for a sweep whose candidates inherit them',
+    ),
   order: oneOf('order', ['first', 'second'])
     .default('first')
     .describe('first: the alphas at the present weights; second: one virtual step of the weights further'),
@@ -113,6 +119,33 @@ const bilevel = {
     .describe(
       'Ends the search at the end of an epoch once its normal cell has collapsed to skip connections. Default: it goes on to its last epoch',
     ),
+};
+
+/** What only alphas that move have a use for, with what it is without them. */
+const OF_ALPHAS = {
+  order: ['first', 'takes one pass at a random path'],
+  variant: ['noleak', 'moves the weights alone'],
+  warmUpEpochs: [0, 'has no alphas that could begin later'],
+  decode: ['raw', 'decodes no cells, because its alphas stay as they are'],
+  skips: [undefined, 'decodes no cells whose skips could be limited'],
+  stop: [undefined, 'decodes no cells that could collapse'],
+  auxiliarySkip: [undefined, 'has no alphas that a skip could mislead'],
+} as const;
+
+/** Refuses what a search with random paths has no use for. */
+const fitsStrategy = (
+  search: { readonly strategy?: unknown; readonly alphas: unknown } & {
+    readonly [F in keyof typeof OF_ALPHAS]?: unknown;
+  },
+  context: z.core.$RefinementCtx,
+): void => {
+  if (search.strategy !== 'uniform') return;
+  const refuse = (field: string, why: string) =>
+    context.addIssue({ code: 'custom', path: [field], message: `strategy: uniform ${why}` });
+  for (const [field, [without, why]] of Object.entries(OF_ALPHAS))
+    if (search[field as keyof typeof OF_ALPHAS] !== without) refuse(field, why);
+  if (canonicalJson(search.alphas) !== canonicalJson(alphasSchema.parse({})))
+    refuse('alphas', 'trains no alphas');
 };
 
 /** What a run of kind `search` carries beside the network that its cells make and its training. */
@@ -199,6 +232,7 @@ const stepsSchema = z
     },
     over('warmUpEpochs', 'epochs'),
   )
+  .superRefine(fitsStrategy, over('strategy', 'alphas', ...Object.keys(OF_ALPHAS)))
   .describe('how the search network is trained');
 
 /** A field of other runs that a search does not take, with the reason. */

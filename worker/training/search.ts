@@ -27,6 +27,7 @@ import {
 } from '../../core/search/bilevel.ts';
 import { valuesOf } from '../../core/search/darts.ts';
 import type { Half } from '../../core/search/halves.ts';
+import { pathAlphas } from '../../core/search/path.ts';
 import { auxiliaryWeight } from '../../core/search/policy.ts';
 import {
   passVectors,
@@ -59,7 +60,7 @@ interface Search extends ProcedureOptions {
   readonly supernet: SupernetSpec;
   readonly layout: Layout;
   readonly sizes: SearchSizes;
-  /** The last round of every step after the warm-up, whose sum is the run's own. */
+  /** The last round of every step after the warm-up, whose sum is the run's own; of `uniform` of every step. */
   readonly last: Round;
   /** Memory of the open step, made when the first generation begins. */
   work(): SearchWork;
@@ -70,7 +71,7 @@ export function createSearch(options: ProcedureOptions, block: SearchBlock): Pro
   const supernet: SupernetSpec = { kind: 'supernet', ...block.supernet, classes };
   const layout = layoutOf(network);
   const sizes = sizesOf(layout, ALPHA_COUNT);
-  const rounds = roundsOf(block);
+  const rounds = roundsOf({ ...block, warmUp: isUniform(block) });
   let made: SearchWork | undefined;
   const search: Search = {
     ...options,
@@ -97,7 +98,7 @@ export function createSearch(options: ProcedureOptions, block: SearchBlock): Pro
       vectorNamed(state, 'running').set(initialRunning(layout));
       vectorNamed(state, ALPHAS).set(initialAlphas(seed));
     },
-    found: (state) => foundIn(block, state),
+    ...(isUniform(block) ? {} : { found: (state) => foundIn(block, state) }),
     async join(place) {
       const gang = await joinSearchGang({ ...place, sizes, rounds, shards: spec.training.shards });
       return { ...wholeReplicaMember(place), ...memberOf(search, gang), leave: async () => gang.leave() };
@@ -105,6 +106,9 @@ export function createSearch(options: ProcedureOptions, block: SearchBlock): Pro
     dispose: () => undefined,
   };
 }
+
+/** Whether each step trains the weights of a random path, and the alphas stay as they are. */
+const isUniform = ({ strategy }: SearchBlock): boolean => strategy === 'uniform';
 
 /** The names of a search's vectors beside those of SGD. */
 const FIRST = 'adam_first';
@@ -144,7 +148,8 @@ function stepOf({ search, spec, schedule }: Search, unit: Unit): SearchStepOptio
   const { order, variant, warmUpEpochs, alphas } = search;
   const { momentum, weightDecay, clipNorm } = spec.training.optimizer;
   return {
-    ...{ order, variant, warmUp: epochOfStep(schedule, unit.first) < warmUpEpochs },
+    ...{ order, variant },
+    warmUp: isUniform(search) || epochOfStep(schedule, unit.first) < warmUpEpochs,
     learningRate: unit.learningRate,
     optimizer: { momentum, weightDecay, clipNorm },
     adam: alphas,
@@ -266,6 +271,7 @@ async function computeRound(
   const { compute, sizes } = search;
   const open = { work: search.work(), state: stateOf(search, unit) };
   const skip = auxiliaryInput(search, unit);
+  const path = isUniform(search.search) ? pathAlphas(search.spec.training.seed, unit.first) : undefined;
   const computeShard = async (shard: number) => {
     const whole = vector(shard);
     // In the warm-up the vector of the run's own sum may be longer than the round's.
@@ -274,7 +280,7 @@ async function computeRound(
       const pass = round.passes[at]!;
       const { images, labels } = await batches.of(shard, pass.half);
       const { weights, alphas } = valuesOf(open, pass);
-      const inputs = [weights, alphas, images, labels, ...skip];
+      const inputs = [weights, path ?? alphas, images, labels, ...skip];
       await compute.runGraph(passGraph(search, pass.wanted), inputs, into);
       batches.used(shard, pass.half);
     }

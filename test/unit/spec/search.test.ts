@@ -47,6 +47,27 @@ test('what cannot be searched is refused with field and reason', () => {
     [{ search: { epochs: 3, warmUpEpochs: 3 } }, /^search\.warmUpEpochs: a warm-up of 3 epochs leaves none/],
     [{ search: { variant: 'nolek' } }, /^search\.variant: unknown variant .*one of noleak, reference, darts/],
     [{ search: { decode: 'best' } }, /^search\.decode: unknown decode .*one of raw, softmax/],
+    [{ search: { strategy: 'random' } }, /^search\.strategy: unknown strategy .*one of gradient, uniform/],
+    [
+      { search: { strategy: 'uniform', order: 'second', force: true } },
+      /^search\.order: strategy: uniform takes/,
+    ],
+    [{ search: { strategy: 'uniform', variant: 'darts' } }, /^search\.variant: strategy: uniform moves the/],
+    [{ search: { strategy: 'uniform', warmUpEpochs: 1 } }, /^search\.warmUpEpochs: strategy: uniform has no/],
+    [{ search: { strategy: 'uniform', decode: 'softmax' } }, /^search\.decode: strategy: uniform decodes no/],
+    [{ search: { strategy: 'uniform', skips: { max: 2 } } }, /^search\.skips: strategy: uniform decodes no/],
+    [
+      { search: { strategy: 'uniform', stop: { skipsMax: 2 } } },
+      /^search\.stop: .*no cells that could collapse/,
+    ],
+    [
+      { search: { strategy: 'uniform', auxiliarySkip: {} } },
+      /^search\.auxiliarySkip: strategy: uniform has no/,
+    ],
+    [
+      { search: { strategy: 'uniform', alphas: { learningRate: 0.01 } } },
+      /^search\.alphas: strategy: uniform trains no alphas/,
+    ],
     [{ search: { head: 'sharded' } }, /^search\.head: .*its head cannot be sharded/],
     [{ search: { weights: { until: 0.2 } } }, /^search\.weights\.until: the rate falls/],
     [{ supernet: { layers: 3 } }, /^supernet\.layers: below 4 layers two of the three reductions coincide/],
@@ -56,5 +77,6 @@ test('what cannot be searched is refused with field and reason', () => {
     [{ workers: { max: 9 } }, /^workers\.max: 9 workers cannot share 8 shards/],
   ] as const)
     assert.match(problems(change), expected);
+  assert.equal(problems({ search: { strategy: 'uniform' } }), 'it was taken');
   assert.equal(problems({ search: { order: 'second', shards: 8, batch: 32, force: true } }), 'it was taken');
 });

@@ -11,6 +11,8 @@ import { initialWeights } from '../../../../core/nn/init.ts';
 import { layoutOf } from '../../../../core/nn/layout.ts';
 import { ALPHA_COUNT, buildSupernet } from '../../../../core/nn/supernet.ts';
 import { commitStep, continueStep } from '../../../../core/search/bilevel.ts';
+import { alphasOfGenotype } from '../../../../core/search/one-hot.ts';
+import { pathOf } from '../../../../core/search/path.ts';
 import { skipConnections } from '../../../../core/search/policy.ts';
 import { type Order, roundsOf, type Variant } from '../../../../core/search/rounds.ts';
 import { OPS } from '../../../../core/spec/network.ts';
@@ -181,4 +183,34 @@ test('a limit of skips is kept by the genotype that a stage stands for', async (
     [await skipsOf(undefined), await skipsOf({ max: 8 }), await skipsOf({ max: 3 })],
     [8, 8, 3],
   );
+});
+
+test('of uniform each step trains the weights of one random path, the same for every placement, and moves no alpha', async () => {
+  const spec = tinySearch({ strategy: 'uniform', shards: 4, epochs: 3 });
+  const seen: Float32Array[] = [];
+  const recording = {
+    ...compute,
+    async runGraph(graph, inputs, into) {
+      seen.push(Float32Array.from(inputs[1] as Float32Array));
+      return compute.runGraph(graph, inputs, into);
+    },
+  } as Compute;
+  const alone = await gangOf({ spec, counts: [4], compute: recording });
+  const initial = vectorNamed(alone[0]!.replica.vectors, ALPHAS).slice();
+  const digests = [await stepTogether(alone, 4)];
+  for (const counts of [
+    [1, 3],
+    [1, 1, 1, 1],
+  ])
+    digests.push(await stepTogether(await gangOf({ spec, counts }), 4));
+  assert.equal(new Set(digests).size, 1, digests.join(' '));
+  assert.deepEqual(vectorNamed(alone[0]!.replica.vectors, ALPHAS), initial);
+  assert.equal(vectorNamed(alone[0]!.replica.vectors, 'losses')[3], 0, 'no alphas moved');
+  assert.equal(alone[0]!.procedure.found, undefined);
+  assert.equal(seen.length, 16, 'one pass a shard and step');
+  const paths = [0, 1, 2, 3].map((step) => pathOf(spec.training.seed, step));
+  seen.forEach((alphas, i) => {
+    assert.deepEqual(alphas, alphasOfGenotype(paths[Math.floor(i / 4)]!));
+  });
+  assert.equal(new Set(paths.map((path) => JSON.stringify(path))).size, 4, 'a path of its own each');
 });
