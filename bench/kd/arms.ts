@@ -1,113 +1,153 @@
-// One setting of `bench:kd`: a teacher, and students by themselves, of its last stage and of the stage of each epoch,
-// alike in everything else. Decides what is equal: order of the images, mirror images, first weights and pairs.
+// Trains the networks of a setting of `bench:kd`: a teacher, and students by themselves, of its last stage and of the
+// stage of each epoch, alike in everything else. Decides what is equal: order of the images, mirror images, first
+// weights and pairs.
 
 import { systemClock } from '../../core/clock.ts';
-import { createLoader } from '../../core/data/loading/loader.ts';
-import type { DataSpec } from '../../core/spec/data.ts';
+import { inspectData } from '../../core/data/inspection/inspect.ts';
+import { createLoader, type Loader } from '../../core/data/loading/loader.ts';
 import { orderKeyOf } from '../../core/spec/order-key.ts';
 import { type RunSpec, runSchema } from '../../core/spec/run.ts';
-import type { JudgedPairs } from '../../core/verify/paired-difference.ts';
 import type { Compute } from '../../worker/compute/client.ts';
-import { createTeacherFeed } from '../../worker/training/teacher.ts';
+import { createTeacherFeed, type TeacherFeed } from '../../worker/training/teacher.ts';
 import { createTeacherBlocks } from '../../worker/training/teacher-blocks.ts';
 import type { StoredNetwork } from '../../worker/training/teacher-network.ts';
-import { type HeldOut, heldOutOf, trainHere, verifyHere } from '../train-here.ts';
-
-/** Students without a teacher, of its last stage, and of stage e+1 in epoch e. */
-export const ARMS = ['none', 'single-step', 'multi-step'] as const;
-/** One of these. */
-export type Arm = (typeof ARMS)[number];
-
-/** What is trained and on what. */
-export interface KdSetting {
-  readonly data: DataSpec;
-  readonly epochs: number;
-  readonly seeds: number;
-  readonly batch: number;
-  readonly pairs: number;
-  /** Weight of the distillation term. */
-  readonly weight: number;
-}
-
-/** What a network reached on the held-out people. */
-export interface Reached {
-  /** Percent. */
-  readonly accuracy: number;
-  readonly auc: number;
-  readonly judged: JudgedPairs;
-}
-
-/** All networks of a setting; students by seed, from 1. */
-export interface KdResult {
-  readonly teacher: Reached;
-  /** The teacher's accuracy at the end of each stage, percent. */
-  readonly stages: readonly number[];
-  readonly students: readonly Readonly<Record<Arm, Reached>>[];
-}
+import { type HeldOut, heldOutOf, type TrainedNetwork, trainHere, verifyHere } from '../train-here.ts';
+import type { Keeper, KeptKey, KeptNetwork } from './kept.ts';
+import { ARMS, type Arm, type KdResult, type KdSetting, type Reached } from './setting.ts';
 
 const EMBEDDING = 32;
+const TEACHER = { channels: 8, layers: 6 } as const;
+const STUDENT = { channels: 2, layers: 4 } as const;
 
-/** Trains the teacher, and then the students of each seed. `said`: called with what has just ended, for a person. */
-export async function trainArms(
-  compute: Compute,
-  setting: KdSetting,
-  said: (text: string) => void,
-): Promise<KdResult> {
+/** What a setting is trained with. */
+export interface Means {
+  readonly compute: Compute;
+  readonly keeper: Keeper;
+  /** The device class, and the digest of the code that trains. */
+  readonly device: string;
+  readonly code: string;
+  /** Called with what has just ended, for a person. */
+  readonly said: (text: string) => void;
+}
+
+/** Trains the teacher, and then the students of each seed; what is kept is not trained again. */
+export async function trainArms(means: Means, setting: KdSetting): Promise<KdResult> {
+  const { compute, device, code, said } = means;
+  const { digest } = await inspectData(setting.data);
+  const keyOf = (spec: RunSpec, teacher?: KeptKey): KeptKey => ({ spec, digest, device, code, teacher });
   const loader = await createLoader({ data: setting.data });
   try {
-    const of = { loader, compute };
-    const heldOut = await heldOutOf(loader);
-    const teacherSpec = specOf(setting, 'teacher', { channels: 8, layers: 6 }, 1);
-    const stages = new Map<number, StoredNetwork>();
-    const reachedAt: Reached[] = [];
-    await trainHere(of, teacherSpec, async (stage, network) => {
-      stages.set(stage, { ...network, network: teacherSpec.network });
-      reachedAt.push(await reachedBy(compute, teacherSpec, network, heldOut));
-      said(`teacher, stage ${stage}: ${reachedAt.at(-1)!.accuracy.toFixed(2)} %`);
-    });
+    const of = { loader, compute, heldOut: await heldOutOf(loader) };
+    const teacherOf = (seed: number, from: readonly number[]) =>
+      keptOr(means.keeper, keyOf(specOf(setting, 'teacher', TEACHER, seed)), (key) =>
+        trainTeacher(of, { spec: key.spec, from, seed }, said),
+      );
+    const teacher = await teacherOf(1, stagesOf(setting));
+    const teacherKey = keyOf(specOf(setting, 'teacher', TEACHER, 1));
+    const { network } = teacherKey.spec;
+    const stages = new Map(teacher.stages.map((stored, i) => [i + 1, { ...stored, network }]));
     const students: Readonly<Record<Arm, Reached>>[] = [];
     for (let seed = 1; seed <= setting.seeds; seed++) {
       const blocks = createTeacherBlocks();
       const found: Partial<Record<Arm, Reached>> = {};
       for (const arm of ARMS) {
-        const spec = specOf(setting, arm, { channels: 2, layers: 4 }, seed);
-        const teacher = arm === 'none' ? undefined : feedOf(compute, spec, { stages, blocks });
-        await trainHere(
-          of,
-          spec,
-          async (stage, network) => {
-            if (stage === setting.epochs) found[arm] = await reachedBy(compute, spec, network, heldOut);
-          },
-          teacher,
+        const spec = specOf(setting, arm, STUDENT, seed);
+        const key = keyOf(spec, arm === 'none' ? undefined : teacherKey);
+        const student = await keptOr(means.keeper, key, () =>
+          trainStudent(of, spec, arm === 'none' ? undefined : feedOf(compute, spec, { stages, blocks })),
         );
-        teacher?.close();
-        said(`seed ${seed}, ${arm}: ${found[arm]!.accuracy.toFixed(2)} %`);
+        found[arm] = student.reached.at(-1)!;
+        said(`seed ${seed}, ${arm}: ${found[arm].accuracy.toFixed(2)} %`);
       }
       students.push(found as Record<Arm, Reached>);
     }
-    return { teacher: reachedAt.at(-1)!, stages: reachedAt.map(({ accuracy }) => accuracy), students };
+    const teachers = [teacher.reached.at(-1)!.accuracy];
+    for (let seed = 2; seed <= setting.teachers; seed++)
+      teachers.push((await teacherOf(seed, [])).reached.at(-1)!.accuracy);
+    return {
+      teacher: teacher.reached.at(-1)!,
+      stages: teacher.reached.map(({ accuracy }) => accuracy),
+      ...{ teachers, students },
+    };
   } finally {
     await loader.close();
   }
 }
 
+async function keptOr(
+  keeper: Keeper,
+  key: KeptKey,
+  train: (key: KeptKey) => Promise<KeptNetwork>,
+): Promise<KeptNetwork> {
+  const kept = keeper.find(key);
+  if (kept !== undefined) return kept;
+  const trained = await train(key);
+  keeper.keep(key, trained);
+  return trained;
+}
+
+/** What every network of a setting is trained on. */
+interface Trainer {
+  readonly loader: Loader;
+  readonly compute: Compute;
+  readonly heldOut: HeldOut;
+}
+
+/** Stages of the teacher that students learn from. */
+function stagesOf({ epochs, teacherEpochs }: KdSetting): number[] {
+  const stageOf = (epoch: number) => Math.ceil(((epoch + 1) * teacherEpochs) / epochs);
+  return [...new Set(Array.from({ length: epochs }, (_, epoch) => stageOf(epoch)))];
+}
+
+/** Verified where a student learns from it, and at its end. */
+async function trainTeacher(
+  of: Trainer,
+  { spec, from, seed }: { readonly spec: RunSpec; readonly from: readonly number[]; readonly seed: number },
+  said: Means['said'],
+): Promise<KeptNetwork> {
+  const reached: Reached[] = [];
+  const stages: TrainedNetwork[] = [];
+  await trainHere(of, spec, async (stage, network) => {
+    if (from.length > 0) stages.push(network);
+    if (!from.includes(stage) && stage !== spec.training.epochs) return;
+    reached.push(await reachedBy(of.compute, spec, network, of.heldOut));
+    said(`teacher of seed ${seed}, stage ${stage}: ${reached.at(-1)!.accuracy.toFixed(2)} %`);
+  });
+  return { reached, stages };
+}
+
+async function trainStudent(
+  of: Trainer,
+  spec: RunSpec,
+  teacher: TeacherFeed | undefined,
+): Promise<KeptNetwork> {
+  const reached: Reached[] = [];
+  const atEnd = async (stage: number, network: TrainedNetwork) => {
+    if (stage === spec.training.epochs) reached.push(await reachedBy(of.compute, spec, network, of.heldOut));
+  };
+  await trainHere(of, spec, atEnd, teacher);
+  teacher?.close();
+  return { reached, stages: [] };
+}
+
 function specOf(
-  { data, epochs, batch, pairs, weight }: KdSetting,
+  { data, epochs, teacherEpochs, batch, pairs, weight }: KdSetting,
   name: Arm | 'teacher',
   size: { readonly channels: number; readonly layers: number },
   seed: number,
 ): RunSpec {
   const isTaught = name !== 'teacher' && name !== 'none';
+  const schedule = name === 'multi-step' && teacherEpochs !== epochs ? 'proportional' : name;
   return runSchema.parse({
     ...{ kind: isTaught ? 'student' : 'teacher', name, data },
     network: { kind: 'pocketnet', ...size, embedding: EMBEDDING },
     training: {
-      ...{ epochs, batch, shards: 2, seed },
-      optimizer: { learningRate: 0.05 },
+      ...{ epochs: name === 'teacher' ? teacherEpochs : epochs, batch, shards: 2, seed },
+      optimizer: { learningRate: 0.1, until: 0.001 },
       loss: { scale: 32, margin: 0.3 },
     },
     verification: { pairs },
-    ...(isTaught ? { distillation: { teacher: 'teacher', schedule: name, weight } } : {}),
+    ...(isTaught ? { distillation: { teacher: 'teacher', schedule, weight } } : {}),
   });
 }
 

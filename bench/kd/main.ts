@@ -1,35 +1,44 @@
 // `npm run bench:kd`: what a student gains by a teacher, and by a teacher's earlier stages. Three arms that differ in
 // nothing else, a gate first (the teacher has to be better than the student alone), and differences with their 95 %
-// intervals, over seeds and over people. Decides what is trained: drawn faces in a schedule and one twice as long, and
-// with `--data FOLDER` real photographs (one folder a person) in four folds of people. The pull was chosen on other
-// people: w = 25 was worse than 100 in both seeds that were tried.
+// intervals, over seeds and over people. Decides what is trained: drawn faces in a schedule and one twice as long, or
+// with `--data FOLDER` real photographs (one folder a person) in four folds of people. With `--keep FOLDER` each network
+// is stored as soon as it is trained, and is not trained again. The pull was chosen on other people: w = 25 was worse
+// than 100 in both seeds that were tried.
 
 import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../core/clock.ts';
+import { environmentValues } from '../../core/config.ts';
 import { GATE_POINTS } from '../../core/report/comparisons.ts';
 import { verificationSchema } from '../../core/spec/training.ts';
 import { PEOPLE_MIN } from '../../core/verify/paired-difference.ts';
 import { createCompute } from '../../worker/compute/client.ts';
+import { describeDevice, KERNEL_VARIABLES, kernelSettings } from '../../worker/compute/device.ts';
 import { argumentsOf, atLeast, refuse, say, tell } from '../goals.ts';
-import { type KdResult, type KdSetting, secondsOf, trainArms } from './arms.ts';
+import { secondsOf, trainArms } from './arms.ts';
+import { codeDigest, keepIn, nothingKept } from './kept.ts';
+import type { KdResult, KdSetting } from './setting.ts';
 import { type KdTable, tableOf, tableText } from './table.ts';
 
 const known =
-  '--json, --seeds N, --epochs N,N (schedules), --people N (to train on), --holdout N, --images N, --pairs N, --weight N, --data FOLDER';
+  '--json, --seeds N, --epochs N,N (schedules), --teacher-epochs N (default: as the students), --teachers N (seeds of the teacher), --people N (to train on), --holdout N, --images N, --pairs N, --batch N, --weight N, --data FOLDER, --keep FOLDER';
 const text = (value: string) => ({ type: 'string' as const, default: value });
 const { values } = argumentsOf(
   {
     options: {
       json: { type: 'boolean', default: false },
       data: text(''),
+      keep: text(''),
       seeds: text('10'),
       epochs: text('10,20'),
+      'teacher-epochs': text(''),
+      teachers: text('1'),
       people: text('80'),
       holdout: text('60'),
       images: text('10'),
       pairs: text('4000'),
+      batch: text('32'),
       weight: text('100'),
     },
   },
@@ -41,8 +50,13 @@ const whole = (name: string, given: string): number => {
 };
 const schedules = values.epochs.split(',').map((epochs) => whole('epochs', epochs));
 const common = {
-  ...{ seeds: whole('seeds', values.seeds), batch: 32, weight: whole('weight', values.weight) },
+  ...{ seeds: whole('seeds', values.seeds), batch: whole('batch', values.batch) },
+  ...{ weight: whole('weight', values.weight), teachers: whole('teachers', values.teachers) },
   pairs: whole('pairs', values.pairs),
+};
+const teacherEpochsOf = (epochs: number): number => {
+  const longer = values['teacher-epochs'];
+  return longer === '' ? epochs : whole('teacher-epochs', longer);
 };
 const [people, holdout, images] = [
   whole('people', values.people),
@@ -62,21 +76,16 @@ const FOLDS = 4;
 const PHOTO_PAIRS = 800;
 
 const compute = createCompute({ cacheDir: '' });
+const kernels = kernelSettings(environmentValues(KERNEL_VARIABLES), false);
+const means = {
+  ...{ compute, keeper: values.keep === '' ? nothingKept : keepIn(values.keep), code: codeDigest() },
+  device: describeDevice(await compute.proveDevice(), 1, kernels).deviceClass,
+};
 const tables: KdTable[] = [];
 try {
-  const data = {
-    kind: 'synthetic',
-    identities: people + holdout,
-    images,
-    holdout,
-    seed: 1,
-    difficulty: 1,
-  } as const;
   for (const epochs of schedules)
-    await measure(`drawn faces, ${people} people to train on, ${holdout} held out, ${epochs} epochs`, [
-      { ...common, data, epochs },
-    ]);
-  if (values.data !== '') await measurePhotographs(values.data);
+    if (values.data === '') await measureDrawn(epochs);
+    else await measurePhotographs(values.data, epochs);
 } finally {
   await compute.close();
 }
@@ -92,20 +101,33 @@ async function measure(name: string, settings: readonly KdSetting[]): Promise<vo
   const begun = systemClock.monotonic();
   const results: KdResult[] = [];
   for (const setting of settings)
-    results.push(await trainArms(compute, setting, (text) => say(`${secondsOf(begun)}: ${text}`)));
+    results.push(await trainArms({ ...means, said: (text) => say(`${secondsOf(begun)}: ${text}`) }, setting));
   const table = tableOf(name, results);
   tables.push(table);
   for (const line of tableText(table)) say(line);
 }
 
+async function measureDrawn(epochs: number): Promise<void> {
+  const drawn = { kind: 'synthetic', seed: 1, difficulty: 1 } as const;
+  const data = { ...drawn, identities: people + holdout, images, holdout };
+  const name = `drawn faces, ${people} people to train on, ${holdout} held out, ${epochsText(epochs)}`;
+  await measure(name, [{ ...common, data, epochs, teacherEpochs: teacherEpochsOf(epochs) }]);
+}
+
+function epochsText(epochs: number): string {
+  const longer = teacherEpochsOf(epochs);
+  return longer === epochs ? `${epochs} epochs` : `${epochs} epochs, the teacher ${longer}`;
+}
+
 /** Each person is held out in one fold. Held-out people are the last by name, so a fold is a copy with other names. */
-async function measurePhotographs(folder: string): Promise<void> {
+async function measurePhotographs(folder: string, epochs: number): Promise<void> {
   const names = readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => name)
     .sort();
   const each = Math.floor(names.length / FOLDS);
   if (each < 2) refuse(`${folder} has ${names.length} people, ${2 * FOLDS} are needed`, known);
+  const schedule = { epochs, teacherEpochs: teacherEpochsOf(epochs) };
   const copies = mkdtempSync(join(tmpdir(), 'pocketfleet-kd-'));
   try {
     const settings = Array.from({ length: FOLDS }, (_, fold): KdSetting => {
@@ -117,12 +139,9 @@ async function measurePhotographs(folder: string): Promise<void> {
         });
       }
       const data = { kind: 'folder', path, holdout: each } as const;
-      return { ...common, data, epochs: schedules[0]!, pairs: Math.min(common.pairs, PHOTO_PAIRS) };
+      return { ...common, data, ...schedule, pairs: Math.min(common.pairs, PHOTO_PAIRS) };
     });
-    await measure(
-      `photographs of ${folder}, ${FOLDS} folds of ${each} people, ${schedules[0]} epochs`,
-      settings,
-    );
+    await measure(`photographs, ${FOLDS} folds of ${each} people, ${epochsText(epochs)}`, settings);
   } finally {
     rmSync(copies, { recursive: true, force: true });
   }

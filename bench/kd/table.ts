@@ -3,7 +3,7 @@
 
 import { GATE_POINTS } from '../../core/report/comparisons.ts';
 import { type JudgedPairs, pairedDifference } from '../../core/verify/paired-difference.ts';
-import { ARMS, type Arm, type KdResult, type Reached } from './arms.ts';
+import { ARMS, type Arm, type KdResult, type Reached } from './setting.ts';
 import {
   intervalText,
   meanOf,
@@ -30,10 +30,18 @@ export interface Compared {
 /** What a setting says. */
 export interface KdTable {
   readonly name: string;
-  readonly teacher: { readonly accuracy: number; readonly auc: number; readonly stages: readonly number[] };
+  readonly teacher: {
+    readonly accuracy: number;
+    readonly auc: number;
+    readonly stages: readonly number[];
+    /** By seed; the first one teaches. */
+    readonly seeds: readonly number[];
+  };
   readonly arms: Readonly<Record<Arm, { accuracy: number; spread: number; auc: number }>>;
-  /** Points of the teacher above the mean student alone. */
+  /** Points of the teacher that teaches above the mean student alone. */
   readonly gate: number;
+  /** Points of each seed's teacher above each seed's student alone: the mean and the smallest. */
+  readonly gaps: { readonly mean: number; readonly least: number };
   readonly isVoid: boolean;
   readonly compared: readonly Compared[];
 }
@@ -56,9 +64,14 @@ export function tableOf(name: string, folds: readonly KdResult[]): KdTable {
     accuracy: meanOf(folds.map((fold) => fold.teacher.accuracy)),
     auc: meanOf(folds.map((fold) => fold.teacher.auc)),
     stages: folds[0]!.stages.map((_, stage) => meanOf(folds.map((fold) => fold.stages[stage]!))),
+    seeds: folds[0]!.teachers.map((_, seed) => meanOf(folds.map((fold) => fold.teachers[seed]!))),
   };
   const gate = teacher.accuracy - meanOf(accuracy('none'));
   const isVoid = gate < GATE_POINTS;
+  const gaps = {
+    mean: meanOf(teacher.seeds) - meanOf(accuracy('none')),
+    least: Math.min(...teacher.seeds) - Math.max(...accuracy('none')),
+  };
   const apart = (a: readonly number[], b: readonly number[]) => a.map((value, i) => value - b[i]!);
   const compared = COUPLES.map(([first, second]): Compared => {
     const ofSeeds = pairedInterval(apart(accuracy(first), accuracy(second)));
@@ -75,7 +88,7 @@ export function tableOf(name: string, folds: readonly KdResult[]): KdTable {
       { accuracy: meanOf(accuracy(arm)), spread: spreadOf(accuracy(arm)), auc: meanOf(auc(arm)) },
     ]),
   ) as KdTable['arms'];
-  return { name, teacher, arms, gate, isVoid, compared };
+  return { name, teacher, arms, gate, gaps, isVoid, compared };
 }
 
 /** The pairs of all folds, whose people are others, each with the share of seeds that judged it rightly. */
@@ -100,11 +113,16 @@ function judgedBy(folds: readonly KdResult[], arm: Arm): JudgedPairs {
 }
 
 /** The table for a person. */
-export function tableText({ name, teacher, arms, gate, isVoid, compared }: KdTable): string[] {
+export function tableText({ name, teacher, arms, gate, gaps, isVoid, compared }: KdTable): string[] {
   const lines = [
     '',
     name,
     `  teacher      ${teacher.accuracy.toFixed(2)} %, AUC ${teacher.auc.toFixed(3)}; by stage ${teacher.stages.map((one) => one.toFixed(1)).join(' ')}`,
+    ...(teacher.seeds.length < 2
+      ? []
+      : [
+          `  its seeds    ${teacher.seeds.map((one) => one.toFixed(2)).join(' ')} %, spread ${spreadOf(teacher.seeds).toFixed(2)}; above the student alone ${gaps.mean.toFixed(2)} points in the mean, ${gaps.least.toFixed(2)} for the worst teacher and the best student`,
+        ]),
     ...ARMS.map((arm) => {
       const { accuracy, spread, auc } = arms[arm];
       return `  ${arm.padEnd(12)} ${accuracy.toFixed(2)} %, spread over seeds ${spread.toFixed(2)}, AUC ${auc.toFixed(3)}`;

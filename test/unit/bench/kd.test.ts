@@ -1,10 +1,15 @@
 // What `bench:kd` says of the numbers that it measured, held against values that are known.
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { ARMS, type KdResult, type Reached } from '../../../bench/kd/arms.ts';
+import { type KeptKey, type KeptNetwork, keepIn } from '../../../bench/kd/kept.ts';
+import { ARMS, type KdResult, type Reached } from '../../../bench/kd/setting.ts';
 import { intervalText, pairedInterval, verdictOf } from '../../../bench/kd/statistics.ts';
 import { tableOf, tableText } from '../../../bench/kd/table.ts';
+import { runSchema } from '../../../core/spec/run.ts';
 
 /** Accuracies of five seeds, percent, with intervals that were computed by hand from them. */
 const MEASURED = {
@@ -52,7 +57,11 @@ function reached(right: number): Reached {
 function result(teacher: number, students: readonly (readonly number[])[]): KdResult {
   const of = (counts: readonly number[]) =>
     Object.fromEntries(ARMS.map((arm, i) => [arm, reached(counts[i]!)])) as KdResult['students'][number];
-  return { teacher: reached(teacher), stages: [50, (100 * teacher) / 40], students: students.map(of) };
+  const accuracy = (100 * teacher) / 40;
+  return {
+    ...{ teacher: reached(teacher), stages: [50, accuracy], teachers: [accuracy, accuracy + 2] },
+    students: students.map(of),
+  };
 }
 
 test('a teacher that is not three points above the student alone makes a table void', () => {
@@ -63,6 +72,13 @@ test('a teacher that is not three points above the student alone makes a table v
     ]),
   ]);
   assert.equal(table.gate, 2.5);
+  // Teachers of 77.5 and 79.5 %, students of 75 %.
+  assert.deepEqual(table.gaps, { mean: 3.5, least: 2.5 });
+  assert.ok(
+    tableText(table).some((line) =>
+      /its seeds +77\.50 79\.50 %, spread 1\.41; .* 3\.50 points .* 2\.50 for/.test(line),
+    ),
+  );
   assert.deepEqual(
     table.compared.map(({ verdict }) => verdict),
     ['void', 'void', 'void'],
@@ -89,4 +105,49 @@ test('seeds are compared with themselves, over the folds of people', () => {
   assert.equal(table.arms.none.accuracy, 55);
   assert.equal(single!.verdict, 'better');
   assert.deepEqual([both!.accuracy.mean, both!.verdict], [0, 'as good']);
+});
+
+/** What a small network's bits follow from. */
+function keyOf(more: { seed?: number; path?: string; pairs?: number } = {}): KeptKey {
+  const { seed = 1, path = '/faces', pairs = 40 } = more;
+  const spec = runSchema.parse({
+    ...{ kind: 'teacher', name: 'none', data: { kind: 'folder', path, holdout: 10 } },
+    network: { kind: 'pocketnet', channels: 2, layers: 4, embedding: 32 },
+    ...{ training: { epochs: 1, batch: 32, shards: 2, seed }, verification: { pairs } },
+  });
+  return { spec, digest: 'a', device: 'cpu', code: '1', teacher: undefined };
+}
+
+test('a trained network is kept whole, and stands only for one whose bits follow from the same', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'pf-kd-kept-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const keeper = keepIn(join(folder, 'kept'));
+  assert.equal(keeper.find(keyOf()), undefined, 'there is no folder yet');
+  const network: KeptNetwork = {
+    reached: [reached(20), reached(30)],
+    stages: [{ weights: Float32Array.of(0.1, -0, 3e-39), running: Float32Array.of(7) }],
+  };
+  keeper.keep(keyOf(), network);
+  const found = keepIn(join(folder, 'kept')).find(keyOf({ path: '/elsewhere' }));
+  assert.deepEqual(found?.reached, network.reached);
+  assert.deepEqual(
+    found?.stages.map(({ weights, running }) => [[...weights], [...running]]),
+    [[[...Float32Array.of(0.1, -0, 3e-39)], [7]]],
+  );
+  assert.ok(found?.stages[0]?.weights.buffer instanceof SharedArrayBuffer, 'the compute thread can read it');
+  const others = {
+    seed: keyOf({ seed: 2 }),
+    pairs: keyOf({ pairs: 60 }),
+    content: { ...keyOf(), digest: 'b' },
+    device: { ...keyOf(), device: 'cpu/avx512' },
+    code: { ...keyOf(), code: '2' },
+    teacher: { ...keyOf(), teacher: keyOf() },
+  };
+  for (const [what, key] of Object.entries(others)) assert.equal(keeper.find(key), undefined, what);
+  keeper.keep(others.teacher, network);
+  assert.equal(keeper.find({ ...keyOf(), teacher: keyOf({ seed: 2 }) }), undefined, 'of another teacher');
+  const names = readdirSync(join(folder, 'kept'));
+  assert.deepEqual([names.length, names.filter((name) => !/^[0-9a-f]{64}\.json$/.test(name))], [2, []]);
+  for (const name of names) writeFileSync(join(folder, 'kept', name), '{"reached":');
+  assert.throws(() => keeper.find(keyOf()), /is no network of bench:kd; remove it to train the network anew/);
 });
