@@ -8,7 +8,7 @@
 
 import type { Event } from '../model/events.ts';
 import { numberIn } from '../model/state.ts';
-import { NumberList } from './number-list.ts';
+import { NumberList, type NumberPage } from './number-list.ts';
 import { idsOf } from './why.ts';
 
 /** Where the events of each thing stand. */
@@ -25,22 +25,30 @@ export interface JournalIndex {
   /** The number of the message's first event, counted over the whole journal from 1. */
   firstEventOf(sequence: number): number;
   /** The index as plain data, part by part, as it is when this is called. */
-  encoded(): Generator<IndexPart>;
+  encoded(): Iterable<IndexPart>;
 }
 
-/** Some numbers of the index. */
-export interface IndexPart {
-  readonly of: 'messages' | 'names' | 'parents';
-  /**
-   * messages: for each its distance to the one before, its number of events, its number of things, and these.
-   * parents: pairs of a thing and its parent. names: the things that have a name and no number.
-   */
-  readonly numbers?: readonly number[];
-  readonly names?: readonly string[];
-}
+/** The lists of the index, in the order in which they are stored. */
+const LISTS = ['lastEvents', 'lastPlaces', 'things', 'first', 'final', 'parents'] as const;
 
-/** Numbers of a part; they take about a millisecond to be written. */
-const NUMBERS_A_PART = 20_000;
+/** A part of the index: the named things and how far it reaches, or a page of one of its lists. */
+export type IndexPart =
+  | {
+      readonly of: 'names';
+      /** The last message. */
+      readonly last: number;
+      /** Things that have a name and no number, in the order of theirs. */
+      readonly names: readonly string[];
+      /** Those of them that are a parent. */
+      readonly parents: readonly number[];
+    }
+  | {
+      readonly of: 'numbers';
+      /** Place of the list in the order above. */
+      readonly list: number;
+      readonly page: NumberPage;
+    };
+
 const LOOKED_AT_ONCE = 100_000;
 
 // A thing is one number: three times its own, and its kind. Plans, sweeps and workers, of which there are few,
@@ -62,9 +70,6 @@ interface Index {
   readonly first: NumberList;
   readonly final: NumberList;
   readonly parents: NumberList;
-  /** Things with a parent, in the order in which they got it. */
-  readonly children: NumberList;
-  childCount: number;
   readonly numbers: Map<string, number>;
   readonly names: string[];
   /** Those named things that are a parent. */
@@ -86,19 +91,16 @@ export function createJournalIndex(encoded: Iterable<IndexPart> = []): JournalIn
       });
     },
     firstEventOf: (sequence) => index.lastEvents.at(sequence - 1) + 1,
-    encoded() {
-      const { last, childCount, names } = index;
-      return encodedIndex(index, { last, childCount, names: [...names] });
-    },
+    encoded: () => encodedIndex(index),
   };
 }
 
 function emptyIndex(): Index {
   return {
-    ...{ last: 0, childCount: 0, names: [], numbers: new Map(), withChildren: new Set() },
+    ...{ last: 0, names: [], numbers: new Map(), withChildren: new Set() },
     ...{ lastEvents: new NumberList(), lastPlaces: new NumberList(), things: new NumberList() },
     ...{ first: new NumberList(), final: new NumberList() },
-    ...{ parents: new NumberList(), children: new NumberList() },
+    parents: new NumberList(),
   };
 }
 
@@ -154,13 +156,10 @@ function takeParents(index: Index, event: Event): void {
 }
 
 function link(index: Index, child: string, parent: string | undefined): void {
-  if (parent !== undefined) linkThings(index, thingNamed(index, child), thingNamed(index, parent));
-}
-
-function linkThings(index: Index, child: number, parent: number): void {
-  if (index.parents.at(child) === 0) index.children.set(++index.childCount, child);
-  index.parents.set(child, parent);
-  if (parent % KINDS === NAMED) index.withChildren.add(parent);
+  if (parent === undefined) return;
+  const thing = thingNamed(index, parent);
+  index.parents.set(thingNamed(index, child), thing);
+  if (thing % KINDS === NAMED) index.withChildren.add(thing);
 }
 
 function* messagesAbout(index: Index, id: string, after: number): Generator<number | undefined> {
@@ -222,53 +221,25 @@ function knownThing(index: Index, id: string): number | undefined {
   return index.numbers.get(id);
 }
 
-/** How far the index was when it was asked for. */
-type Reached = Pick<Index, 'last' | 'childCount' | 'names'>;
-
-function* encodedIndex(index: Index, { last, childCount, names }: Reached): Generator<IndexPart> {
-  const { lastEvents, lastPlaces, things, children, parents } = index;
-  yield { of: 'names', names };
-  let numbers: number[] = [];
-  for (let child = 1; child <= childCount; child++) {
-    const thing = children.at(child);
-    numbers.push(thing, parents.at(thing));
-    if (numbers.length < NUMBERS_A_PART) continue;
-    yield { of: 'parents', numbers };
-    numbers = [];
-  }
-  yield { of: 'parents', numbers };
-  numbers = [];
-  let before = 0;
-  for (let sequence = 1; sequence <= last; sequence++) {
-    const events = lastEvents.at(sequence) - lastEvents.at(sequence - 1);
-    const [from, to] = [lastPlaces.at(sequence - 1) + 1, lastPlaces.at(sequence)];
-    if (events === 0 && to < from) continue;
-    numbers.push(sequence - before, events, to - from + 1);
-    for (let place = from; place <= to; place++) numbers.push(things.at(place));
-    before = sequence;
-    if (numbers.length < NUMBERS_A_PART) continue;
-    yield { of: 'messages', numbers };
-    numbers = [];
-  }
-  yield { of: 'messages', numbers };
+/** Every part; the pages are those of this moment. */
+function encodedIndex(index: Index): IndexPart[] {
+  const { last, names, withChildren } = index;
+  const named: IndexPart = { of: 'names', last, names: [...names], parents: [...withChildren] };
+  const lists = LISTS.map((name) => index[name].pages());
+  return [
+    named,
+    ...lists.flatMap((pages, list) => pages.map((page): IndexPart => ({ of: 'numbers', list, page }))),
+  ];
 }
 
 function takePart(index: Index, part: IndexPart): void {
-  const { numbers = [] } = part;
-  switch (part.of) {
-    case 'names':
-      for (const name of part.names ?? []) thingNamed(index, name);
-      return;
-    case 'parents':
-      for (let at = 0; at < numbers.length; at += 2) linkThings(index, numbers[at]!, numbers[at + 1]!);
-      return;
-    case 'messages':
-      for (let at = 0; at < numbers.length; ) {
-        const count = numbers[at + 2]!;
-        begin(index, index.last + numbers[at]!, numbers[at + 1]!);
-        for (let place = at + 3; place < at + 3 + count; place++) mention(index, numbers[place]!);
-        at += 3 + count;
-      }
-      return;
+  if (part.of === 'names') {
+    for (const name of part.names) thingNamed(index, name);
+    for (const parent of part.parents) index.withChildren.add(parent);
+    index.last = part.last;
+    return;
   }
+  const list = LISTS[part.list];
+  if (list === undefined) throw new RangeError(`the index has no list ${part.list}`);
+  index[list].take(part.page);
 }

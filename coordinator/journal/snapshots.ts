@@ -14,13 +14,13 @@ import type { Logger } from '../../core/log.ts';
 import { type JetStreamManager, streamClient, streamManager } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
-import { FOLD } from '../model/snapshot.ts';
+import { FOLD } from '../model/snapshot-parts.ts';
 import type { State } from '../model/state.ts';
 import type { Place } from './chain.ts';
 import type { JournalIndex } from './journal-index.ts';
 import { journalInfo } from './journal-reader.ts';
 import { digestOf } from './message.ts';
-import { type ChunkLine, chunksOf, decodeSnapshot, linesOf } from './snapshot-chunks.ts';
+import { chunksOf, decodeSnapshot, partsOf, type SnapshotPart } from './snapshot-chunks.ts';
 
 /** The state at a place of the journal, and where the events up to there stand. */
 export interface Snapshot {
@@ -51,7 +51,7 @@ const EVENTS_BETWEEN = 20_000;
 const PART_BETWEEN = 1 / 5;
 const PLACES = [0, 1] as const;
 /** Of the form of head and chunks; another form is another number. */
-const FORM = 2;
+const FORM = 3;
 
 const headSchema = z.strictObject({
   form: z.literal(FORM),
@@ -152,14 +152,14 @@ export function createSnapshotStore(options: {
   /** Writes the chunks of a place and then its head. */
   async function write(
     at: number,
-    of: { readonly place: Place; readonly events: number; readonly lines: Iterable<ChunkLine> },
+    of: { readonly place: Place; readonly events: number; readonly parts: Iterable<SnapshotPart> },
     signal: AbortSignal | undefined,
   ): Promise<number> {
-    const { events, lines } = of;
+    const { events, parts } = of;
     const place = headSchema.shape.place.parse(of.place);
     const hash = createHash('sha256');
     let [chunks, bytes] = [0, 0];
-    for await (const chunk of chunksOf(lines, { clock, signal })) {
+    for await (const chunk of chunksOf(parts, { clock, signal })) {
       hash.update(chunk);
       bytes += chunk.length;
       await client.publish(names.snapshotSubject(at, chunks), chunk);
@@ -198,14 +198,14 @@ export function createSnapshotStore(options: {
     async put({ place, state, index }, signal) {
       const { events } = state;
       // Before anything else: the index grows.
-      const lines = linesOf(state, index.encoded());
+      const parts = partsOf(state, index.encoded());
       isWriting = true;
       try {
         const manager = await streamManager(connection);
         const newest = await newestFitting(manager);
         eventsAtLast = newest?.head.events ?? 0;
         if (!isDue(events)) return;
-        const bytes = await write(newest?.at === 0 ? 1 : 0, { place, events, lines }, signal);
+        const bytes = await write(newest?.at === 0 ? 1 : 0, { place, events, parts }, signal);
         log.info({ sequence: place.sequence, bytes }, 'a snapshot was stored');
         eventsAtLast = events;
       } catch (caught) {

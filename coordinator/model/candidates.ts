@@ -20,15 +20,6 @@ export const noCandidates = (): Candidates => ({ past: new Map(), recent: emptyM
 export const trialOfGenotype = ({ past, recent }: Candidates, key: string): number | undefined =>
   lookup(recent, key) ?? past.get(key);
 
-/** Keys of those that screening has cut, each with its group. */
-export function* cutCandidates({
-  past,
-  recent,
-}: Candidates): Generator<readonly [key: string, group: number]> {
-  for (const [key, number] of past) if (number < 0) yield [key, -number];
-  for (const [key, number] of entriesOf(recent)) if (number < 0) yield [key, -number];
-}
-
 /** With one more; the one given stays as it is, except for what was made under `edit`. */
 export function withCandidate(candidates: Candidates, key: string, number: number, edit: Edit): Candidates {
   return { past: candidates.past, recent: withEntry(candidates.recent, key, number, edit) };

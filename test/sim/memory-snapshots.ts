@@ -5,7 +5,9 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { createJournalIndex } from '../../coordinator/journal/journal-index.ts';
 import type { SnapshotStore } from '../../coordinator/journal/snapshots.ts';
-import { decodeState, encodeState, type StatePart } from '../../coordinator/model/snapshot.ts';
+import { encodeState } from '../../coordinator/model/snapshot.ts';
+import { decodeState } from '../../coordinator/model/snapshot-decoder.ts';
+import type { StatePart } from '../../coordinator/model/snapshot-parts.ts';
 import type { Broker } from './broker.ts';
 import type { Host } from './host.ts';
 

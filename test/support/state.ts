@@ -1,5 +1,6 @@
 // Helpers around the coordinator's state for tests that make one by hand.
 
+import type { JournalIndex } from '../../coordinator/journal/journal-index.ts';
 import type { Decided, Event } from '../../coordinator/model/events.ts';
 import { evolve } from '../../coordinator/model/evolve.ts';
 import type { Observed } from '../../coordinator/model/observed.ts';
@@ -114,3 +115,9 @@ export const EVALUATION = {
   ...{ accuracy: 0.9, accuracyStd: 0.1, auc: 0.8, eer: 0.2, tarAtFar: 0.5, pairs: 600 },
   accuracyUntrained: 0.5,
 };
+
+/** The parts of an index of the journal as plain data, for a comparison. */
+export const plainIndex = (index: JournalIndex): unknown[] =>
+  [...index.encoded()].map((part) =>
+    part.of === 'names' ? part : { list: part.list, page: part.page.page, bytes: part.page.bytes() },
+  );

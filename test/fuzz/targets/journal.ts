@@ -6,8 +6,15 @@ import { createJournalIndex, type JournalIndex } from '../../../coordinator/jour
 import { groupAfter, truncationIn } from '../../../coordinator/journal/journal-reader.ts';
 import { encodeGroup, readableText } from '../../../coordinator/journal/message.ts';
 import { foldedAt } from '../../../coordinator/journal/opening.ts';
-import { chunksOf, decodeSnapshot, linesOf } from '../../../coordinator/journal/snapshot-chunks.ts';
+import {
+  chunksOf,
+  decodeSnapshot,
+  frameBytes,
+  framesOf,
+  partsOf,
+} from '../../../coordinator/journal/snapshot-chunks.ts';
 import { initialState, type State } from '../../../coordinator/model/state.ts';
+import { rowsOf } from '../../../coordinator/model/table.ts';
 import { systemClock } from '../../../core/clock.ts';
 import { namesOf, PREFIXES_OF_OLD, prefixesOf } from '../../../core/net/subjects.ts';
 import type { RandomStream } from '../../../core/rng.ts';
@@ -83,28 +90,41 @@ async function storedSnapshot(): Promise<Sections> {
   const { state, index } = stateOf();
   const chunks: Uint8Array[] = [];
   const options = { clock: systemClock, signal: undefined };
-  for await (const chunk of chunksOf(linesOf(state, index.encoded()), options)) chunks.push(chunk);
+  for await (const chunk of chunksOf(partsOf(state, index.encoded()), options)) chunks.push(chunk);
   return chunks;
 }
 
 /** A part of a snapshot is changed before it is deflated. */
 function otherParts(random: RandomStream, corpus: readonly Sections[]): Sections {
   const [chunk = new Uint8Array()] = draw.pick(random, corpus);
-  const lines = inflateRawSync(chunk).toString().split('\n');
-  const at = random.integer(lines.length);
-  lines[at] = JSON.stringify(hostileValue(random, JSON.parse(lines[at]!)));
-  return [deflateRawSync(lines.join('\n'), { level: 1 })];
+  const frames = framesOf(chunk);
+  const at = random.integer(frames.length);
+  const { bytes, ...frame } = frames[at]!;
+  frames[at] = { ...frame, bytes: deflateRawSync(otherBytes(random, inflateRawSync(bytes)), { level: 1 }) };
+  return [Buffer.concat(frames.map(frameBytes))];
+}
+
+/** JSON with another value in it; of numbers of the index a part. */
+function otherBytes(random: RandomStream, bytes: Uint8Array): Uint8Array {
+  const isJson = bytes[0] === 0x7b || bytes[0] === 0x5b;
+  if (!isJson) return bytes.subarray(0, random.integer(bytes.length));
+  return Buffer.from(JSON.stringify(hostileValue(random, JSON.parse(Buffer.from(bytes).toString()))));
 }
 
 const snapshot: Target = {
   name: 'snapshot',
-  decoders: ['coordinator/journal/snapshot-chunks.ts', 'coordinator/model/snapshot.ts'],
+  decoders: [
+    'coordinator/journal/snapshot-chunks.ts',
+    'coordinator/journal/number-list.ts',
+    'coordinator/model/snapshot-decoder.ts',
+  ],
   corpus: async () => [await storedSnapshot()],
   compose: otherParts,
   async decode(chunks) {
-    const { state, index } = await decodeSnapshot(chunks);
-    [...index.encoded()].length;
-    state.runs.size;
+    const { state, index } = decodeSnapshot(chunks);
+    for (const part of index.encoded()) if (part.of === 'numbers') part.page.bytes();
+    // Every page is looked at.
+    for (const table of [state.trials, state.runs, state.time.runs]) for (const _ of rowsOf<unknown>(table));
   },
   cases: 25,
 };

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decodeState, encodeState } from '../../../../coordinator/model/snapshot.ts';
+import { encodeState } from '../../../../coordinator/model/snapshot.ts';
+import { decodeState } from '../../../../coordinator/model/snapshot-decoder.ts';
 import { runOf, sweepOf, trialOf } from '../../../../coordinator/model/state.ts';
 import { runBudget, sweepBudget } from '../../../../core/spec/budget.ts';
 import { sweep, teacher } from '../../../sim/specs.ts';

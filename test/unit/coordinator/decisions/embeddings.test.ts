@@ -3,7 +3,8 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { decodeState, encodeState } from '../../../../coordinator/model/snapshot.ts';
+import { encodeState } from '../../../../coordinator/model/snapshot.ts';
+import { decodeState } from '../../../../coordinator/model/snapshot-decoder.ts';
 import { paceOf } from '../../../../coordinator/scheduling/estimates.ts';
 import { measuredRuns } from '../../../../coordinator/scheduling/measured-times.ts';
 import { orderKeyOf } from '../../../../core/spec/order-key.ts';

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { classesText } from '../../../../coordinator/api/search-progress.ts';
-import { decodeState, encodeState } from '../../../../coordinator/model/snapshot.ts';
+import { encodeState } from '../../../../coordinator/model/snapshot.ts';
+import { decodeState } from '../../../../coordinator/model/snapshot-decoder.ts';
 import { specOf } from '../../../../coordinator/model/spec-of.ts';
 import { runOf, runWith, sweepOf, trialOf } from '../../../../coordinator/model/state.ts';
 import { sweep } from '../../../sim/specs.ts';

@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import type { CheckedDocument, WorkerHello } from '../../../../coordinator/decisions/inputs.ts';
 import type { EventOf } from '../../../../coordinator/model/events.ts';
 import { allNumbers } from '../../../../coordinator/model/roll.ts';
-import { decodeState, encodeState } from '../../../../coordinator/model/snapshot.ts';
+import { encodeState } from '../../../../coordinator/model/snapshot.ts';
+import { decodeState } from '../../../../coordinator/model/snapshot-decoder.ts';
 import {
   planOf,
   runOf,

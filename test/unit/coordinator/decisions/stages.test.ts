@@ -8,7 +8,8 @@ import type { CheckedDocument, Input } from '../../../../coordinator/decisions/i
 import { stageToRead } from '../../../../coordinator/decisions/stages.ts';
 import { sentenceOf } from '../../../../coordinator/journal/why.ts';
 import type { Event } from '../../../../coordinator/model/events.ts';
-import { decodeState, encodeState } from '../../../../coordinator/model/snapshot.ts';
+import { encodeState } from '../../../../coordinator/model/snapshot.ts';
+import { decodeState } from '../../../../coordinator/model/snapshot-decoder.ts';
 import { initialState, runOf, runWith, type State, sweepOf } from '../../../../coordinator/model/state.ts';
 import { createBoard } from '../../../../coordinator/scheduling/board.ts';
 import { waitsOf } from '../../../../coordinator/scheduling/waits.ts';

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { step } from '../../../../coordinator/decisions/decide.ts';
 import type { ListedToken } from '../../../../coordinator/decisions/inputs.ts';
-import { decodeState, encodeState } from '../../../../coordinator/model/snapshot.ts';
+import { encodeState } from '../../../../coordinator/model/snapshot.ts';
+import { decodeState } from '../../../../coordinator/model/snapshot-decoder.ts';
 import { initialState, type State } from '../../../../coordinator/model/state.ts';
 import { connections } from '../../../support/state.ts';
 

@@ -14,9 +14,12 @@ import {
   changesBetween,
   Edit,
   emptyTable,
+  PAGE_ROWS,
+  pagesOf,
   rowAt,
   rowsOf,
   withoutRow,
+  withPage,
   withRow,
 } from '../../../../coordinator/model/table.ts';
 import { createLazyHeap } from '../../../../coordinator/scheduling/lazy-heap.ts';
@@ -64,6 +67,62 @@ test('a table holds what was put last, in order, and knows what differs from any
     }
   }
   assert.equal(rowAt(table, 1_000_000), undefined);
+});
+
+test('a table of pages is the table of their rows, whatever is changed before they are looked at', () => {
+  const next = numbers(3 * PAGE_ROWS);
+  for (let round = 0; round < 20; round++) {
+    const plain = new Map<number, number>();
+    let table = emptyTable<number>();
+    let loads = 0;
+    // The second page has a gap, and the one behind it no row at all.
+    for (const first of [0, PAGE_ROWS, 3 * PAGE_ROWS, 40 * PAGE_ROWS]) {
+      const length = first === PAGE_ROWS ? 100 : PAGE_ROWS - 1;
+      const rows = Array.from({ length }, (_, i): [number, number] => [first + i + 1, i]);
+      for (const [number, row] of rows) plain.set(number, row);
+      const load = () => {
+        loads += 1;
+        return rows;
+      };
+      table = withPage(table, { first, count: rows.length, load, stored: Uint8Array.of(first / PAGE_ROWS) });
+    }
+    assert.deepEqual([table.size, loads], [plain.size, 0]);
+    const untouched = [...pagesOf(table)];
+    assert.ok(untouched.every((page) => 'stored' in page) && untouched.length === 4);
+    const before = { table, plain: new Map(plain) };
+    const edit = new Edit();
+    for (let step = 0; step < 2 * round; step++) {
+      const number = next.next().value as number;
+      if (step % 3 === 0) {
+        table = withoutRow(table, number, edit);
+        plain.delete(number);
+      } else {
+        table = withRow(table, number, -step, edit);
+        plain.set(number, -step);
+      }
+    }
+    // The last page was far from all that.
+    const last = [...pagesOf(table)].at(-1)!;
+    assert.deepEqual('stored' in last && last.stored, Uint8Array.of(40));
+    const rows = [...pagesOf(table)].flatMap((page) => ('rows' in page ? page.rows : []));
+    assert.deepEqual(
+      rows,
+      [...rowsOf(table)].filter(([number]) => rows.some(([one]) => one === number)),
+    );
+    for (const one of [before, { table, plain }]) {
+      assert.equal(one.table.size, one.plain.size);
+      assert.deepEqual(
+        [...rowsOf(one.table)],
+        [...one.plain].sort(([a], [b]) => a - b),
+      );
+    }
+    const changed = changesBetween(before.table, table).map(([number]) => number);
+    const expected = [...new Set([...before.plain.keys(), ...plain.keys()])]
+      .filter((number) => before.plain.get(number) !== plain.get(number))
+      .sort((a, b) => a - b);
+    assert.deepEqual(changed, expected);
+    assert.ok(loads <= 4, `${loads} pages were made`);
+  }
 });
 
 test('a map does the same, also with keys of one hash', () => {
