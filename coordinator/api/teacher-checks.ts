@@ -221,6 +221,10 @@ function teacherOf(document: Located, { distillation, field }: Pupil, { all, sta
     const run = usableTeacher(state(), named, `${field}.teacher`);
     return { spec: specOf(state(), run), facts: run.facts, document: undefined, run };
   } catch (caught) {
-    throw refusedField(document, '', caught);
+    // Only teachers are learned from, so that runs cannot learn from each other in a circle.
+    const other = all.find(({ spec }) => spec.name === named);
+    if (other === undefined) throw refusedField(document, '', caught);
+    const who = other === document ? 'the student itself' : `a ${other.spec.kind} of this text`;
+    throw refusal(document, `${field}.teacher`, `${named} is ${who}, not a teacher`);
   }
 }

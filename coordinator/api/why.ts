@@ -9,7 +9,7 @@ import type { Journal } from '../journal/journal.ts';
 import { sentenceOf } from '../journal/why.ts';
 import type { Event } from '../model/events.ts';
 import { idOf, theOne } from '../model/find.ts';
-import { hasEnded, type State, sweepWith, trialWith, wholeRunWith } from '../model/state.ts';
+import { hasEnded, runOf, type State, sweepWith, trialWith, wholeRunWith } from '../model/state.ts';
 import type { Board } from '../scheduling/board.ts';
 import { gangText, queueTexts, workerText } from '../scheduling/explained.ts';
 import { embeddingText } from './embedding-text.ts';
@@ -116,7 +116,7 @@ function* textsNow({ context, board }: Parts, asked: Asked): Generator<string> {
   if (classes !== undefined) yield classes;
   let waits = 0;
   for (const runId of openRunsWithin(state, id)) {
-    const text = waitText(context, runId);
+    const text = waitText(context, runId, board.observed.now);
     if (text === undefined) continue;
     waits += 1;
     if (waits <= WAITS_MAX) yield text;
@@ -126,9 +126,12 @@ function* textsNow({ context, board }: Parts, asked: Asked): Generator<string> {
 }
 
 /** What a run waits for: workers, a stage of its teacher, or the store. */
-function waitText(context: ViewContext, runId: string): string | undefined {
+function waitText(context: ViewContext, runId: string, now: number): string | undefined {
   const wait = context.waiting.of(runId);
-  if (wait !== undefined) return `${runId} is ${wait.reason}`;
+  if (wait !== undefined) {
+    const seconds = Math.max(0, Math.round((now - runOf(context.state, runId).queuedAtMs) / 1000));
+    return `${runId} is ${wait.reason}; it waits for ${seconds} s`;
+  }
   const run = wholeRunWith(context.state, runId);
   if (run === undefined || hasEnded(run)) return undefined;
   const { state, reason } = runView(context, run, { spec: false });

@@ -172,9 +172,15 @@ function placeMinimum(
       ? `; waiting has raised its priority from ${priorityOf(run)} to ${agedPriority}`
       : '';
   const loan = lentByRunId === undefined ? '' : `; on loan until ${lentByRunId} can start`;
-  const reason = `${members.length} of at least ${min} workers free: ${members.join(', ')}${aged}${loan}`;
+  const reason = `${members.length} of at least ${min} workers free: ${members.join(', ')}${waitedText(board, run)}${aged}${loan}`;
   plan.setGang(run, members, reason, { priority: agedPriority, lentByRunId });
   return true;
+}
+
+/** How long a run has been in the queue, where that is a second at least. */
+function waitedText({ observed }: Board, { queuedAtMs }: RunState): string {
+  const seconds = Math.floor((observed.now - queuedAtMs) / 1000);
+  return seconds < 1 ? '' : `; it waited ${seconds} s`;
 }
 
 /**

@@ -287,6 +287,34 @@ test('a student names a teacher of the same text or a run of the fleet, with the
   );
 });
 
+test('students cannot learn from each other in a circle, nor from themselves, a search or another student', async () => {
+  const student = (name: string, teacher: string) =>
+    `${RUN.replace('kind: teacher\nname: t', `kind: student\nname: ${name}`)}distillation: { teacher: ${teacher} }\n`;
+  const circle = await refusal(`${student('a', 'b')}---\n${student('b', 'a')}`);
+  assert.deepEqual(circle.split('\n'), [
+    'distillation.teacher: b is a student of this text, not a teacher',
+    'distillation.teacher: a is a student of this text, not a teacher',
+  ]);
+  assert.equal(
+    await refusal(student('a', 'a')),
+    'distillation.teacher: a is the student itself, not a teacher',
+  );
+  assert.equal(
+    await refusal(`${student('a', 'cells')}---${SEARCH}`),
+    'distillation.teacher: cells is a search of this text, not a teacher',
+  );
+  const spec = { ...teacher(), kind: 'candidate' as const };
+  const { state } = step(
+    initialState,
+    { kind: 'submit', documents: [{ kind: 'run', spec, facts: FACTS }] },
+    { now: 1, connected: connections() },
+  );
+  assert.match(
+    await refusal(student('a', 'run-1'), {}, state),
+    /^distillation\.teacher: run-1 is a candidate, not a teacher$/,
+  );
+});
+
 test('a stage that the teacher does not have, and people it was trained on, are refused by field', async () => {
   const student = RUN.replace('kind: teacher\nname: t', 'kind: student\nname: s');
   const listed = `${student}distillation: { teacher: t, schedule: [1, 9] }\n---\n${RUN}`;

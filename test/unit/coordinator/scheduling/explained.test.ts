@@ -31,6 +31,8 @@ test('the queue is told in the order of placing, with priority, use, weight and 
   );
   assert.match(lines[0]!, /: 0 of 1 workers: .*2 without what it requires \(label gpu=a100\)/);
   assert.match(lines[2]!, /waits for 0 s: 0 of 1 workers: 2 without a free slot/);
+  fleet.wait(90_000);
+  assert.match((await fleet.why({ id: 'run-6' })).at(-1)!, /^now: run-6 is queued: .*; it waits for 90 s$/);
   await assert.rejects(fleet.why({ about: 'queue', id: 'run-1' }), { code: 'invalidArgument' });
   await assert.rejects(fleet.why({ about: 'shape' }), /"shape" is neither queue nor gang/);
 });
