@@ -40,7 +40,11 @@ async function stopWorker(id: string, signal: NodeJS.Signals): Promise<void> {
   const life = lives.findLast((one) => one.id === id)!;
   await fleet.killWorker(id, signal, DEADLINE_MS);
   life.goneMs = Date.now();
-  await fleet.until((seen) => seen.workers.find((one) => one.id === id)?.state === 'lost', `${id} is lost`);
+  await fleet.until(
+    (seen) => seen.workers.find((one) => one.id === id)?.state === 'lost',
+    `${id} is lost`,
+    DEADLINE_MS,
+  );
 }
 
 const livedSeconds = (id?: string) =>
@@ -92,7 +96,7 @@ test('every second is in one phase through kill -9 of workers and of the coordin
   await fleet.startCoordinator();
   // Before its first word to the new coordinator a worker is awaited for a while, dead or not.
   const back = (seen: Snapshot) => seen.workers.filter(({ connected }) => connected).length === 3;
-  await fleet.until(back, 'all are back');
+  await fleet.until(back, 'all are back', DEADLINE_MS);
   await stopWorker(member!, 'SIGKILL');
   await startWorker(member!);
   await fleet.killCoordinator('SIGKILL');

@@ -31,6 +31,9 @@ const COORDINATOR = new URL('../../coordinator/main.ts', import.meta.url);
 const WORKER = new URL('../../worker/main.ts', import.meta.url);
 const TOKEN = 'token-of-a-test-fleet';
 
+/** A worker loads TensorFlow before it attaches, which takes long where every core is busy. */
+const ATTACH_MS = 120_000;
+
 export interface TestFleet {
   readonly client: FleetServiceClient;
   readonly nats: TestNats;
@@ -135,7 +138,7 @@ export async function startFleet(options: {
     token: TOKEN,
     cacheDir,
     metricsEndpoint: `127.0.0.1:${ports.metrics}`,
-    async startWorker(id, deadlineMs) {
+    async startWorker(id, deadlineMs = ATTACH_MS) {
       const port = workerPorts.get(id) ?? (await freePort());
       workerPorts.set(id, port);
       const wire = await wireFor(id);
