@@ -1,6 +1,7 @@
 // What a forecast says is what runs do: the real core trains the same text, and its runs are counted.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { forecastOf } from '../../../../coordinator/api/forecast.ts';
 import { forecastText } from '../../../../coordinator/cli/screen/forecast-view.ts';
@@ -8,10 +9,13 @@ import type { CheckedDocument } from '../../../../coordinator/decisions/inputs.t
 import { initialState, type State } from '../../../../coordinator/model/state.ts';
 import { createBoard } from '../../../../coordinator/scheduling/board.ts';
 import { rehearse } from '../../../../coordinator/strategies/rehearsal.ts';
+import { inspectData } from '../../../../core/data/inspection/inspect.ts';
 import { costsOf } from '../../../../core/nn/space.ts';
+import { documentSchema } from '../../../../core/spec/document.ts';
 import type { RunSpec } from '../../../../core/spec/run.ts';
 import { scheduleOf, stepsAtStage } from '../../../../core/spec/schedule.ts';
 import type { SweepSpec } from '../../../../core/spec/sweep.ts';
+import { readYaml } from '../../../../core/text/yaml-text.ts';
 import type { ForecastRange } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { plan, student, sweep, teacher, training } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
@@ -170,6 +174,27 @@ test('a plan has its parts in the order in which they begin, and times from runs
     /^PART +NAME +BEGINS +RUNS +STEPS +IMAGES +MULTIPLY-ADDS\n1 search +search +at once +6 /,
   );
   assert.match(text, /\nin all on cpu: .* of workers$/);
+});
+
+test('of the demo the forecast is what its runs do, the passes of its teacher included', async () => {
+  for (const name of ['demo', 'demo-tiny']) {
+    const text = readFileSync(new URL(`../../../../examples/${name}.yaml`, import.meta.url), 'utf8');
+    const spec = documentSchema.parse(readYaml(text)[0]!.value);
+    assert.ok(spec.kind === 'plan');
+    const { facts } = await inspectData(spec.data);
+    const document = { kind: 'plan', facts, spec, yaml: '' } as const;
+    const { parts } = await forecast(document);
+    const sum = (of: 'runs' | 'steps' | 'images') => parts.reduce((all, part) => all + exact(part[of]), 0);
+    const { runs, steps, images, multiplyAdds } = trained(document);
+    assert.deepEqual([sum('runs'), sum('steps'), sum('images')], [runs, steps, images], name);
+    const taught = parts.find((part) => part.name === 'student-distilled')!;
+    const passes = exact(taught.images) * costsOf(spec.teacher!.network).multiplyAdds;
+    // Which candidate wins is not known, nor then how large the students are.
+    const all = (of: keyof ForecastRange & ('low' | 'high')) =>
+      parts.reduce((total, part) => total + part.multiplyAdds![of], 0);
+    const done = multiplyAdds + passes;
+    assert.ok(all('low') <= done && done <= all('high'), `${all('low')} ${done} ${all('high')}`);
+  }
 });
 
 const digested = { ...FACTS, digest: 'd' };
