@@ -31,8 +31,8 @@ const COORDINATOR = new URL('../../coordinator/main.ts', import.meta.url);
 const WORKER = new URL('../../worker/main.ts', import.meta.url);
 const TOKEN = 'token-of-a-test-fleet';
 
-/** A worker loads TensorFlow before it attaches, which takes long where every core is busy. */
-const ATTACH_MS = 120_000;
+/** For a program to start and for a call to be answered: seconds, and minutes where many others share the cores. */
+const ANSWER_MS = 180_000;
 
 export interface TestFleet {
   readonly client: FleetServiceClient;
@@ -138,7 +138,7 @@ export async function startFleet(options: {
     token: TOKEN,
     cacheDir,
     metricsEndpoint: `127.0.0.1:${ports.metrics}`,
-    async startWorker(id, deadlineMs = ATTACH_MS) {
+    async startWorker(id, deadlineMs = ANSWER_MS) {
       const port = workerPorts.get(id) ?? (await freePort());
       workerPorts.set(id, port);
       const wire = await wireFor(id);
@@ -182,7 +182,7 @@ export async function startFleet(options: {
         POCKETFLEET_METRICS_LISTEN: `127.0.0.1:${ports.metrics}`,
         ...options.coordinator,
       });
-      await fleet.until(() => true, 'coordinator answers');
+      await fleet.until(() => true, 'coordinator answers', ANSWER_MS);
     },
     async killCoordinator(signal = 'SIGKILL') {
       return coordinator?.stop(signal);
@@ -192,7 +192,7 @@ export async function startFleet(options: {
         client,
         client.submit,
         { yaml, baseDir: PACKAGE_ROOT, dryRun: false, overrides: {}, fresh: !mayReuse },
-        { deadlineMs: 60_000 },
+        { deadlineMs: ANSWER_MS },
       ),
     async run(id) {
       const { runs } = await unary(client, client.listRuns, { planId: '', sweepId: '' });
