@@ -68,27 +68,38 @@ const seeds = Array.from({ length: SEEDS }, (_, i) => i + 1);
 
 type Order = 'by-move' | 'as-finished';
 
-/** Keys of the networks in the order in which a search evaluates them. */
-function evaluated(
-  table: GraphTable,
-  spec: StrategySpec,
-  how: { lag?: number; order?: Order; until?: number; scoresOf?: (key: string) => number[] } = {},
-): string[] {
+/** How a search is evaluated. `workers`: evaluations at once, as many as its lag by default. */
+interface How {
+  readonly lag?: number;
+  readonly workers?: number;
+  readonly order?: Order;
+  /** An accuracy at which it ends. */
+  readonly until?: number;
+  readonly scoresOf?: (key: string) => number[];
+}
+
+function searched(table: GraphTable, spec: StrategySpec, how: How = {}) {
   const space = tableSpace(table);
   const { lag = LAG, until = Number.POSITIVE_INFINITY } = how;
-  const { evaluated: found } = simulated({
+  return simulated({
     ...{ strategy: strategyOf(spec, space), space, seed: spec.seed, trials: spec.trials, lag },
     ...(how.order === undefined ? {} : { order: how.order }),
-    evaluate: how.scoresOf ?? ((key) => [table.networks.get(key)!.accuracy]),
+    ...(how.workers === undefined ? {} : { workers: how.workers }),
+    evaluate: how.scoresOf ?? ((key) => [accuracyOf(table, key)]),
     // Some take three times as long as others.
     duration: (move) => 0.5 + randomStream({ seed: spec.seed, purpose: 'duration', at: [move, 0] }).uniform(),
-    until: (key) => table.networks.get(key)!.accuracy >= until,
+    until: (key) => accuracyOf(table, key) >= until,
   });
-  return found.map(({ key }) => key);
 }
+
+/** Keys of the networks in the order in which a search evaluates them. */
+const evaluated = (table: GraphTable, spec: StrategySpec, how: How = {}): string[] =>
+  searched(table, spec, how).evaluated.map(({ key }) => key);
 
 const specOf = (kind: string, seed: number, trials: number, more: object = {}): StrategySpec =>
   strategySchema.parse({ kind, seed, trials, ...more });
+
+const accuracyOf = ({ networks }: GraphTable, key: string): number => networks.get(key)!.accuracy;
 
 /** The accuracy of the last of the best networks. */
 function bestAccuracy({ networks }: GraphTable): number {
@@ -96,13 +107,13 @@ function bestAccuracy({ networks }: GraphTable): number {
 }
 
 /** Evaluations until one of the best was found, the median over the seeds; a search without one counts as `LIMIT`. */
-function toBest(table: GraphTable, kind: string, how: { lag?: number; order?: Order } = {}): number {
+function toBest(table: GraphTable, kind: string): number {
   const until = bestAccuracy(table);
   const limit = kind === 'random' ? table.networks.size : LIMIT;
   return median(
     seeds.map((seed) => {
-      const keys = evaluated(table, specOf(kind, seed, limit), { ...how, until });
-      const place = keys.findIndex((key) => table.networks.get(key)!.accuracy >= until);
+      const keys = evaluated(table, specOf(kind, seed, limit), { until });
+      const place = keys.findIndex((key) => accuracyOf(table, key) >= until);
       return place < 0 ? limit : place + 1;
     }),
   );
@@ -183,15 +194,32 @@ async function benchFront(optuna: Optuna | undefined): Promise<{ goals: Goal[]; 
 }
 
 /** What the order costs: evolution that sees results later, and one that sees them as they come. */
+/** What it costs to have equal moves for any order of finishing: evaluations, and the time that workers wait. */
 function benchLag(): { goals: Goal[]; rows: unknown } {
-  const row = (how: { lag: number; order?: Order }) =>
-    Object.fromEntries(tables.map((table) => [table.name, toBest(table, 'evolution', how)]));
+  const row = (how: How) => Object.fromEntries(tables.map((table) => [table.name, costOf(table, how)]));
   const rows = {
-    ...Object.fromEntries([1, 4, 16, 64].map((lag) => [`lag ${lag}`, row({ lag })])),
-    'as finished, 16 at once': row({ lag: 16, order: 'as-finished' }),
+    ...Object.fromEntries([1, 4, 16, 64].map((lag) => [`lag ${lag}, as many at once`, row({ lag })])),
+    'lag 16, 8 at once': row({ workers: 8 }),
+    'as finished, 8 at once': row({ workers: 8, order: 'as-finished' }),
+    'as finished, 16 at once': row({ order: 'as-finished' }),
   };
   for (const [name, found] of Object.entries(rows)) say(`evolution, ${name}: ${JSON.stringify(found)}`);
   return { goals: [], rows };
+}
+
+/**
+ * Medians over the seeds: the evaluations until evolution has found one of the best, and the time until those that ran
+ * then had ended too, in that of a mean evaluation.
+ */
+function costOf(table: GraphTable, how: How): { readonly evaluations: number; readonly time: number } {
+  const until = bestAccuracy(table);
+  const found = seeds.map((seed) => searched(table, specOf('evolution', seed, LIMIT), { ...how, until }));
+  return {
+    evaluations: median(
+      found.map(({ evaluated: keys }) => 1 + keys.findIndex(({ key }) => accuracyOf(table, key) >= until)),
+    ),
+    time: Number(median(found.map(({ time }) => time)).toFixed(1)),
+  };
 }
 
 /** Our own table, where it was made. */
@@ -204,7 +232,7 @@ function benchOwn(): { goals: Goal[]; rows: unknown } {
 
 let optuna: Optuna | undefined;
 try {
-  if (!isOwnAlone) optuna = await installOptuna();
+  if (values.only.some((name) => name === 'best' || name === 'front')) optuna = await installOptuna();
 } catch (caught) {
   say(`Optuna has no row: ${(caught as Error).message.split('\n')[0]}`);
 }

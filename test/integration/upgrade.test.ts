@@ -48,6 +48,14 @@ async function ended({ client }: LocalCoordinator): Promise<string[]> {
     .map(({ id, state }) => `${id} ${state}`);
 }
 
+/** What a sweep has tried, in its order, and how it ended. Accuracies are those of the script that was the worker. */
+async function triedBy({ client }: LocalCoordinator, sweepId: string): Promise<unknown[]> {
+  const { trials } = await unary(client, client.listTrials, { sweepId });
+  return trials
+    .sort((a, b) => a.number - b.number)
+    .map(({ number, state, genotypeJson }) => ({ number, state, genotypeJson }));
+}
+
 for (const name of journalFixtures())
   test(`${name} is continued to its end`, async () => {
     const old = await restore(name);
@@ -83,6 +91,20 @@ for (const name of journalFixtures())
         now.filter((trial) => trial.endsWith(' done')).length,
         total,
         'every trial has its result',
+      );
+      // A sweep of the same text that this release begins.
+      const { specJson } = await unary(client, client.getSweep, { id: 'sweep-1' });
+      const request = { yaml: specJson, baseDir: '', dryRun: false, overrides: {}, fresh: true };
+      const [whole = ''] = (await unary(client, client.submit, request)).sweepIds;
+      await until(
+        'the same sweep ends',
+        async () => (await unary(client, client.getSweep, { id: whole })).state === 'done',
+        30_000,
+      );
+      assert.deepEqual(
+        await triedBy(coordinator, 'sweep-1'),
+        await triedBy(coordinator, whole),
+        'it ends as if this release had begun it',
       );
       const report = await unary(client, client.checkJournal, {});
       assert.equal(report.damage, '');
