@@ -1,7 +1,9 @@
 // The state as the wire shows it: pure functions from domain types to messages. Decides what a person sees
 // where the state has no answer yet (NaN, 0, empty), and how long a text may be.
 
+import { alphasOfText } from '../../core/nn/alphas-text.ts';
 import { genotypeOfKey, genotypeOfText } from '../../core/nn/genotype-code.ts';
+import { ALPHA_COUNT } from '../../core/nn/supernet.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { haltedAt, scheduleOf } from '../../core/spec/schedule.ts';
 import type {
@@ -243,16 +245,21 @@ export function runView(
     specJson: shown.spec ? clipped(canonicalJson(specOf(context.state, run)), DOCUMENT_BYTES_MAX) : '',
     remainingSeconds: rate > 0 ? ((schedule.stepsTotal - step - openRoundSteps) * schedule.batch) / rate : 0,
     openRoundSteps,
-    found: isWhole(known) ? foundView(known.checkpoints.at(-1)?.found) : undefined,
+    found: isWhole(known) ? foundView(known.checkpoints.at(-1)?.found, { alphas: false }) : undefined,
   };
 }
 
 /** What a stage of a search has found. */
-function foundView(found: FoundState | undefined): StageFound | undefined {
+function foundView(
+  found: FoundState | undefined,
+  shown: { readonly alphas: boolean },
+): StageFound | undefined {
   if (found === undefined) return undefined;
   const { genotype, skips, changed, trainingLoss, validationLoss } = found;
+  const alphas =
+    shown.alphas && found.alphas !== undefined ? [...alphasOfText(found.alphas, ALPHA_COUNT)] : [];
   const genotypeJson = canonicalJson(genotypeOfText(genotype));
-  return { genotypeJson, skips, changedEdges: changed, trainingLoss, validationLoss };
+  return { genotypeJson, skips, changedEdges: changed, trainingLoss, validationLoss, alphas };
 }
 
 /** Its verification; of a result that was taken from a candidate the accuracy alone may be known. */
@@ -305,7 +312,7 @@ function shareOfRate(context: ViewContext, run: RunState, workerId: string): num
 export function checkpointViews({ id: runId, checkpoints }: RunState): Checkpoint[] {
   return checkpoints.map(({ stage, step, bytes, digest, storedAtMs, held = 'all', kept, damage, found }) => ({
     ...{ runId, stage, step, bytes, digest, storedAtMs, held },
-    found: foundView(found),
+    found: foundView(found, { alphas: true }),
     note: damage?.reason ?? (kept === undefined ? '' : `kept: ${kept}`),
   }));
 }

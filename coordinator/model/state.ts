@@ -201,6 +201,8 @@ export interface FoundState {
   /** Means over the stage's steps; of the alphas' half absent in the warm-up. */
   readonly trainingLoss: number;
   readonly validationLoss?: number;
+  /** As text (core/nn/alphas-text.ts); absent in journals of earlier releases. */
+  readonly alphas?: string;
 }
 
 /** The checkpoint of a step within a stage, which a pause has stored. */

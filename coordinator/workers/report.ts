@@ -3,7 +3,9 @@
 // read the journal any more.
 
 import { FleetError } from '../../core/errors.ts';
+import { alphasOfText } from '../../core/nn/alphas-text.ts';
 import { genotypeOfText } from '../../core/nn/genotype-code.ts';
+import { ALPHA_COUNT } from '../../core/nn/supernet.ts';
 import type { SearchFound } from '../../core/spec/search.ts';
 import { foundText } from '../../core/text/printable.ts';
 import { boundedText, token } from '../../core/text/wire-text.ts';
@@ -194,12 +196,17 @@ function evaluationOf(evaluation: Evaluation): EvaluationState | undefined {
 }
 
 /** What a stage of a search has found; `invalidArgument` where it is no genotype or no numbers. */
-function foundOf({ genotype, trainingLoss, validationLoss }: FoundMessage): SearchFound {
+function foundOf({ genotype, trainingLoss, validationLoss, alphas }: FoundMessage): SearchFound {
   genotypeOfText(genotype);
   for (const [field, value] of Object.entries({ trainingLoss, validationLoss }))
     if (value !== undefined && !Number.isFinite(value))
       throw new FleetError('invalidArgument', `checkpoint_stored.search.${field}: ${value} is no loss`);
-  return { genotype, trainingLoss, ...(validationLoss === undefined ? {} : { validationLoss }) };
+  if (alphas !== undefined) alphasOfText(alphas, ALPHA_COUNT);
+  return {
+    ...{ genotype, trainingLoss },
+    ...(validationLoss === undefined ? {} : { validationLoss }),
+    ...(alphas === undefined ? {} : { alphas }),
+  };
 }
 
 function latencyOf({ milliseconds, deviceClass }: Latency): Latency {

@@ -25,6 +25,8 @@ import { formatCount, formatNumber, formatPercent, formatSeconds, formatTime } f
 import { bestTrialFirst } from './objectives.ts';
 import { examplePairs } from './pairs.ts';
 import { cellText, learning, secondsOf } from './runs.ts';
+import { scrollable } from './scrollable.ts';
+import { searchSection } from './search-section.ts';
 import { REPORT_STYLE } from './style.ts';
 
 /** One run with all that the report shows of it. */
@@ -60,7 +62,7 @@ export function reportHtml(data: ReportData): string {
 </head>
 <body>
 <main>
-${[header(data), candidates(data), training(data), verification(data), pairs(data), timeline(data), source(data)].join('\n')}
+${[header(data), candidates(data), searchSection(data.runs), training(data), verification(data), pairs(data), timeline(data), source(data)].join('\n')}
 </main>
 </body>
 </html>
@@ -250,14 +252,6 @@ function differences(runs: readonly RunReport[], plan: Plan): string {
   const sentences = [...found.map(({ sentence }) => sentence), ...gateSentences(found)];
   const items = sentences.map((sentence) => `<li>${escapeText(sentence)}</li>`);
   return `<div class="card"><h3>Differences</h3><ul>${items.join('')}</ul><p class="soft">${escapeText(COMPARISON_NOTE)}</p></div>`;
-}
-
-/**
- * Attributes of a box that may be wider than the screen: the keyboard can scroll it, and screen readers name
- * it.
- */
-function scrollable(name: string): string {
-  return ` tabindex="0" role="region" aria-label="${escapeText(name)}"`;
 }
 
 function accuracyBars(verified: readonly RunReport[]): string {

@@ -284,6 +284,10 @@ export const searchFoundSchema = z.strictObject({
   genotype: z.string().describe('the decoded genotype, a character an edge (core/nn/genotype-code.ts)'),
   trainingLoss: z.number().describe('mean over the steps of the stage, of the half of the weights'),
   validationLoss: z.number().optional().describe('of the half of the alphas; absent in the warm-up'),
+  alphas: z
+    .string()
+    .optional()
+    .describe('what it was decoded from, as core/nn/alphas-text.ts has it; absent in earlier checkpoints'),
 });
 
 /** What a stage of a search has found. */

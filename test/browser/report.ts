@@ -9,7 +9,10 @@ import { after, before, test } from 'node:test';
 import puppeteer, { type Browser } from 'puppeteer-core';
 import { programSearch } from '../../core/config.ts';
 import { reportHtml } from '../../core/report/plan-report.ts';
-import { reportData } from '../unit/report/report-data.ts';
+import { searchDrawing } from '../../core/report/search-drawing.ts';
+import { searchedStages } from '../../core/report/searched-stages.ts';
+import { standaloneSvg } from '../../core/report/standalone-svg.ts';
+import { reportData, searched } from '../unit/report/report-data.ts';
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
@@ -40,7 +43,8 @@ for (const scheme of ['light', 'dark'] as const)
       try {
         await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
         await page.setViewport({ width, height: 900 });
-        await page.setContent(reportHtml(reportData()));
+        const data = reportData();
+        await page.setContent(reportHtml({ ...data, runs: [searched(), ...data.runs] }));
         await page.addScriptTag({ path: AXE });
         const violations = (await page.evaluate(
           'axe.run({ resultTypes: ["violations"] }).then((found) => found.violations)',
@@ -56,3 +60,35 @@ for (const scheme of ['light', 'dark'] as const)
         await page.close();
       }
     });
+
+test('the drawing of a search is a file that a browser shows: no part covers another or leaves the picture', async () => {
+  const page = await browser.newPage();
+  try {
+    const stages = searchedStages(searched().checkpoints);
+    const file = standaloneSvg(searchDrawing(stages, { title: 'Search of <run> & "more"' }));
+    const [, wide, tall] = /viewBox="0 0 (\S+) (\S+)"/.exec(file)!.map(Number);
+    await page.setViewport({ width: wide!, height: tall! });
+    await page.goto(`data:image/svg+xml;base64,${Buffer.from(file).toString('base64')}`);
+    const boxes = (await page.evaluate(
+      `[...document.documentElement.querySelectorAll(':scope > svg')].map((part) => {
+        const { x, y, width, height } = part.getBoundingClientRect();
+        return { x, y, width, height };
+      })`,
+    )) as { x: number; y: number; width: number; height: number }[];
+    // Drift, two heat maps, and three cells.
+    assert.equal(boxes.length, 6);
+    const { width, height } = (await page.evaluate(
+      '(({ width, height }) => ({ width, height }))(document.documentElement.getBoundingClientRect())',
+    )) as { width: number; height: number };
+    for (const [at, box] of boxes.entries()) {
+      assert.ok(box.width > 100 && box.height > 50, `part ${at}: ${JSON.stringify(box)}`);
+      assert.ok(box.x >= 0 && box.x + box.width <= width + 1 && box.y + box.height <= height + 1);
+      for (const other of boxes.slice(at + 1)) {
+        const isApart = box.x + box.width <= other.x + 1 || box.y + box.height <= other.y + 1;
+        assert.ok(isApart, `part ${at} covers another: ${JSON.stringify([box, other])}`);
+      }
+    }
+  } finally {
+    await page.close();
+  }
+});

@@ -7,6 +7,7 @@
 // round, so a step that a change of the gang interrupts is begun again from its first round.
 
 import type { Batch } from '../../core/data/loading/loader-messages.ts';
+import { alphasText } from '../../core/nn/alphas-text.ts';
 import { decodeAlphas } from '../../core/nn/decode.ts';
 import { codeOf, keyOfCode } from '../../core/nn/genotype-code.ts';
 import { initialRunning } from '../../core/nn/init.ts';
@@ -130,6 +131,7 @@ function foundIn({ decode, skips }: SearchBlock, state: StateVectors): SearchFou
     genotype: keyOfCode(codeOf(genotype)),
     trainingLoss: training! / steps!,
     ...(moves === 0 ? {} : { validationLoss: validation! / moves! }),
+    alphas: alphasText(vectorNamed(state, ALPHAS)),
   };
 }
 

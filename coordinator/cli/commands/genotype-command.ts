@@ -1,6 +1,6 @@
 // `genotype`: the cells of a network, as text for a spec or as a drawing. Decides what a word names: a preset, a
 // published genotype or a file of this machine, else a run, trial or sweep of a fleet. Of a search it is what its
-// newest stage has found, or with `@12` that stage.
+// newest stage has found, or with `@12` that stage; drawn without a stage, it is the whole search.
 
 import { extname } from 'node:path';
 import type { Command } from 'commander';
@@ -8,6 +8,8 @@ import { FleetError, toFleetError } from '../../../core/errors.ts';
 import { resolveGenotype } from '../../../core/nn/genotype.ts';
 import { genotypeKey } from '../../../core/nn/genotype-code.ts';
 import { genotypeDrawing } from '../../../core/report/cell-drawing.ts';
+import { searchDrawing } from '../../../core/report/search-drawing.ts';
+import { type SearchedStage, searchedStages } from '../../../core/report/searched-stages.ts';
 import { standaloneSvg } from '../../../core/report/standalone-svg.ts';
 import { type Genotype, genotypeSchema, type PocketnetSpec } from '../../../core/spec/network.ts';
 import type { Run } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
@@ -26,11 +28,16 @@ interface GenotypeFlags extends FleetOptions {
 interface Named {
   readonly of: string;
   readonly genotype: Genotype;
+  /** Of a search that is named without a stage: all that it has found. */
+  readonly stages?: readonly SearchedStage[];
 }
 
 export function addGenotypeCommand(program: Command): void {
   fleetCommand(program, 'genotype <run|trial|sweep|file>', 'the cells of a network, as text or as a drawing')
-    .option('-o, --output <file>', 'SVG file to draw both cells in; - is stdout')
+    .option(
+      '-o, --output <file>',
+      'SVG file to draw both cells in, of a search those of all epochs with the shares of operations over time; - is stdout',
+    )
     .action(genotype);
 }
 
@@ -40,16 +47,21 @@ async function genotype(name: string, flags: GenotypeFlags): Promise<void> {
     refuseOtherFormats(output);
     await checkFilePlace(output);
   }
-  const found = await named(name, flags);
+  const { stages, ...found } = await named(name, flags);
   const key = genotypeKey(found.genotype);
   if (output === undefined) {
     if (flags.json) printJson({ ...found, key });
     else print(genotypeText(found, key));
     return;
   }
-  const drawing = standaloneSvg(genotypeDrawing(found.genotype, { title: `Cells of ${found.of}` }));
-  const file = await writeOutput(output, drawing);
-  tellWritten({ file }, `${file} (both cells of ${found.of})`, flags);
+  const drawing =
+    stages === undefined
+      ? genotypeDrawing(found.genotype, { title: `Cells of ${found.of}` })
+      : searchDrawing(stages, { title: `Search of ${found.of}` });
+  const file = await writeOutput(output, standaloneSvg(drawing));
+  const shown =
+    stages === undefined ? 'both cells' : `shares of operations and both cells over ${stages.length} epochs`;
+  tellWritten({ file }, `${file} (${shown} of ${found.of})`, flags);
 }
 
 function refuseOtherFormats(output: string): void {
@@ -119,7 +131,9 @@ async function ofStage(client: FleetClient, run: Run, stage: number | undefined)
         ? `${id} has stored no stage yet, so it has found no cells`
         : `${id} has not stored its stage ${stage}; it has ${items.length}`,
     );
-  return { of: `${id}@${one.stage}`, genotype: genotypeSchema.parse(JSON.parse(one.found.genotypeJson)) };
+  const genotype = genotypeSchema.parse(JSON.parse(one.found.genotypeJson));
+  if (stage !== undefined) return { of: `${id}@${one.stage}`, genotype };
+  return { of: `${id}@${one.stage}`, genotype, stages: searchedStages(items) };
 }
 
 function cellsOf(

@@ -1,5 +1,8 @@
 // A made-up plan with everything in it that a report can show.
 
+import { GENOTYPES } from '../../../core/nn/genotype.ts';
+import { randomGenotype } from '../../../core/nn/random-genotype.ts';
+import { ALPHA_COUNT } from '../../../core/nn/supernet.ts';
 import type { ReportData, RunReport } from '../../../core/report/plan-report.ts';
 import type { Evaluation, JudgedPairs, PairExample } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { evaluation, plan, point, run, sweep, trial } from '../cli/messages.ts';
@@ -70,6 +73,35 @@ function trained(
       held: 'all',
       note: '',
       storedAtMs: START + (from + ((i + 1) * (to - from)) / 8) * 1000,
+    })),
+  };
+}
+
+/**
+ * A search of five epochs: its cells are the same after epochs 2 and 3, and after 4 and 5. The alphas of the last
+ * epoch have the third operation on the first edge alone.
+ */
+export function searched(): RunReport {
+  const first = randomGenotype(['max_pool_3x3', 'skip_connect', 'dw_conv_3x3'], 1, 0);
+  const cells = [first, GENOTYPES.casia, GENOTYPES.casia, GENOTYPES.cifar10, GENOTYPES.cifar10];
+  const changed = [undefined, 16, 0, 15, 0];
+  const of = trained('run-9', 'cells-search', {
+    ...{ kind: 'search', teacherRunId: '', from: 2, to: 90, result: {} },
+  });
+  return {
+    run: { ...of.run, evaluation: undefined },
+    history: of.history.map((one) => ({ ...one, lossArcface: Number.NaN })),
+    evaluation: undefined,
+    checkpoints: of.checkpoints.slice(0, cells.length).map((checkpoint, at) => ({
+      ...checkpoint,
+      found: {
+        genotypeJson: JSON.stringify(cells[at]),
+        skips: 6 - at,
+        changedEdges: changed[at],
+        trainingLoss: 3 - at / 2,
+        validationLoss: 3.2 - at / 2,
+        alphas: Array.from({ length: ALPHA_COUNT }, (_, i) => (at === 4 && i === 2 ? 50 : 0)),
+      },
     })),
   };
 }

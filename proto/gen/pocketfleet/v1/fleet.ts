@@ -444,7 +444,14 @@ export interface StageFound {
     | undefined;
   /** Means over the stage's steps, of the half of the weights and of that of the alphas; the latter is absent in the warm-up. */
   trainingLoss: number;
-  validationLoss?: number | undefined;
+  validationLoss?:
+    | number
+    | undefined;
+  /**
+   * Of each node and edge the alpha of each operation, [2 x 14 x 8]: the normal cell, then the reduction cell. In lists of checkpoints
+   * alone; empty in those of earlier releases.
+   */
+  alphas: number[];
 }
 
 export interface FindRequest {
@@ -6614,7 +6621,14 @@ export const Checkpoint: MessageFns<Checkpoint> = {
 };
 
 function createBaseStageFound(): StageFound {
-  return { genotypeJson: "", skips: 0, changedEdges: undefined, trainingLoss: 0, validationLoss: undefined };
+  return {
+    genotypeJson: "",
+    skips: 0,
+    changedEdges: undefined,
+    trainingLoss: 0,
+    validationLoss: undefined,
+    alphas: [],
+  };
 }
 
 export const StageFound: MessageFns<StageFound> = {
@@ -6633,6 +6647,13 @@ export const StageFound: MessageFns<StageFound> = {
     }
     if (message.validationLoss !== undefined) {
       writer.uint32(41).double(message.validationLoss);
+    }
+    if (message.alphas.length !== 0) {
+      writer.uint32(58).fork();
+      for (const v of message.alphas) {
+        writer.float(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -6690,6 +6711,24 @@ export const StageFound: MessageFns<StageFound> = {
             message.validationLoss = reader.double();
             continue;
           }
+          case 7: {
+            if (tag === 61) {
+              message.alphas.push(reader.float());
+
+              continue;
+            }
+
+            if (tag === 58) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.alphas.push(reader.float());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6725,6 +6764,9 @@ export const StageFound: MessageFns<StageFound> = {
         : isSet(object.validation_loss)
         ? globalThis.Number(object.validation_loss)
         : undefined,
+      alphas: globalThis.Array.isArray(object?.alphas)
+        ? object.alphas.map((e: any) => globalThis.Number(e))
+        : [],
     };
   },
 
@@ -6745,6 +6787,9 @@ export const StageFound: MessageFns<StageFound> = {
     if (message.validationLoss !== undefined) {
       obj.validationLoss = floatToJson(message.validationLoss);
     }
+    if (message.alphas?.length) {
+      obj.alphas = message.alphas.map((e) => floatToJson(e));
+    }
     return obj;
   },
 
@@ -6758,6 +6803,7 @@ export const StageFound: MessageFns<StageFound> = {
     message.changedEdges = object.changedEdges ?? undefined;
     message.trainingLoss = object.trainingLoss ?? 0;
     message.validationLoss = object.validationLoss ?? undefined;
+    message.alphas = object.alphas?.map((e) => e) || [];
     return message;
   },
 };

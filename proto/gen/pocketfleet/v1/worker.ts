@@ -217,7 +217,11 @@ export interface SearchFound {
   genotype: string;
   /** Means over the stage's steps, of the half of the weights and of that of the alphas; the latter is absent in the warm-up. */
   trainingLoss: number;
-  validationLoss?: number | undefined;
+  validationLoss?:
+    | number
+    | undefined;
+  /** The alphas [224], float32, little-endian, in base64. */
+  alphas?: string | undefined;
 }
 
 /**
@@ -2528,7 +2532,7 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
 };
 
 function createBaseSearchFound(): SearchFound {
-  return { genotype: "", trainingLoss: 0, validationLoss: undefined };
+  return { genotype: "", trainingLoss: 0, validationLoss: undefined, alphas: undefined };
 }
 
 export const SearchFound: MessageFns<SearchFound> = {
@@ -2541,6 +2545,9 @@ export const SearchFound: MessageFns<SearchFound> = {
     }
     if (message.validationLoss !== undefined) {
       writer.uint32(25).double(message.validationLoss);
+    }
+    if (message.alphas !== undefined) {
+      writer.uint32(42).string(message.alphas);
     }
     return writer;
   },
@@ -2582,6 +2589,14 @@ export const SearchFound: MessageFns<SearchFound> = {
             message.validationLoss = reader.double();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.alphas = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2607,6 +2622,7 @@ export const SearchFound: MessageFns<SearchFound> = {
         : isSet(object.validation_loss)
         ? globalThis.Number(object.validation_loss)
         : undefined,
+      alphas: isSet(object.alphas) ? globalThis.String(object.alphas) : undefined,
     };
   },
 
@@ -2621,6 +2637,9 @@ export const SearchFound: MessageFns<SearchFound> = {
     if (message.validationLoss !== undefined) {
       obj.validationLoss = floatToJson(message.validationLoss);
     }
+    if (message.alphas !== undefined) {
+      obj.alphas = message.alphas;
+    }
     return obj;
   },
 
@@ -2632,6 +2651,7 @@ export const SearchFound: MessageFns<SearchFound> = {
     message.genotype = object.genotype ?? "";
     message.trainingLoss = object.trainingLoss ?? 0;
     message.validationLoss = object.validationLoss ?? undefined;
+    message.alphas = object.alphas ?? undefined;
     return message;
   },
 };

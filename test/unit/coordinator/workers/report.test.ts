@@ -4,6 +4,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Journalled, reportOf } from '../../../../coordinator/workers/report.ts';
 import { FleetError } from '../../../../core/errors.ts';
+import { alphasText } from '../../../../core/nn/alphas-text.ts';
+import { GENOTYPES } from '../../../../core/nn/genotype.ts';
+import { codeOf, keyOfCode } from '../../../../core/nn/genotype-code.ts';
+import { ALPHA_COUNT } from '../../../../core/nn/supernet.ts';
 import { PhaseSeconds, type TimeSpent } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { CheckpointStored, RunFinished } from '../../../../proto/gen/pocketfleet/v1/worker.ts';
 import { EVALUATION as evaluation } from '../../../support/state.ts';
@@ -29,6 +33,20 @@ const spent = (change: Partial<TimeSpent>, compute = 4, runId = 'run-1'): Journa
   },
 });
 
+const found = {
+  genotype: keyOfCode(codeOf(GENOTYPES.casia)),
+  trainingLoss: 1,
+  alphas: alphasText(new Float32Array(ALPHA_COUNT)),
+};
+
+test('what a stage of a search has found is kept with its alphas, and an earlier worker reports none', () => {
+  const search = (of: typeof found | Omit<typeof found, 'alphas'>) =>
+    (reportOf(stored({ search: of })) as { readonly search?: unknown }).search;
+  assert.deepEqual(search(found), found);
+  const { alphas: _, ...without } = found;
+  assert.deepEqual(search(without), without);
+});
+
 test('a number that JSON would make null, or that is no count, is refused with its field', () => {
   const refused: [Journalled, RegExp][] = [
     [stored({ step: Number.NaN }), /^checkpoint_stored.step: expected a whole number from 0 on, found NaN$/],
@@ -36,6 +54,8 @@ test('a number that JSON would make null, or that is no count, is refused with i
     [stored({ bytes: -5 }), /^checkpoint_stored.bytes/],
     [stored({ step: 2 ** 53 }), /^checkpoint_stored.step/],
     [stored({ step: 0.5 }), /^checkpoint_stored.step/],
+    [stored({ search: { ...found, trainingLoss: Number.NaN } }), /^checkpoint_stored.search.trainingLoss/],
+    [stored({ search: { ...found, alphas: 'AAAA' } }), /^a text of 4 characters is not that of 224 alphas/],
     [finished({ step: Number.NaN }), /^finished.step/],
     [finished({ weightsDigest: '\u001b[31m' }), /^finished.weights_digest: .*\\u001b/],
     [spent({ until: Number.NaN }), /^time_spent.until/],

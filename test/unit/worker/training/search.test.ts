@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { shardSamples } from '../../../../core/data/loading/sampler.ts';
 import { FleetError } from '../../../../core/errors.ts';
+import { alphasOfText } from '../../../../core/nn/alphas-text.ts';
 import { genotypeOfText } from '../../../../core/nn/genotype-code.ts';
 import { initialWeights } from '../../../../core/nn/init.ts';
 import { layoutOf } from '../../../../core/nn/layout.ts';
@@ -137,7 +138,13 @@ test('the stage of a search stands for a genotype and for the means of both loss
   const [member] = await gangOf({ spec: tinySearch({ order: 'first', shards: 2 }), counts: [2] });
   const losses = [];
   for (let step = 0; step < 2; step++) losses.push((await member!.step()).point.loss);
-  const { trainingLoss, validationLoss, genotype } = member!.procedure.found!(member!.replica.vectors);
+  const { trainingLoss, validationLoss, genotype, alphas } = member!.procedure.found!(
+    member!.replica.vectors,
+  );
+  assert.deepEqual(
+    alphasOfText(alphas!, ALPHA_COUNT),
+    Float32Array.from(vectorNamed(member!.replica.vectors, 'alphas')),
+  );
   assert.equal(genotype.length, 16);
   assert.ok(Math.abs(trainingLoss - (losses[0]! + losses[1]!) / 2) < 1e-5, `${trainingLoss}, ${losses}`);
   assert.ok(Number.isFinite(validationLoss));
