@@ -38,7 +38,7 @@ export async function searchHere(
       await member!.step();
       const epoch = stageEndingAt(schedule, replica.step);
       if (epoch === 0) continue;
-      const found = procedure.found!(replica.vectors)!;
+      const found = (await member!.found(epoch))!;
       epochs.push({ ...found, epoch, skips: skipConnections(genotypeOfText(found.genotype)) });
     }
   } finally {

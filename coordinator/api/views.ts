@@ -255,11 +255,11 @@ function foundView(
   shown: { readonly alphas: boolean },
 ): StageFound | undefined {
   if (found === undefined) return undefined;
-  const { genotype, skips, changed, trainingLoss, validationLoss } = found;
+  const { genotype, skips, changed, trainingLoss, validationLoss, evaluation } = found;
   const alphas =
     shown.alphas && found.alphas !== undefined ? [...alphasOfText(found.alphas, ALPHA_COUNT)] : [];
   const genotypeJson = canonicalJson(genotypeOfText(genotype));
-  return { genotypeJson, skips, changedEdges: changed, trainingLoss, validationLoss, alphas };
+  return { genotypeJson, skips, changedEdges: changed, trainingLoss, validationLoss, evaluation, alphas };
 }
 
 /** Its verification; of a result that was taken from a candidate the accuracy alone may be known. */

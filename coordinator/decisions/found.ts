@@ -20,6 +20,7 @@ export function foundAt({ checkpoints }: RunState, stage: number, found: SearchF
     ...optional('changed', changed),
     trainingLoss: found.trainingLoss,
     ...optional('validationLoss', found.validationLoss),
+    ...optional('evaluation', found.evaluation),
     ...optional('alphas', found.alphas),
   };
 }

@@ -283,10 +283,14 @@ function startText(start: EventOf<'sweep.submitted'>['start']): string {
 /** What a stage of a search has found: how much of it skips and how much is new, and the losses of both halves. */
 function foundText(found: EventOf<'run.checkpointed'>['found']): string {
   if (found === undefined) return '';
-  const { genotype, skips, changed, trainingLoss, validationLoss } = found;
+  const { genotype, skips, changed, trainingLoss, validationLoss, evaluation } = found;
   const moved = changed === undefined ? '' : `, ${changed} of 16 edges are new`;
   const other = validationLoss === undefined ? '' : ` and ${validationLoss.toFixed(4)} on that of the alphas`;
-  return `; it stands for genotype ${genotype}: ${skips} of 8 edges of the normal cell skip${moved}; loss ${trainingLoss.toFixed(4)} on the half of the weights${other}`;
+  const scored =
+    evaluation === undefined
+      ? ''
+      : `; the search network has accuracy ${evaluation.accuracy.toFixed(4)} and loss ${evaluation.loss.toFixed(4)} over the half of the alphas`;
+  return `; it stands for genotype ${genotype}: ${skips} of 8 edges of the normal cell skip${moved}; loss ${trainingLoss.toFixed(4)} on the half of the weights${other}${scored}`;
 }
 
 const accuracyText = (evaluation: EventOf<'run.finished'>['evaluation']): string =>

@@ -201,6 +201,8 @@ export interface FoundState {
   /** Means over the stage's steps; of the alphas' half absent in the warm-up. */
   readonly trainingLoss: number;
   readonly validationLoss?: number;
+  /** Of the search network over the half of the alphas, where the search asks for it; its loss in nats. */
+  readonly evaluation?: { readonly loss: number; readonly accuracy: number };
   /** As text (core/nn/alphas-text.ts); absent in journals of earlier releases. */
   readonly alphas?: string;
 }

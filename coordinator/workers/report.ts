@@ -196,15 +196,21 @@ function evaluationOf(evaluation: Evaluation): EvaluationState | undefined {
 }
 
 /** What a stage of a search has found; `invalidArgument` where it is no genotype or no numbers. */
-function foundOf({ genotype, trainingLoss, validationLoss, alphas }: FoundMessage): SearchFound {
+function foundOf({ genotype, trainingLoss, validationLoss, evaluation, alphas }: FoundMessage): SearchFound {
   genotypeOfText(genotype);
-  for (const [field, value] of Object.entries({ trainingLoss, validationLoss }))
-    if (value !== undefined && !Number.isFinite(value))
-      throw new FleetError('invalidArgument', `checkpoint_stored.search.${field}: ${value} is no loss`);
+  const refuse = (field: string, value: number, what: string) => {
+    throw new FleetError('invalidArgument', `checkpoint_stored.search.${field}: ${value} is no ${what}`);
+  };
+  const losses = { trainingLoss, validationLoss, 'evaluation.loss': evaluation?.loss };
+  for (const [field, value] of Object.entries(losses))
+    if (value !== undefined && !Number.isFinite(value)) refuse(field, value, 'loss');
+  const { accuracy = 0 } = evaluation ?? {};
+  if (!(accuracy >= 0 && accuracy <= 1)) refuse('evaluation.accuracy', accuracy, 'share of images');
   if (alphas !== undefined) alphasOfText(alphas, ALPHA_COUNT);
   return {
     ...{ genotype, trainingLoss },
     ...(validationLoss === undefined ? {} : { validationLoss }),
+    ...(evaluation === undefined ? {} : { evaluation: { loss: evaluation.loss, accuracy } }),
     ...(alphas === undefined ? {} : { alphas }),
   };
 }

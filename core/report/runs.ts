@@ -2,6 +2,7 @@
 // its network in short form.
 
 import type { Run, StageFound } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { formatPercent } from './format.ts';
 
 /** Seconds from the start of a run to its end; NaN for a run that has not ended. */
 export function secondsOf(run: Run): number {
@@ -13,9 +14,11 @@ export function learning(run: Run): string {
   return run.teacherRunId === '' ? run.kind : `${run.kind}, distilled`;
 }
 
-/** What a search has found at the end of a stage, in short: `1 of 8 skip, 3 of 16 edges new`. */
-export function searchFoundText({ skips, changedEdges }: StageFound): string {
-  return `${skips} of 8 skip${changedEdges === undefined ? '' : `, ${changedEdges} of 16 edges new`}`;
+/** What a search has found at the end of a stage, in short: `1 of 8 skip, 3 of 16 edges new, 71.2 % right`. */
+export function searchFoundText({ skips, changedEdges, evaluation }: StageFound): string {
+  const moved = changedEdges === undefined ? '' : `, ${changedEdges} of 16 edges new`;
+  const right = evaluation === undefined ? '' : `, ${formatPercent(evaluation.accuracy)} right`;
+  return `${skips} of 8 skip${moved}${right}`;
 }
 
 /**

@@ -9,6 +9,7 @@
 
 import type { Layout } from '../nn/layout.ts';
 import { kendallTau, tauInterval } from './kendall.ts';
+import { scoreLogits } from './logits-score.ts';
 
 /** Passes of the search network at some alphas [A]. */
 export interface InheritedPasses {
@@ -47,7 +48,7 @@ export async function inheritedAccuracy(options: {
   let [right, images] = [0, 0];
   for (let batch = 0; batch < options.batches; batch++) {
     const { logits, labels } = await passes.logits(alphas, running, batch);
-    right += correct(logits, labels);
+    right += scoreLogits(logits, labels).right;
     images += labels.length;
   }
   return right / images;
@@ -58,19 +59,6 @@ function meanStatistics(vectors: readonly Float32Array[], alphas: number, runnin
   const sums = new Float64Array(running);
   for (const vector of vectors) for (let i = 0; i < running; i++) sums[i]! += vector[alphas + i]!;
   return Float32Array.from(sums, (sum) => sum / vectors.length);
-}
-
-/** Images whose label has the largest logit; of equal ones the first counts. */
-function correct(logits: Float32Array, labels: ArrayLike<number>): number {
-  const classes = logits.length / labels.length;
-  let count = 0;
-  for (let image = 0; image < labels.length; image++) {
-    const row = logits.subarray(image * classes, (image + 1) * classes);
-    let best = 0;
-    for (let label = 1; label < classes; label++) if (row[label]! > row[best]!) best = label;
-    count += Number(best === labels[image]);
-  }
-  return count;
 }
 
 /**

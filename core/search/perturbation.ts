@@ -15,29 +15,15 @@ const CELLS = ['normal', 'reduce'] as const satisfies readonly CellKind[];
 const CHOICES = OPS.filter((op): op is Exclude<Op, 'none'> => op !== 'none');
 
 /**
- * What is removed in each evaluation, in a fixed order: 14 edges x 7 ops for each kind of cell, and the 12 edges
- * of nodes that have a choice of edges.
- */
-export function perturbations(): Removal[] {
-  return CELLS.flatMap((cell) =>
-    nodesAndInputs().flatMap(([node, input]): Removal[] => [
-      ...CHOICES.map((op) => ({ cell, node, input, op })),
-      // The first node keeps both of its edges.
-      ...(node === 0 ? [] : [{ cell, node, input }]),
-    ]),
-  );
-}
-
-/**
- * The genotype that accuracies stand for. `accuracies`: of the half of the alphas, for each of `perturbations()`
+ * The genotype that accuracies stand for. `accuracies`: of the half of the alphas, for each of `PERTURBATIONS`
  * in its order, [0, 1]. Where two removals cost the same, the op that stands first in OPS and the lower input are
  * kept.
  */
 export function decodePerturbed(accuracies: readonly number[], limits: DecodeLimits = {}): Genotype {
-  const removals = perturbations();
-  if (accuracies.length !== removals.length)
-    throw new Error(`assertion: ${accuracies.length} accuracies of ${removals.length} perturbations`);
-  const lost = new Map(removals.map((removal, i) => [keyOf(removal), 1 - accuracies[i]!]));
+  const { length } = PERTURBATIONS;
+  if (accuracies.length !== length)
+    throw new Error(`assertion: ${accuracies.length} accuracies of ${length} perturbations`);
+  const lost = new Map(PERTURBATIONS.map((removal, i) => [keyOf(removal), 1 - accuracies[i]!]));
   const lossOf = (removal: Removal) => lost.get(keyOf(removal)) ?? 0;
   const scores = (cell: CellKind): CellScores => ({
     ops: byNode((node, input) => OPS.map((op) => (op === 'none' ? 0 : lossOf({ cell, node, input, op })))),
@@ -53,3 +39,15 @@ const byNode = <T>(of: (node: number, input: number) => T): T[][] =>
 
 const nodesAndInputs = (): [number, number][] =>
   byNode((node, input): [number, number] => [node, input]).flat();
+
+/**
+ * What is removed in each evaluation, in a fixed order: 14 edges x 7 ops for each kind of cell, and the 12 edges
+ * of nodes that have a choice of edges.
+ */
+export const PERTURBATIONS: readonly Removal[] = CELLS.flatMap((cell) =>
+  nodesAndInputs().flatMap(([node, input]): Removal[] => [
+    ...CHOICES.map((op) => ({ cell, node, input, op })),
+    // The first node keeps both of its edges.
+    ...(node === 0 ? [] : [{ cell, node, input }]),
+  ]),
+);

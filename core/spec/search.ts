@@ -78,9 +78,18 @@ const bilevel = {
     .max(1024)
     .default(128)
     .describe('shorter side to which images of the half of the weights are scaled before 112 are cut out'),
-  decode: oneOf('decode', ['raw', 'softmax'])
+  decode: oneOf('decode', ['raw', 'softmax', 'perturb'])
     .default('raw')
-    .describe("how edges rank: by the alpha of their best op, or by its share of the edge (DARTS' rule)"),
+    .describe(
+      "how edges rank: by the alpha of their best op (raw), or by its share of the edge (softmax, DARTS' rule). perturb (DARTS-PT): at the end of the search by what the search network loses on the half of the alphas without an op, and without an edge; earlier epochs are decoded as raw",
+    ),
+  evaluateEvery: z
+    .int()
+    .min(1)
+    .optional()
+    .describe(
+      'The search network is evaluated over the half of the alphas at the end of each so-many-th epoch. Default: never',
+    ),
   skips: z
     .strictObject({
       max: z.int().min(0).max(8).describe('most skip connections of the decoded normal cell'),
@@ -130,6 +139,7 @@ const OF_ALPHAS = {
   skips: [undefined, 'decodes no cells whose skips could be limited'],
   stop: [undefined, 'decodes no cells that could collapse'],
   auxiliarySkip: [undefined, 'has no alphas that a skip could mislead'],
+  evaluateEvery: [undefined, 'has no mixture that could be evaluated'],
 } as const;
 
 /** Refuses what a search with random paths has no use for. */
@@ -233,6 +243,29 @@ const stepsSchema = z
     over('warmUpEpochs', 'epochs'),
   )
   .superRefine(fitsStrategy, over('strategy', 'alphas', ...Object.keys(OF_ALPHAS)))
+  .superRefine(
+    ({ evaluateEvery, epochs }, context) => {
+      if (evaluateEvery !== undefined && evaluateEvery > epochs)
+        context.addIssue({
+          code: 'custom',
+          path: ['evaluateEvery'],
+          message: `a search of ${epochs} epochs has no epoch ${evaluateEvery}, so nothing would be evaluated`,
+        });
+    },
+    over('evaluateEvery', 'epochs'),
+  )
+  .superRefine(
+    ({ decode, stop }, context) => {
+      if (decode === 'perturb' && stop !== undefined)
+        context.addIssue({
+          code: 'custom',
+          path: ['decode'],
+          message:
+            'perturb decodes what the last epoch leaves, and a search with `stop` may end before it; leave one of them out',
+        });
+    },
+    over('decode', 'stop'),
+  )
   .describe('how the search network is trained');
 
 /** A field of other runs that a search does not take, with the reason. */
@@ -284,6 +317,13 @@ export const searchFoundSchema = z.strictObject({
   genotype: z.string().describe('the decoded genotype, a character an edge (core/nn/genotype-code.ts)'),
   trainingLoss: z.number().describe('mean over the steps of the stage, of the half of the weights'),
   validationLoss: z.number().optional().describe('of the half of the alphas; absent in the warm-up'),
+  evaluation: z
+    .strictObject({
+      loss: z.number().describe('mean cross entropy, nats'),
+      accuracy: z.number().describe('share of the images whose person has the largest logit, 0 to 1'),
+    })
+    .optional()
+    .describe('of the search network over the half of the alphas, where `evaluateEvery` asks for it'),
   alphas: z
     .string()
     .optional()

@@ -103,6 +103,33 @@ test('it is paused in the middle of an epoch, and the broker is restarted', asyn
   await endsEqual(id);
 });
 
+test('its last evaluation is begun again when a worker is killed in it, and finds the same cells', async () => {
+  // 12 images in each half and 8 a step: 9 steps, then 220 evaluations of the half of the alphas.
+  const perturbed = (name: string, workers: string) =>
+    text(name, workers, 'first')
+      .replace('images: 8, holdout', 'images: 4, holdout')
+      .replace('force: true }', 'force: true, evaluateEvery: 3, decode: perturb }');
+  const submit = async (name: string, workers: string) =>
+    (await fleet.submit(perturbed(name, workers))).runIds[0]!;
+  const alone = await submit('perturbed', '{ min: 1, max: 1 }');
+  const { found, weightsDigest } = await fleet.finished(alone, 600_000);
+  assert.ok(found?.evaluation !== undefined);
+  const id = await submit('perturbed-killed', '{ min: 2, max: 3 }');
+  await reaches(id, 9);
+  const [victim] = (await fleet.run(id)).workerIds;
+  await fleet.killWorker(victim!, 'SIGKILL');
+  await fleet.startWorker(victim!, 120_000);
+  const again = await fleet.finished(id, 600_000);
+  assert.ok(again.generation > 1, 'the gang has changed');
+  assert.deepEqual([again.weightsDigest, again.found], [weightsDigest, found]);
+  const { checkpoints } = await unary(fleet.client, fleet.client.listCheckpoints, { runId: id });
+  assert.deepEqual(
+    checkpoints.filter((one) => one.found?.evaluation !== undefined).map(({ stage }) => stage),
+    [3, 6],
+  );
+  assert.match(await pocketfleet('checkpoints', id), /EVALUATED +RIGHT/);
+});
+
 test('what it has found trains a network by its name, and an epoch that it does not have is refused', async () => {
   const network = (genotype: string) => `
 kind: candidate

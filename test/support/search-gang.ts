@@ -11,6 +11,7 @@ import { sharedFloats } from '../../core/shared-memory.ts';
 import { documentOf, documentSchema } from '../../core/spec/document.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { roundsBefore } from '../../core/spec/schedule.ts';
+import type { SearchFound } from '../../core/spec/search.ts';
 import { namesOf, stateDigest } from '../../core/state-vectors.ts';
 import type { Compute } from '../../worker/compute/client.ts';
 import { batchSources } from '../../worker/run/session.ts';
@@ -44,6 +45,8 @@ export interface SearchMember {
   readonly procedure: Procedure;
   /** Makes one step with the others. */
   step(): ReturnType<typeof trainUnit>;
+  /** What its state stands for at the end of a stage, with the others; undefined where nothing is decoded. */
+  found(stage: number): Promise<SearchFound | undefined>;
   leave(): Promise<void>;
 }
 
@@ -113,6 +116,7 @@ async function joinMember(options: SearchGangOptions, rank: number): Promise<Sea
     replica,
     procedure,
     step: () => trainUnit(context),
+    found: async (stage) => membership.found?.(stage, replica, context.alphaBatches!),
     async leave() {
       await membership.leave();
       exchange.close();

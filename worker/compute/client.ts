@@ -204,6 +204,8 @@ type Ask = <K extends keyof ComputeCalls>(
   kind: JobKind,
 ) => Promise<ComputeCalls[K]['answer']>;
 
+const isForward = ({ kind }: GraphSpec): boolean => kind === 'embed' || kind === 'search-logits';
+
 /** The jobs of one owner. The parts of a step with a sharded head count as what they are parts of. */
 function jobsBy(
   ask: Ask,
@@ -212,7 +214,7 @@ function jobsBy(
     proveDevice: () => ask('prove', undefined, 'prove'),
     compileGraph: (graph) => ask('prepare', graph, 'prepare'),
     runGraph: (graph, inputs, into) =>
-      ask('run', { graph, inputs, into }, graph.kind === 'embed' ? 'embed' : 'train'),
+      ask('run', { graph, inputs, into }, isForward(graph) ? 'embed' : 'train'),
     startTwoPart: async (graph, inputs) => {
       const { begun, outputs } = await ask('begin', { graph, inputs }, 'train');
       let over = false;

@@ -12,7 +12,7 @@ import {
   trainingFunction,
 } from '../../core/nn/step-function.ts';
 import { buildSupernet } from '../../core/nn/supernet.ts';
-import { searchFunction } from '../../core/search/search-function.ts';
+import { searchFunction, searchLogitsFunction } from '../../core/search/search-function.ts';
 import type { CompiledGraph, Engine } from '../../core/tensor/graph/engine.ts';
 import type { TwoPartGraph } from '../../core/tensor/graph/two-part.ts';
 import { type GraphSpec, graphKey, type TwoPartSpec } from './messages.ts';
@@ -84,10 +84,13 @@ function createRecent<G extends { dispose(): void }>(options: {
 function functionOf(graph: GraphSpec): TensorFunction {
   if ('embedding' in graph)
     return graph.kind === 'head-statistics' ? headStatistics(graph) : headGradients(graph);
-  if (graph.kind === 'search') {
-    const supernet = buildSupernet(graph.supernet);
-    const { wanted, batch, hasAuxiliarySkip = false } = graph;
-    return searchFunction({ network: supernet, layout: layoutOf(supernet), batch, wanted, hasAuxiliarySkip });
+  if ('supernet' in graph) {
+    const network = buildSupernet(graph.supernet);
+    const { batch, hasAuxiliarySkip = false } = graph;
+    const options = { network, layout: layoutOf(network), batch, hasAuxiliarySkip };
+    return graph.kind === 'search-logits'
+      ? searchLogitsFunction(options)
+      : searchFunction({ ...options, wanted: graph.wanted });
   }
   const network = buildNetwork(graph.network);
   const { batch } = graph;

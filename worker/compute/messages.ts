@@ -45,6 +45,14 @@ export type GraphSpec =
       readonly batch: number;
       readonly recompute?: boolean;
     }
+  /** Logits of a search network in evaluation mode. */
+  | {
+      readonly kind: 'search-logits';
+      readonly supernet: SupernetSpec;
+      /** As of `search`. */
+      readonly hasAuxiliarySkip?: boolean;
+      readonly batch: number;
+    }
   /** A class shard's part (core/head/step.ts). */
   | ({ readonly kind: 'head-statistics' | 'head-gradients' } & HeadShape);
 

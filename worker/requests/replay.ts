@@ -19,7 +19,7 @@ import {
 import type { ReplayPoint, StageVerdict, TensorDigest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Replay } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Checkpoints } from '../run/checkpoints.ts';
-import { checkpointOf } from '../run/finish.ts';
+import { checkpointOf, contentOf } from '../run/finish.ts';
 import { exchangedState, sumOf } from '../run/gang.ts';
 import { pausedVectors } from '../run/pause.ts';
 import type { OwnServices, Services } from '../run/services.ts';
@@ -126,7 +126,8 @@ async function replay(
         const state = await stateNow();
         // A stage in between may have been let go, and is not stored anew.
         if (request.mend && stage === toStage) {
-          const computed = await checkpointOf({ services, session, signal }, stage, state);
+          const content = await contentOf(session, membership, { stage, replica });
+          const computed = await checkpointOf({ services, session, signal }, stage, content!);
           await checkpoints.mend(runId, computed, signal);
         }
         onPoint(await point(stage, state, await storedAt(checkpoints, runId, stage, signal)));

@@ -11,9 +11,11 @@ import { initialRunning, initialWeights } from '../../core/nn/init.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { epochOfStep, stepsAtStage } from '../../core/spec/schedule.ts';
+import type { SearchFound } from '../../core/spec/search.ts';
 import { firstMisfit, type StateVectors } from '../../core/state-vectors.ts';
 import { verificationPairs } from '../../core/verify/pairs.ts';
 import type { Evaluation, EvaluationReport, Latency } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { Membership } from '../training/procedure.ts';
 import { type Replica, sgdVectors } from '../training/replica.ts';
 import { evaluate, type NetworkState } from '../verification/evaluate.ts';
 import type { Services } from './services.ts';
@@ -31,14 +33,35 @@ export interface FinishContext {
 /** A checkpoint waits so long at most for the points of its steps, milliseconds. */
 const POINTS_WAIT_MS = 5000;
 
+/** What is stored of a stage: the whole state at its end, and of a search what it stands for. */
+interface StageContent {
+  readonly vectors: StateVectors;
+  readonly found?: SearchFound | undefined;
+}
+
 /**
- * Stores the checkpoint of `stage`, at whose end the replica stands, and reports it. `vectors`: the whole
- * state. The points of the steps are stored before it, because who goes on from it does not make them again.
+ * What rank 0 stores of the stage that ends with the replica, and undefined elsewhere. All members call it at the same
+ * step, and compute together what takes computing.
+ */
+export async function contentOf(
+  { alphaBatches }: Pick<Session, 'alphaBatches'>,
+  membership: Membership,
+  at: { readonly stage: number; readonly replica: Replica },
+): Promise<StageContent | undefined> {
+  const [vectors, found] = await Promise.all([
+    membership.gatherState(at.replica),
+    alphaBatches && membership.found?.(at.stage, at.replica, alphaBatches),
+  ]);
+  return vectors && { vectors, found };
+}
+
+/**
+ * Stores the checkpoint of `stage`, at whose end the replica stands, and reports it. The points of the steps are stored before it, because who goes on from it does not make them again.
  */
 export async function storeStage(
   context: FinishContext,
   stage: number,
-  vectors: StateVectors,
+  content: StageContent,
 ): Promise<void> {
   const { services, session, signal } = context;
   const { replica, runId, schedule } = session;
@@ -46,7 +69,7 @@ export async function storeStage(
     throw new Error(`assertion: step ${replica?.step} is not the end of stage ${stage}`);
   await storePoints(context);
   const { checkpoints } = await services.broker;
-  const manifest = await checkpoints.save(runId, await checkpointOf(context, stage, vectors), signal);
+  const manifest = await checkpoints.save(runId, await checkpointOf(context, stage, content), signal);
   // An earlier rank 0 may have died while the coordinator was away, and its reports with it.
   for (let earlier = session.reportedStage + 1; earlier < stage; earlier++) {
     const stored = await checkpoints.find(runId, earlier, signal);
@@ -122,11 +145,11 @@ function factsOfSession(
   };
 }
 
-/** The checkpoint of a stage, at whose end the state is `vectors`. */
+/** The checkpoint of a stage. */
 export async function checkpointOf(
   context: Pick<FinishContext, 'services' | 'session' | 'signal'>,
   stage: number,
-  vectors: StateVectors,
+  { vectors, found }: StageContent,
 ): Promise<Checkpoint & { readonly backboneCount: number }> {
   const { session, signal } = context;
   const teacherDigest = await session.teacher?.digestFor(stage - 1, signal);
@@ -136,7 +159,7 @@ export async function checkpointOf(
     epoch: stage,
     stage,
     ledgerDigest: await session.ledger.digestAfter(stage, ledgerStored(context)),
-    ...(session.procedure.found === undefined ? {} : { found: session.procedure.found(vectors) }),
+    ...(found === undefined ? {} : { found }),
     ...(teacherDigest === undefined ? {} : { teacherDigest }),
   };
 }

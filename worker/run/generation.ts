@@ -8,7 +8,7 @@ import { epochOfStep, haltedAt, type Schedule } from '../../core/spec/schedule.t
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { type TrainContext, train } from '../training/train.ts';
 import { createComplaints } from './complaints.ts';
-import { type FinishContext, finishRun, haltRun, storeStage } from './finish.ts';
+import { contentOf, type FinishContext, finishRun, haltRun, storeStage } from './finish.ts';
 import { agreeOnState, joinGang } from './gang.ts';
 import { pauseRun } from './pause.ts';
 import type { Phases } from './phases.ts';
@@ -99,8 +99,8 @@ export async function workInGeneration(context: GenerationContext): Promise<void
       begin: services.time.begin,
       signal,
       onBoundary: async (stage) => {
-        const vectors = await membership.gatherState(replica);
-        if (vectors !== undefined) await storeStage(finish, stage, vectors);
+        const content = await contentOf(session, membership, { stage, replica });
+        if (content !== undefined) await storeStage(finish, stage, content);
       },
       onProgress: (openRoundSteps) =>
         telemetry.recordRound({ generation, rank, step: replica.step, openRoundSteps }),

@@ -7,6 +7,8 @@ import type { Schedule } from '../../core/spec/schedule.ts';
 import { orderOf, type TrainingSpec } from '../../core/spec/training.ts';
 
 export interface BatchSource {
+  /** Of the images that the batches are of. */
+  readonly schedule: Schedule;
   /** The batch, for the step that trains with it: it is given out once. */
   take(step: number, shard: number): Promise<Batch>;
   /** The batch before its step; a failure is told to whoever takes it. */
@@ -25,6 +27,7 @@ export function createBatchSource(options: {
   const read = (step: number, shard: number) =>
     loader.batch({ schedule, seed: orderOf(training), flip: training.flip, step, shard, ...part });
   return {
+    schedule,
     take(step, shard) {
       const key = `${step}/${shard}`;
       const found = early.get(key);

@@ -27,6 +27,7 @@ import type { StateShape, StateVectors } from '../../core/state-vectors.ts';
 import type { BeginPhase } from '../../core/worker-time.ts';
 import type { Compute } from '../compute/client.ts';
 import type { Compilable } from '../compute/messages.ts';
+import type { BatchSource } from './batch-source.ts';
 import type { Replica, StateAtStep } from './replica.ts';
 import type { TeacherNetwork } from './teacher-network.ts';
 
@@ -57,8 +58,6 @@ export interface Procedure {
   readonly exchangeNames: readonly string[];
   /** Writes the state with which the seed begins the run into zeros of `stateShape`, in shared memory. */
   writeFirst(state: StateVectors): Promise<void>;
-  /** What a whole state at the end of a stage stands for; of a search. */
-  found?(state: StateVectors): SearchFound;
   /**
    * Takes over a whole state, as the seed or a checkpoint gives it. Returns the replica and keeps what the
    * replica does not have. Called within a membership, because what is kept depends on this worker's shards.
@@ -109,6 +108,11 @@ export interface Membership {
    * those of its step then. All members call it at the same step.
    */
   gatherState(replica: Replica): Promise<StateVectors | undefined>;
+  /**
+   * What the replica at the end of a stage stands for; of a search. All members call it at the same step, which
+   * nothing may move before it answers, and get the same.
+   */
+  found?(stage: number, replica: Replica, alphaBatches: BatchSource): Promise<SearchFound>;
   /** Counters of the exchanges of the procedure's own. */
   exchangeStats(): readonly Readonly<ExchangeStats>[];
   /**

@@ -1,8 +1,8 @@
-// The sums of a search's rounds that come before the last one of their step. Decides which exchange carries which
-// round: there is one for each length, and all begin at round 0 in each generation, since a step that a change of
-// the gang interrupts is begun again.
+// The sums of a search beside those of its steps' last rounds: the rounds before them, and evaluations at the ends of
+// stages. Decides which exchange carries which: there is one for each length, and all begin at round 0 in each
+// generation, since a step or an evaluation that a change of the gang interrupts is begun again.
 
-import type { Exchange, ExchangeStats } from '../../core/allreduce/exchange.ts';
+import type { Exchange, ExchangeStats, ReduceOptions } from '../../core/allreduce/exchange.ts';
 import { NO_DIGEST } from '../../core/allreduce/message.ts';
 import { type Round, roundLength, type SearchSizes } from '../../core/search/rounds.ts';
 import type { GangPlace } from './procedure.ts';
@@ -11,19 +11,24 @@ import type { GangPlace } from './procedure.ts';
 export interface RoundExchange {
   /** Memory for the vector of an own shard. */
   readonly vector: (shard: number) => Float32Array;
-  /** The mean over all shards, valid until the next sum of a round of this length. */
-  readonly sum: (vectors: ReadonlyMap<number, Float32Array>, digest: string) => Promise<Float32Array>;
+  /** The mean over all shards, valid until the next sum of a round of this length. `fresh`: as of ReduceOptions. */
+  readonly sum: (
+    vectors: ReadonlyMap<number, Float32Array>,
+    options: Required<ReduceOptions>,
+  ) => Promise<Float32Array>;
 }
 
 export interface SearchGang {
   exchangeOf(round: Round): RoundExchange;
+  /** Of the evaluations at the end of a stage. */
+  evaluation(): RoundExchange;
   /** Counters of each of the exchanges. */
   stats(): readonly Readonly<ExchangeStats>[];
   leave(): void;
 }
 
-/** whole: gradients of weights and alphas. alphas: of alphas alone. sides: of alphas at both sides. */
-const EXCHANGES = ['whole', 'alphas', 'sides'] as const;
+/** whole: gradients of weights and alphas. alphas: of alphas alone. sides: of alphas at both sides. evaluation: scores. */
+const EXCHANGES = ['whole', 'alphas', 'sides', 'evaluation'] as const;
 type ExchangeName = (typeof EXCHANGES)[number];
 
 const exchangeName = (runId: string, name: ExchangeName): string => `${runId}-search-${name}`;
@@ -41,6 +46,8 @@ export async function joinSearchGang(
     readonly sizes: SearchSizes;
     /** Of a step after the warm-up. */
     readonly rounds: readonly Round[];
+    /** Length of a vector of scores; 0: nothing is evaluated. */
+    readonly scores: number;
     readonly shards: number;
   },
 ): Promise<SearchGang> {
@@ -50,24 +57,24 @@ export async function joinSearchGang(
   const leave = () => {
     for (const exchange of exchanges.values()) exchange.close();
   };
+  const open = (name: ExchangeName, elements: number) => {
+    if (exchanges.has(name)) return;
+    const own = exchangeName(runId, name);
+    const exchange = plane.createExchange({
+      ...{ runId: own, generation, rank, members, shards, elements },
+      factor: 1 / shards,
+      // All members begin at round 0 in each generation, so none is ever behind and needs a state.
+      provideState: () => {
+        throw new Error('assertion: an exchange of a round has no state');
+      },
+      onSuspects: (suspects) => onSuspects(own, suspects),
+      signal,
+    });
+    exchanges.set(name, exchange);
+  };
   try {
-    for (const round of options.rounds.slice(0, -1)) {
-      const name = nameOf(round);
-      if (exchanges.has(name)) continue;
-      const own = exchangeName(runId, name);
-      const exchange = plane.createExchange({
-        ...{ runId: own, generation, rank, members, shards },
-        elements: roundLength(sizes, round),
-        factor: 1 / shards,
-        // All members begin at round 0 in each generation, so none is ever behind and needs a state.
-        provideState: () => {
-          throw new Error('assertion: an exchange of a round has no state');
-        },
-        onSuspects: (suspects) => onSuspects(own, suspects),
-        signal,
-      });
-      exchanges.set(name, exchange);
-    }
+    for (const round of options.rounds.slice(0, -1)) open(nameOf(round), roundLength(sizes, round));
+    if (options.scores > 0) open('evaluation', options.scores);
     await Promise.all(
       [...exchanges.values()].map((exchange) => exchange.sync({ step: 0, digest: NO_DIGEST })),
     );
@@ -75,19 +82,20 @@ export async function joinSearchGang(
     leave();
     throw caught;
   }
+  const roundExchange = (name: ExchangeName): RoundExchange => {
+    const exchange = exchanges.get(name)!;
+    return {
+      vector: exchange.vector,
+      sum: (vectors, reduceOptions) => {
+        const at = next.get(name) ?? 0;
+        next.set(name, at + 1);
+        return exchange.reduce(at, vectors, reduceOptions);
+      },
+    };
+  };
   return {
-    exchangeOf(round) {
-      const name = nameOf(round);
-      const exchange = exchanges.get(name)!;
-      return {
-        vector: exchange.vector,
-        sum: (vectors, digest) => {
-          const at = next.get(name) ?? 0;
-          next.set(name, at + 1);
-          return exchange.reduce(at, vectors, { digest });
-        },
-      };
-    },
+    exchangeOf: (round) => roundExchange(nameOf(round)),
+    evaluation: () => roundExchange('evaluation'),
     stats: () => [...exchanges.values()].map((exchange) => exchange.stats()),
     leave,
   };

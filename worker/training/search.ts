@@ -7,18 +7,9 @@
 // round, so a step that a change of the gang interrupts is begun again from its first round.
 
 import type { Batch } from '../../core/data/loading/loader-messages.ts';
-import { alphasText } from '../../core/nn/alphas-text.ts';
-import { decodeAlphas } from '../../core/nn/decode.ts';
-import { codeOf, keyOfCode } from '../../core/nn/genotype-code.ts';
 import { initialRunning } from '../../core/nn/init.ts';
 import { type Layout, layoutOf } from '../../core/nn/layout.ts';
-import {
-  ALPHA_COUNT,
-  alphaParts,
-  alphasOf,
-  initialAlphas,
-  type SupernetSpec,
-} from '../../core/nn/supernet.ts';
+import { ALPHA_COUNT, alphaParts, initialAlphas, type SupernetSpec } from '../../core/nn/supernet.ts';
 import {
   createWork,
   type SearchState,
@@ -39,19 +30,14 @@ import {
   type Wanted,
 } from '../../core/search/rounds.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
-import { epochOfStep, stageEndingAt, stepsAtStage } from '../../core/spec/schedule.ts';
-import type { SearchBlock, SearchFound } from '../../core/spec/search.ts';
-import {
-  ALPHAS,
-  type StateShape,
-  type StateVectors,
-  vectorNamed,
-  WEIGHTS,
-} from '../../core/state-vectors.ts';
+import { beginsStage, epochOfStep, stageEndingAt, stepsAtStage } from '../../core/spec/schedule.ts';
+import type { SearchBlock } from '../../core/spec/search.ts';
+import { ALPHAS, type StateShape, vectorNamed, WEIGHTS } from '../../core/state-vectors.ts';
 import { during } from '../../core/worker-time.ts';
 import type { GraphSpec } from '../compute/messages.ts';
-import type { Contribution, Membership, Procedure, ProcedureOptions, Unit } from './procedure.ts';
+import type { Contribution, GangPlace, Membership, Procedure, ProcedureOptions, Unit } from './procedure.ts';
 import { sgdShape } from './replica.ts';
+import { type Evaluator, foundAt, LOSSES, scoresLength } from './search-found.ts';
 import { joinSearchGang, type SearchGang, searchExchangeNames } from './search-gang.ts';
 import { wholeReplica, wholeReplicaMember } from './whole-replica.ts';
 
@@ -89,7 +75,10 @@ export function createSearch(options: ProcedureOptions, block: SearchBlock): Pro
     replicaShape: shape,
     stateShape: shape,
     sumLength: roundLength(sizes, search.last),
-    graphs: wanted.map((one) => passGraph(search, one)),
+    graphs: [
+      ...wanted.map((one) => passGraph(search, one)),
+      ...(scoresLength(block) > 0 ? [logitsGraph(search)] : []),
+    ],
     backboneCount: layout.backboneCount,
     exchangeNames: searchExchangeNames(runId),
     async writeFirst(state) {
@@ -99,10 +88,15 @@ export function createSearch(options: ProcedureOptions, block: SearchBlock): Pro
       vectorNamed(state, 'running').set(initialRunning(layout));
       vectorNamed(state, ALPHAS).set(initialAlphas(seed));
     },
-    ...(isUniform(block) ? {} : { found: (state) => foundIn(block, state) }),
     async join(place) {
-      const gang = await joinSearchGang({ ...place, sizes, rounds, shards: spec.training.shards });
-      return { ...wholeReplicaMember(place), ...memberOf(search, gang), leave: async () => gang.leave() };
+      const { shards } = spec.training;
+      const gang = await joinSearchGang({ ...place, sizes, rounds, shards, scores: scoresLength(block) });
+      return {
+        ...wholeReplicaMember(place),
+        ...memberOf(search, gang),
+        ...(isUniform(block) ? {} : { found: foundBy(search, gang, place) }),
+        leave: async () => gang.leave(),
+      };
     },
     dispose: () => undefined,
   };
@@ -114,8 +108,6 @@ const isUniform = ({ strategy }: SearchBlock): boolean => strategy === 'uniform'
 /** The names of a search's vectors beside those of SGD. */
 const FIRST = 'adam_first';
 const SECOND = 'adam_second';
-/** Sums over the open stage: losses of both halves, steps, and steps in which alphas moved. */
-const LOSSES = 'losses';
 const LOSS_SUMS = 4;
 
 function searchShape(layout: Layout): StateShape {
@@ -123,26 +115,32 @@ function searchShape(layout: Layout): StateShape {
   return [...sgdShape(layout), ...ofAlphas, { name: LOSSES, length: LOSS_SUMS, parts: [] }];
 }
 
-/** What the state at the end of a stage stands for. */
-function foundIn({ decode, skips }: SearchBlock, state: StateVectors): SearchFound {
-  const genotype = decodeAlphas(alphasOf(vectorNamed(state, ALPHAS)), decode, { skipsMax: skips?.max });
-  const [training, validation, steps, moves] = vectorNamed(state, LOSSES);
-  return {
-    genotype: keyOfCode(codeOf(genotype)),
-    trainingLoss: training! / steps!,
-    ...(moves === 0 ? {} : { validationLoss: validation! / moves! }),
-    alphas: alphasText(vectorNamed(state, ALPHAS)),
-  };
+function passGraph(search: Search, wanted: Wanted): GraphSpec {
+  const { recompute } = search.spec.training;
+  return { kind: 'search', wanted, ...ofNetwork(search), ...(recompute ? { recompute } : {}) };
 }
 
-function passGraph({ supernet, search, schedule, spec }: Search, wanted: Wanted): GraphSpec {
-  const { recompute } = spec.training;
-  return {
-    ...{ kind: 'search', supernet, wanted },
-    ...(search.auxiliarySkip === undefined ? {} : { hasAuxiliarySkip: true }),
-    batch: schedule.batch / schedule.shards,
-    ...(recompute ? { recompute } : {}),
+const logitsGraph = (search: Search): GraphSpec => ({ kind: 'search-logits', ...ofNetwork(search) });
+
+/** What all graphs of a search have in common. */
+const ofNetwork = ({ supernet, search, schedule }: Search) => ({
+  supernet,
+  ...(search.auxiliarySkip === undefined ? {} : { hasAuxiliarySkip: true }),
+  batch: schedule.batch / schedule.shards,
+});
+
+/** What this member finds together with the others. */
+function foundBy(search: Search, gang: SearchGang, place: GangPlace): NonNullable<Membership['found']> {
+  const { shardFirst, shardCount } = place.members[place.rank]!;
+  const evaluator: Evaluator = {
+    ...{ search: search.search, compute: search.compute, graph: logitsGraph(search) },
+    epochs: search.schedule.epochs,
+    shards: Array.from({ length: shardCount }, (_, i) => shardFirst + i),
+    exchange: gang.evaluation,
+    moreInputs: (stage) => auxiliaryInput(search, stage - 1),
+    signal: place.signal,
   };
+  return (stage, replica, alphaBatches) => foundAt(evaluator, { stage, replica, alphaBatches });
 }
 
 /** How the unit's step is made. */
@@ -216,6 +214,8 @@ async function computeStep(search: Search, gang: SearchGang, unit: Unit): Promis
   const work = search.work();
   const batches = createBatches(unit);
   const digest = unit.contributionDigest();
+  // Members may still evaluate the stage that has ended.
+  const fresh = beginsStage(schedule, unit.first);
   const images = (schedule.batch / spec.training.shards) * unit.shards.length;
   const own = (shard: number) => unit.exchange.vector(shard);
   let waited = 0;
@@ -227,7 +227,7 @@ async function computeStep(search: Search, gang: SearchGang, unit: Unit): Promis
     const exchange = gang.exchangeOf(round);
     const vectors = await computeRound(search, unit, { round, batches, vector: exchange.vector });
     const from = unit.clock.monotonic();
-    const mean = await during(unit.begin, 'reduce_wait', exchange.sum(vectors, digest));
+    const mean = await during(unit.begin, 'reduce_wait', exchange.sum(vectors, { digest, fresh }));
     waited += (unit.clock.monotonic() - from) / 1000;
     unit.signal.throwIfAborted();
     // A step of the warm-up keeps its only mean until the sum of the step is there.
@@ -249,11 +249,11 @@ async function computeStep(search: Search, gang: SearchGang, unit: Unit): Promis
   return { vectors, waited, images };
 }
 
-/** What a pass takes beside weights, alphas and batch: the weight of the unweighted skip in the unit's epoch. */
-function auxiliaryInput({ search, schedule }: Search, { first }: Unit): Float32Array[] {
+/** What a graph takes beside the network's state and batch: the weight of the unweighted skip in an epoch. */
+function auxiliaryInput({ search, schedule }: Search, epoch: number): Float32Array[] {
   const { auxiliarySkip } = search;
   if (auxiliarySkip === undefined) return [];
-  return [Float32Array.of(auxiliaryWeight(auxiliarySkip, epochOfStep(schedule, first), schedule.epochs))];
+  return [Float32Array.of(auxiliaryWeight(auxiliarySkip, epoch, schedule.epochs))];
 }
 
 /** The passes of a round for all own shards, written into the vectors of the shards. */
@@ -272,7 +272,7 @@ async function computeRound(
 ): Promise<Map<number, Float32Array>> {
   const { compute, sizes } = search;
   const open = { work: search.work(), state: stateOf(search, unit) };
-  const skip = auxiliaryInput(search, unit);
+  const skip = auxiliaryInput(search, epochOfStep(search.schedule, unit.first));
   const path = isUniform(search.search) ? pathAlphas(search.spec.training.seed, unit.first) : undefined;
   const computeShard = async (shard: number) => {
     const whole = vector(shard);

@@ -3,7 +3,14 @@
 
 import type { Command } from 'commander';
 import { FleetError } from '../../../core/errors.ts';
-import { formatBytes, formatCount, formatNumber, formatTime, UNKNOWN } from '../../../core/report/format.ts';
+import {
+  formatBytes,
+  formatCount,
+  formatNumber,
+  formatPercent,
+  formatTime,
+  UNKNOWN,
+} from '../../../core/report/format.ts';
 import { cellText } from '../../../core/report/runs.ts';
 import { NOUNS } from '../../../core/text/naming.ts';
 import type { Checkpoint, Sweep, Trial } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
@@ -198,7 +205,12 @@ const CHECKPOINT_COLUMNS: readonly Column<Checkpoint>[] = [
 /** Of a search also what each stage has found. */
 const checkpointColumns = (stages: readonly Checkpoint[]): readonly Column<Checkpoint>[] =>
   stages.some(({ found }) => found !== undefined)
-    ? [...CHECKPOINT_COLUMNS.slice(0, 2), ...FOUND_COLUMNS, ...CHECKPOINT_COLUMNS.slice(2)]
+    ? [
+        ...CHECKPOINT_COLUMNS.slice(0, 2),
+        ...FOUND_COLUMNS,
+        ...(stages.some(({ found }) => found?.evaluation !== undefined) ? EVALUATION_COLUMNS : []),
+        ...CHECKPOINT_COLUMNS.slice(2),
+      ]
     : CHECKPOINT_COLUMNS;
 
 const FOUND_COLUMNS: readonly Column<Checkpoint>[] = [
@@ -211,6 +223,19 @@ const FOUND_COLUMNS: readonly Column<Checkpoint>[] = [
   },
   { head: 'NEW EDGES', align: 'right', cell: ({ found }) => String(found?.changedEdges ?? UNKNOWN) },
   { head: 'NORMAL CELL', cell: ({ found }) => cellText(found?.genotypeJson ?? '') },
+];
+
+const EVALUATION_COLUMNS: readonly Column<Checkpoint>[] = [
+  {
+    head: 'EVALUATED',
+    align: 'right',
+    cell: ({ found }) => formatNumber(found?.evaluation?.loss ?? Number.NaN),
+  },
+  {
+    head: 'RIGHT',
+    align: 'right',
+    cell: ({ found }) => formatPercent(found?.evaluation?.accuracy ?? Number.NaN),
+  },
 ];
 
 function printTrials(sweep: Sweep, trials: Listed<Trial>, options: ListFlags): void {

@@ -7,7 +7,7 @@ import { GENOTYPES } from '../../../core/nn/genotype.ts';
 import { randomGenotype } from '../../../core/nn/random-genotype.ts';
 import { ALPHA_COUNT, alphasOf, flatAlphas, initialAlphas } from '../../../core/nn/supernet.ts';
 import { alphasOfGenotype, alphasWithout } from '../../../core/search/one-hot.ts';
-import { decodePerturbed, perturbations } from '../../../core/search/perturbation.ts';
+import { decodePerturbed, PERTURBATIONS } from '../../../core/search/perturbation.ts';
 import { type Genotype, OPS } from '../../../core/spec/network.ts';
 
 const CHOICES = OPS.filter((op) => op !== 'none');
@@ -55,7 +55,7 @@ test('a genotype is an alpha vector: its edges one-hot, the other twelve on none
 test('without an op all other ops keep their shares, without an edge it has none', () => {
   const flat = initialAlphas(3).map((value, i) => 400 * value + (i % 8 === 7 ? -2 : 0));
   assert.deepEqual(flatAlphas(alphasOf(flat)), flat);
-  for (const removal of perturbations().filter((_, i) => i % 17 === 0)) {
+  for (const removal of PERTURBATIONS.filter((_, i) => i % 17 === 0)) {
     const { cell, node, input, op } = removal;
     const got = alphasOf(alphasWithout(flat, removal));
     const before = alphasOf(flat);
@@ -76,14 +76,14 @@ test('without an op all other ops keep their shares, without an edge it has none
 });
 
 test('98 ops and 12 edges of each kind of cell are evaluated, each once', () => {
-  const all = perturbations();
+  const all = PERTURBATIONS;
   assert.equal(all.length, 2 * (98 + 12));
   assert.equal(new Set(all.map((removal) => JSON.stringify(removal))).size, all.length);
 });
 
 test('the op whose removal costs most is kept on each edge, and the two edges whose removal costs most', () => {
   for (const genotype of genotypes) {
-    const accuracies = perturbations().map(({ cell, node, input, op }) => {
+    const accuracies = PERTURBATIONS.map(({ cell, node, input, op }) => {
       const place = genotype[cell][node]!.findIndex((edge) => edge[1] === input);
       if (op === undefined) return 0.8 - (place < 0 ? 0 : 0.3 - place / 10);
       return 0.8 - (genotype[cell][node]![place]?.[0] === op ? 0.2 : 0.01);
@@ -97,7 +97,7 @@ test('the op whose removal costs most is kept on each edge, and the two edges wh
 });
 
 test('an alpha does not count, and skips are limited by what their removal costs', () => {
-  const skips = perturbations().map(({ op, node, input }) =>
+  const skips = PERTURBATIONS.map(({ op, node, input }) =>
     op === 'skip_connect' ? 0.1 + node / 100 + input / 1000 : op === 'dw_conv_5x5' ? 0.5 : 0.9,
   );
   const of = (skipsMax?: number) => decodePerturbed(skips, { skipsMax }).normal.flat();

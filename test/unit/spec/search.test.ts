@@ -46,7 +46,6 @@ test('what cannot be searched is refused with field and reason', () => {
     [{ search: { order: 'second', shards: 8, batch: 32 } }, /^search\.batch: .*fewer than 8.*force: true/],
     [{ search: { epochs: 3, warmUpEpochs: 3 } }, /^search\.warmUpEpochs: a warm-up of 3 epochs leaves none/],
     [{ search: { variant: 'nolek' } }, /^search\.variant: unknown variant .*one of noleak, reference, darts/],
-    [{ search: { decode: 'best' } }, /^search\.decode: unknown decode .*one of raw, softmax/],
     [{ search: { strategy: 'random' } }, /^search\.strategy: unknown strategy .*one of gradient, uniform/],
     [
       { search: { strategy: 'uniform', order: 'second', force: true } },
@@ -68,6 +67,17 @@ test('what cannot be searched is refused with field and reason', () => {
       { search: { strategy: 'uniform', alphas: { learningRate: 0.01 } } },
       /^search\.alphas: strategy: uniform trains no alphas/,
     ],
+    [
+      { search: { strategy: 'uniform', evaluateEvery: 2 } },
+      /^search\.evaluateEvery: strategy: uniform has no/,
+    ],
+    [{ search: { decode: 'best' } }, /^search\.decode: unknown decode .*one of raw, softmax, perturb/],
+    [
+      { search: { decode: 'perturb', stop: { skipsMax: 2 } } },
+      /^search\.decode: perturb decodes what the last epoch/,
+    ],
+    [{ search: { evaluateEvery: 0 } }, /^search\.evaluateEvery: /],
+    [{ search: { evaluateEvery: 51 } }, /^search\.evaluateEvery: a search of 50 epochs has no epoch 51/],
     [{ search: { head: 'sharded' } }, /^search\.head: .*its head cannot be sharded/],
     [{ search: { weights: { until: 0.2 } } }, /^search\.weights\.until: the rate falls/],
     [{ supernet: { layers: 3 } }, /^supernet\.layers: below 4 layers two of the three reductions coincide/],
@@ -79,4 +89,5 @@ test('what cannot be searched is refused with field and reason', () => {
     assert.match(problems(change), expected);
   assert.equal(problems({ search: { strategy: 'uniform' } }), 'it was taken');
   assert.equal(problems({ search: { order: 'second', shards: 8, batch: 32, force: true } }), 'it was taken');
+  assert.equal(problems({ search: { decode: 'perturb', evaluateEvery: 50 } }), 'it was taken');
 });

@@ -447,11 +447,23 @@ export interface StageFound {
   validationLoss?:
     | number
     | undefined;
+  /** Where the search asks for it at this stage. */
+  evaluation?:
+    | SupernetEvaluation
+    | undefined;
   /**
    * Of each node and edge the alpha of each operation, [2 x 14 x 8]: the normal cell, then the reduction cell. In lists of checkpoints
    * alone; empty in those of earlier releases.
    */
   alphas: number[];
+}
+
+/** How well a search network classifies the images of the half of the alphas. */
+export interface SupernetEvaluation {
+  /** Mean cross entropy, nats. */
+  loss: number;
+  /** Share of the images whose person has the largest logit, 0 to 1. */
+  accuracy: number;
 }
 
 export interface FindRequest {
@@ -6627,6 +6639,7 @@ function createBaseStageFound(): StageFound {
     changedEdges: undefined,
     trainingLoss: 0,
     validationLoss: undefined,
+    evaluation: undefined,
     alphas: [],
   };
 }
@@ -6647,6 +6660,9 @@ export const StageFound: MessageFns<StageFound> = {
     }
     if (message.validationLoss !== undefined) {
       writer.uint32(41).double(message.validationLoss);
+    }
+    if (message.evaluation !== undefined) {
+      SupernetEvaluation.encode(message.evaluation, writer.uint32(50).fork()).join();
     }
     if (message.alphas.length !== 0) {
       writer.uint32(58).fork();
@@ -6711,6 +6727,14 @@ export const StageFound: MessageFns<StageFound> = {
             message.validationLoss = reader.double();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.evaluation = SupernetEvaluation.decode(reader, reader.uint32());
+            continue;
+          }
           case 7: {
             if (tag === 61) {
               message.alphas.push(reader.float());
@@ -6764,6 +6788,7 @@ export const StageFound: MessageFns<StageFound> = {
         : isSet(object.validation_loss)
         ? globalThis.Number(object.validation_loss)
         : undefined,
+      evaluation: isSet(object.evaluation) ? SupernetEvaluation.fromJSON(object.evaluation) : undefined,
       alphas: globalThis.Array.isArray(object?.alphas)
         ? object.alphas.map((e: any) => globalThis.Number(e))
         : [],
@@ -6787,6 +6812,9 @@ export const StageFound: MessageFns<StageFound> = {
     if (message.validationLoss !== undefined) {
       obj.validationLoss = floatToJson(message.validationLoss);
     }
+    if (message.evaluation !== undefined) {
+      obj.evaluation = SupernetEvaluation.toJSON(message.evaluation);
+    }
     if (message.alphas?.length) {
       obj.alphas = message.alphas.map((e) => floatToJson(e));
     }
@@ -6803,7 +6831,95 @@ export const StageFound: MessageFns<StageFound> = {
     message.changedEdges = object.changedEdges ?? undefined;
     message.trainingLoss = object.trainingLoss ?? 0;
     message.validationLoss = object.validationLoss ?? undefined;
+    message.evaluation = (object.evaluation !== undefined && object.evaluation !== null)
+      ? SupernetEvaluation.fromPartial(object.evaluation)
+      : undefined;
     message.alphas = object.alphas?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseSupernetEvaluation(): SupernetEvaluation {
+  return { loss: 0, accuracy: 0 };
+}
+
+export const SupernetEvaluation: MessageFns<SupernetEvaluation> = {
+  encode(message: SupernetEvaluation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.loss !== 0) {
+      writer.uint32(9).double(message.loss);
+    }
+    if (message.accuracy !== 0) {
+      writer.uint32(17).double(message.accuracy);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SupernetEvaluation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSupernetEvaluation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.loss = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.accuracy = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SupernetEvaluation {
+    return {
+      loss: isSet(object.loss) ? globalThis.Number(object.loss) : 0,
+      accuracy: isSet(object.accuracy) ? globalThis.Number(object.accuracy) : 0,
+    };
+  },
+
+  toJSON(message: SupernetEvaluation): unknown {
+    const obj: any = {};
+    if (message.loss !== 0) {
+      obj.loss = floatToJson(message.loss);
+    }
+    if (message.accuracy !== 0) {
+      obj.accuracy = floatToJson(message.accuracy);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SupernetEvaluation>): SupernetEvaluation {
+    return SupernetEvaluation.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SupernetEvaluation>): SupernetEvaluation {
+    const message = createBaseSupernetEvaluation();
+    message.loss = object.loss ?? 0;
+    message.accuracy = object.accuracy ?? 0;
     return message;
   },
 };

@@ -17,7 +17,16 @@ import {
   type Metadata,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Evaluation, EvaluationReport, Gpu, InspectionProgress, ReplayPoint, StepPoint, TimeSpent } from "./fleet.ts";
+import {
+  Evaluation,
+  EvaluationReport,
+  Gpu,
+  InspectionProgress,
+  ReplayPoint,
+  StepPoint,
+  SupernetEvaluation,
+  TimeSpent,
+} from "./fleet.ts";
 
 export const protobufPackage = "pocketfleet.v1";
 
@@ -219,6 +228,10 @@ export interface SearchFound {
   trainingLoss: number;
   validationLoss?:
     | number
+    | undefined;
+  /** Where the search asks for it at this stage. */
+  evaluation?:
+    | SupernetEvaluation
     | undefined;
   /** The alphas [224], float32, little-endian, in base64. */
   alphas?: string | undefined;
@@ -2532,7 +2545,7 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
 };
 
 function createBaseSearchFound(): SearchFound {
-  return { genotype: "", trainingLoss: 0, validationLoss: undefined, alphas: undefined };
+  return { genotype: "", trainingLoss: 0, validationLoss: undefined, evaluation: undefined, alphas: undefined };
 }
 
 export const SearchFound: MessageFns<SearchFound> = {
@@ -2545,6 +2558,9 @@ export const SearchFound: MessageFns<SearchFound> = {
     }
     if (message.validationLoss !== undefined) {
       writer.uint32(25).double(message.validationLoss);
+    }
+    if (message.evaluation !== undefined) {
+      SupernetEvaluation.encode(message.evaluation, writer.uint32(34).fork()).join();
     }
     if (message.alphas !== undefined) {
       writer.uint32(42).string(message.alphas);
@@ -2589,6 +2605,14 @@ export const SearchFound: MessageFns<SearchFound> = {
             message.validationLoss = reader.double();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.evaluation = SupernetEvaluation.decode(reader, reader.uint32());
+            continue;
+          }
           case 5: {
             if (tag !== 42) {
               break;
@@ -2622,6 +2646,7 @@ export const SearchFound: MessageFns<SearchFound> = {
         : isSet(object.validation_loss)
         ? globalThis.Number(object.validation_loss)
         : undefined,
+      evaluation: isSet(object.evaluation) ? SupernetEvaluation.fromJSON(object.evaluation) : undefined,
       alphas: isSet(object.alphas) ? globalThis.String(object.alphas) : undefined,
     };
   },
@@ -2637,6 +2662,9 @@ export const SearchFound: MessageFns<SearchFound> = {
     if (message.validationLoss !== undefined) {
       obj.validationLoss = floatToJson(message.validationLoss);
     }
+    if (message.evaluation !== undefined) {
+      obj.evaluation = SupernetEvaluation.toJSON(message.evaluation);
+    }
     if (message.alphas !== undefined) {
       obj.alphas = message.alphas;
     }
@@ -2651,6 +2679,9 @@ export const SearchFound: MessageFns<SearchFound> = {
     message.genotype = object.genotype ?? "";
     message.trainingLoss = object.trainingLoss ?? 0;
     message.validationLoss = object.validationLoss ?? undefined;
+    message.evaluation = (object.evaluation !== undefined && object.evaluation !== null)
+      ? SupernetEvaluation.fromPartial(object.evaluation)
+      : undefined;
     message.alphas = object.alphas ?? undefined;
     return message;
   },

@@ -16,6 +16,8 @@ const stored = (change: Partial<CheckpointStored>): Journalled => ({
   $case: 'checkpointStored',
   value: { runId: 'run-1', generation: 1, stage: 1, step: 4, bytes: 100, digest: 'ab', ...change },
 });
+const foundWith = (evaluation: { readonly loss: number; readonly accuracy: number }): Journalled =>
+  stored({ search: { ...found, evaluation } });
 const finished = (change: Partial<RunFinished>): Journalled => ({
   $case: 'finished',
   value: { runId: 'run-1', generation: 1, step: 8, weightsDigest: 'ab', evaluation, ...change },
@@ -56,6 +58,14 @@ test('a number that JSON would make null, or that is no count, is refused with i
     [stored({ step: 0.5 }), /^checkpoint_stored.step/],
     [stored({ search: { ...found, trainingLoss: Number.NaN } }), /^checkpoint_stored.search.trainingLoss/],
     [stored({ search: { ...found, alphas: 'AAAA' } }), /^a text of 4 characters is not that of 224 alphas/],
+    [
+      foundWith({ loss: Number.NaN, accuracy: 1 }),
+      /^checkpoint_stored.search.evaluation.loss: NaN is no loss$/,
+    ],
+    [
+      foundWith({ loss: 1, accuracy: 1.5 }),
+      /^checkpoint_stored.search.evaluation.accuracy: 1.5 is no share of images$/,
+    ],
     [finished({ step: Number.NaN }), /^finished.step/],
     [finished({ weightsDigest: '\u001b[31m' }), /^finished.weights_digest: .*\\u001b/],
     [spent({ until: Number.NaN }), /^time_spent.until/],

@@ -138,9 +138,7 @@ test('the stage of a search stands for a genotype and for the means of both loss
   const [member] = await gangOf({ spec: tinySearch({ order: 'first', shards: 2 }), counts: [2] });
   const losses = [];
   for (let step = 0; step < 2; step++) losses.push((await member!.step()).point.loss);
-  const { trainingLoss, validationLoss, genotype, alphas } = member!.procedure.found!(
-    member!.replica.vectors,
-  );
+  const { trainingLoss, validationLoss, genotype, alphas } = (await member!.found(1))!;
   assert.deepEqual(
     alphasOfText(alphas!, ALPHA_COUNT),
     Float32Array.from(vectorNamed(member!.replica.vectors, 'alphas')),
@@ -184,7 +182,7 @@ test('a limit of skips is kept by the genotype that a stage stands for', async (
     vectorNamed(vectors, ALPHAS).forEach((_, i, alphas) => {
       alphas[i] = i % OPS.length === OPS.indexOf('skip_connect') ? 1 + i / 1000 : 0;
     });
-    return skipConnections(genotypeOfText(member!.procedure.found!(vectors).genotype));
+    return skipConnections(genotypeOfText((await member!.found(1))!.genotype));
   };
   assert.deepEqual(
     [await skipsOf(undefined), await skipsOf({ max: 8 }), await skipsOf({ max: 3 })],
@@ -213,7 +211,7 @@ test('of uniform each step trains the weights of one random path, the same for e
   assert.equal(new Set(digests).size, 1, digests.join(' '));
   assert.deepEqual(vectorNamed(alone[0]!.replica.vectors, ALPHAS), initial);
   assert.equal(vectorNamed(alone[0]!.replica.vectors, 'losses')[3], 0, 'no alphas moved');
-  assert.equal(alone[0]!.procedure.found, undefined);
+  assert.equal(await alone[0]!.found(1), undefined);
   assert.equal(seen.length, 16, 'one pass a shard and step');
   const paths = [0, 1, 2, 3].map((step) => pathOf(spec.training.seed, step));
   seen.forEach((alphas, i) => {
