@@ -76,6 +76,11 @@ const RUN_METRICS = {
     unit: 'number',
     ...training,
   }),
+  differenceError: gauge('pocketfleet_search_difference_error', {
+    help: 'Of the newest probed step of a search: relative difference of its finite difference and the one with half of the radius.',
+    unit: 'number',
+    ...training,
+  }),
   nonfinite: counter('pocketfleet_train_nonfinite_total', {
     help: 'Losses or gradients that were not finite.',
     unit: 'count',

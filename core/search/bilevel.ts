@@ -23,6 +23,7 @@ import { type Layout, LOSS_COUNT } from '../nn/layout.ts';
 import { alphaName } from '../nn/supernet.ts';
 import { type AdamOptions, type AdamState, applyAdam } from '../optim/adam.ts';
 import { applyStep, type OptimizerOptions, sumOfSquares, updateRunning } from '../optim/sgd.ts';
+import { differenceError } from './difference-error.ts';
 import { passVectors, type Round, type RoundOptions, roundsOf, type SearchSizes } from './rounds.ts';
 
 /** How one step is made. */
@@ -48,6 +49,10 @@ export interface SearchWork {
   readonly virtual: Float32Array;
   /** w-, [P]. */
   readonly minus: Float32Array;
+  /** Both with half of the radius, [P] each, and their difference, [A]; empty without probes. */
+  readonly narrowPlus: Float32Array;
+  readonly narrowMinus: Float32Array;
+  readonly narrow: Float32Array;
   /** The first training pass of a second-order step, [P + A + S + 1]. */
   readonly training: Float32Array;
   /** Both sides' passes, [2 (A + S + 1)]. */
@@ -62,18 +67,22 @@ export interface SearchWork {
   readonly second: Float32Array;
 }
 
-/** Memory for the steps of a search; what first order does not need is empty. */
+/** Memory for the steps of a search; what neither its order nor a probe needs is empty. */
 export function createWork(
   sizes: SearchSizes,
-  order: RoundOptions['order'],
+  { order, isProbed = false }: Pick<RoundOptions, 'order' | 'isProbed'>,
   floats: (length: number) => Float32Array = (length) => new Float32Array(length),
 ): SearchWork {
   const { weights, alphas, running } = sizes;
   const side = alphas + running + 1;
   const ofSecond = (length: number) => floats(order === 'second' ? length : 0);
+  const ofProbe = (length: number) => ofSecond(isProbed ? length : 0);
   return {
     virtual: ofSecond(weights),
     minus: ofSecond(weights),
+    narrowPlus: ofProbe(weights),
+    narrowMinus: ofProbe(weights),
+    narrow: ofProbe(alphas),
     training: ofSecond(weights + side),
     sides: ofSecond(2 * side),
     upper: floats(side),
@@ -116,6 +125,8 @@ interface AlphaGradients {
   readonly validationNorm?: number;
   /** The central difference for grad2_aw L_train d, [A]; second order only. */
   readonly hessian?: Float32Array;
+  /** How far that is from the difference with half of the radius (`differenceError`), where it is probed. */
+  readonly differenceError?: number;
   /** validationGradient - xi hessian, or validationGradient in first order, [A]. */
   readonly unrolled: Float32Array;
 }
@@ -141,6 +152,9 @@ export function continueStep(open: OpenStep, round: Round, mean: Float32Array): 
     case 'upper':
       takeUpper(open, mean);
       break;
+    case 'probe':
+      work.narrow.set(centralDifference(mean, work.narrow.length, radiusOf(work) / 2));
+      return;
     case 'sides':
       work.sides.set(mean);
       break;
@@ -202,13 +216,27 @@ function setVirtualWeights({ state, work, step }: OpenStep): void {
 function takeUpper({ state, work, step }: OpenStep, mean: Float32Array): void {
   work.upper.set(mean.subarray(mean.length - work.upper.length));
   if (step.order === 'first') return;
-  const { virtual, minus, norm } = work;
+  const { virtual, minus, narrowPlus, narrowMinus, norm } = work;
   norm[0] = Math.sqrt(sumOfSquares(mean, 0, virtual.length));
-  const radius = DIFFERENCE_RADIUS / norm[0];
+  const radius = radiusOf(work);
   for (let i = 0; i < virtual.length; i++) {
     virtual[i] = state.weights[i]! + radius * mean[i]!;
     minus[i] = state.weights[i]! + -radius * mean[i]!;
   }
+  if (step.isProbed !== true) return;
+  for (let i = 0; i < narrowPlus.length; i++) {
+    narrowPlus[i] = state.weights[i]! + (radius / 2) * mean[i]!;
+    narrowMinus[i] = state.weights[i]! + (-radius / 2) * mean[i]!;
+  }
+}
+
+/** r of eq. 8. */
+const radiusOf = ({ norm }: SearchWork): number => DIFFERENCE_RADIUS / norm[0]!;
+
+/** (a - b) / (2 radius) of the first `length` values [A] of the passes a and b at both sides. */
+function centralDifference(sides: Float32Array, length: number, radius: number): Float32Array {
+  const half = sides.length / 2;
+  return sides.slice(0, length).map((value, i) => (value - sides[half + i]!) / (2 * radius));
 }
 
 function upperLevel({ state, work, step }: OpenStep): AlphaGradients {
@@ -217,13 +245,10 @@ function upperLevel({ state, work, step }: OpenStep): AlphaGradients {
   const validationLoss = work.upper.at(-1) ?? Number.NaN;
   if (step.order === 'first') return { validationLoss, validationGradient, unrolled: validationGradient };
   const validationNorm = work.norm[0]!;
-  const radius = DIFFERENCE_RADIUS / validationNorm;
-  const half = work.sides.length / 2;
-  const hessian = work.sides
-    .slice(0, length)
-    .map((value, i) => (value - work.sides[half + i]!) / (2 * radius));
+  const hessian = centralDifference(work.sides, length, radiusOf(work));
   const unrolled = combine(validationGradient, -step.learningRate, hessian);
-  return { validationLoss, validationNorm, validationGradient, hessian, unrolled };
+  const probed = step.isProbed === true ? { differenceError: differenceError(hessian, work.narrow) } : {};
+  return { validationLoss, validationNorm, validationGradient, hessian, unrolled, ...probed };
 }
 
 /** The vectors of the passes at w+ and w-. */

@@ -36,7 +36,7 @@ export async function searchStep(options: {
 }): Promise<SearchStep & { /** Forward and backward passes made. */ readonly passes: number }> {
   const { layout, state, step, pass } = options;
   const sizes = sizesOf(layout, state.alphas.length);
-  const open: OpenStep = { layout, state, step, work: createWork(sizes, step.order) };
+  const open: OpenStep = { layout, state, step, work: createWork(sizes, step) };
   const rounds = roundsOf(step);
   let passes = 0;
   for (const [place, round] of rounds.entries()) {
@@ -57,6 +57,9 @@ export function valuesOf(
   { state, work }: Pick<OpenStep, 'work'> & { readonly state: Pick<SearchState, 'weights' | 'alphas'> },
   { weights, alphas }: Pick<Pass, 'weights' | 'alphas'>,
 ): { readonly weights: Float32Array; readonly alphas: Float32Array } {
-  const byName = { present: state.weights, virtual: work.virtual, plus: work.virtual, minus: work.minus };
+  const byName = {
+    ...{ present: state.weights, virtual: work.virtual, plus: work.virtual, minus: work.minus },
+    ...{ 'narrow plus': work.narrowPlus, 'narrow minus': work.narrowMinus },
+  };
   return { weights: byName[weights], alphas: alphas === 'moved' ? work.alphas : state.alphas };
 }

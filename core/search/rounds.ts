@@ -6,6 +6,7 @@
 // Round by round (the equations are in bilevel.ts):
 //
 //     second order     L_train at w;  L_val at w';  L_train at w+ and w-;  darts: L_train at w and the new alphas
+//                      (probed: before w+ and w- the same with half of the radius)
 //     first order      L_train at w and L_val at w;  darts: L_val at w, then L_train at w and the new alphas
 //     warm-up          L_train at w
 //
@@ -36,8 +37,8 @@ export type Wanted = 'weights-and-alphas' | 'alphas';
 export interface Pass {
   readonly half: Half;
   readonly wanted: Wanted;
-  /** present: of the state. virtual: w'. plus, minus: w+ and w-. */
-  readonly weights: 'present' | 'virtual' | 'plus' | 'minus';
+  /** present: of the state. virtual: w'. plus, minus: w+ and w-; narrow: with half of the radius. */
+  readonly weights: 'present' | 'virtual' | 'plus' | 'minus' | 'narrow plus' | 'narrow minus';
   /** moved: as the step leaves them. */
   readonly alphas: 'present' | 'moved';
 }
@@ -45,7 +46,7 @@ export interface Pass {
 /** Passes whose results are summed together. */
 export interface Round {
   /** Names the vector of the round: rounds of one kind have one length within a search. */
-  readonly kind: 'training' | 'upper' | 'sides' | 'both';
+  readonly kind: 'training' | 'upper' | 'probe' | 'sides' | 'both';
   readonly passes: readonly Pass[];
 }
 
@@ -55,6 +56,11 @@ export interface RoundOptions {
   readonly order: Order;
   /** Weights alone move in this step. */
   readonly warmUp?: boolean;
+  /**
+   * The finite difference of second order is made a second time, with half of the radius, to see how good it is
+   * (difference-error.ts). That moves nothing.
+   */
+  readonly isProbed?: boolean;
   /**
    * Where weights move first, their pass would repeat the first one of a second-order step, with the same
    * weights, alphas and batch. Its result is used twice, unless this is true; for tests and measurements.
@@ -74,13 +80,12 @@ const UPPER_SECOND: Pass = { ...UPPER_FIRST, wanted: 'weights-and-alphas', weigh
 /** The training pass alone. */
 const LOWER: Round = { kind: 'training', passes: [TRAINING] };
 const AFTER_ALPHAS: Round = { kind: 'training', passes: [{ ...TRAINING, alphas: 'moved' }] };
-const SIDES: Round = {
-  kind: 'sides',
-  passes: (['plus', 'minus'] as const).map((weights) => ({ ...UPPER_FIRST, half: 'weights', weights })),
-};
+const at = (weights: Pass['weights']): Pass => ({ ...UPPER_FIRST, half: 'weights', weights });
+const SIDES: Round = { kind: 'sides', passes: [at('plus'), at('minus')] };
+const PROBE: Round = { kind: 'probe', passes: [at('narrow plus'), at('narrow minus')] };
 
 /** The rounds of a step, in order; the state moves after the last. */
-export function roundsOf({ variant, order, warmUp, repeatPass }: RoundOptions): readonly Round[] {
+export function roundsOf({ variant, order, warmUp, isProbed, repeatPass }: RoundOptions): readonly Round[] {
   if (warmUp === true) return [LOWER];
   if (order === 'first')
     return variant === 'darts'
@@ -88,7 +93,7 @@ export function roundsOf({ variant, order, warmUp, repeatPass }: RoundOptions): 
       : [{ kind: 'both', passes: [TRAINING, UPPER_FIRST] }];
   const upper: Round = { kind: 'upper', passes: [UPPER_SECOND] };
   const repeated = variant === 'darts' ? [AFTER_ALPHAS] : repeatPass === true ? [LOWER] : [];
-  return [LOWER, upper, SIDES, ...repeated];
+  return [LOWER, upper, ...(isProbed === true ? [PROBE] : []), SIDES, ...repeated];
 }
 
 /** Numbers of values of a search network. */

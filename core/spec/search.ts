@@ -83,6 +83,13 @@ const bilevel = {
     .describe(
       "how edges rank: by the alpha of their best op (raw), or by its share of the edge (softmax, DARTS' rule). perturb (DARTS-PT): at the end of the search by what the search network loses on the half of the alphas without an op, and without an edge; earlier epochs are decoded as raw",
     ),
+  probeEvery: z
+    .int()
+    .min(1)
+    .optional()
+    .describe(
+      'In each so-many-th step the finite difference of second order is made again with half of the radius, to measure how good it is. Default: never',
+    ),
   evaluateEvery: z
     .int()
     .min(1)
@@ -140,6 +147,7 @@ const OF_ALPHAS = {
   stop: [undefined, 'decodes no cells that could collapse'],
   auxiliarySkip: [undefined, 'has no alphas that a skip could mislead'],
   evaluateEvery: [undefined, 'has no mixture that could be evaluated'],
+  probeEvery: [undefined, 'makes no finite difference'],
 } as const;
 
 /** Refuses what a search with random paths has no use for. */
@@ -243,6 +251,18 @@ const stepsSchema = z
     over('warmUpEpochs', 'epochs'),
   )
   .superRefine(fitsStrategy, over('strategy', 'alphas', ...Object.keys(OF_ALPHAS)))
+  .superRefine(
+    ({ probeEvery, order }, context) => {
+      if (probeEvery !== undefined && order === 'first')
+        context.addIssue({
+          code: 'custom',
+          path: ['probeEvery'],
+          message:
+            'first order makes no finite difference that could be probed; leave it out or take order: second',
+        });
+    },
+    over('probeEvery', 'order'),
+  )
   .superRefine(
     ({ evaluateEvery, epochs }, context) => {
       if (evaluateEvery !== undefined && evaluateEvery > epochs)

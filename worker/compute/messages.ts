@@ -135,6 +135,8 @@ export interface SearchApplied {
   readonly trainingLoss: number;
   /** Absent in a step of the warm-up. */
   readonly validationLoss?: number;
+  /** Of a step that is probed (core/search/difference-error.ts). */
+  readonly differenceError?: number;
   /** L2 norm of the weights' gradient before clipping. */
   readonly gradientNorm: number;
   /** Of the new weights and alphas. */

@@ -133,11 +133,12 @@ function openStep({ supernet, ...rest }: SearchRequest): { readonly open: OpenSt
 
 function commitSearch(request: SearchRequest): SearchApplied {
   const { open } = openStep(request);
-  const { trainingLoss, validationLoss, gradientNorm } = commitStep(open, request.mean);
+  const { trainingLoss, validationLoss, differenceError, gradientNorm } = commitStep(open, request.mean);
   const { weights, alphas } = request.state;
   return {
     ...{ trainingLoss, gradientNorm },
     ...(validationLoss === undefined ? {} : { validationLoss }),
+    ...(differenceError === undefined ? {} : { differenceError }),
     digest: trainedDigest([
       { name: WEIGHTS, values: weights },
       { name: ALPHAS, values: alphas },

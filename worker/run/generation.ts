@@ -104,11 +104,12 @@ export async function workInGeneration(context: GenerationContext): Promise<void
       },
       onProgress: (openRoundSteps) =>
         telemetry.recordRound({ generation, rank, step: replica.step, openRoundSteps }),
-      onUnit: (point, times) => {
+      onUnit: (point, times, differenceError) => {
         noteStage();
         telemetry.recordUnit({
           point,
           times,
+          differenceError,
           generation,
           rank,
           shards: shards.length,

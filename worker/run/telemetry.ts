@@ -16,6 +16,8 @@ export interface Telemetry {
   recordUnit(event: {
     readonly point: StepPoint;
     readonly times: UnitTimes;
+    /** Of a search's step that is probed. */
+    readonly differenceError?: number | undefined;
     readonly generation: number;
     readonly rank: number;
     readonly shards: number;
@@ -126,10 +128,11 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
   };
 
   return {
-    recordUnit({ point, times, generation, rank, shards, schedule, stats, records }) {
+    recordUnit({ point, times, differenceError, generation, rank, shards, schedule, stats, records }) {
       const from = point.step - times.steps;
       last = point;
       measureStep(point, times, rank);
+      if (differenceError !== undefined) metrics.differenceError.set(run, differenceError);
       if (stepsSeen >= STEPS_BEFORE_SPEED) {
         speed = ownRate.add(times.images, times.compute);
         metrics.ownSpeed.set(run, speed);

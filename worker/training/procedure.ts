@@ -173,4 +173,6 @@ export interface Applied {
   readonly digest: string;
   /** Absent: the last values of the mean. */
   readonly losses?: { readonly loss: number; readonly lossArcface: number; readonly lossKd: number };
+  /** Of a search's step that is probed (core/search/difference-error.ts). */
+  readonly differenceError?: number | undefined;
 }

@@ -58,13 +58,14 @@ export function createSearch(options: ProcedureOptions, block: SearchBlock): Pro
   const supernet: SupernetSpec = { kind: 'supernet', ...block.supernet, classes };
   const layout = layoutOf(network);
   const sizes = sizesOf(layout, ALPHA_COUNT);
-  const rounds = roundsOf({ ...block, warmUp: isUniform(block) });
+  const isProbed = block.probeEvery !== undefined;
+  const rounds = roundsOf({ ...block, warmUp: isUniform(block), isProbed });
   let made: SearchWork | undefined;
   const search: Search = {
     ...options,
     ...{ search: block, supernet, layout, sizes, last: rounds.at(-1)! },
     work: () => {
-      made ??= createWork(sizes, block.order, sharedFloats);
+      made ??= createWork(sizes, { order: block.order, isProbed }, sharedFloats);
       return made;
     },
   };
@@ -145,11 +146,12 @@ function foundBy(search: Search, gang: SearchGang, place: GangPlace): NonNullabl
 
 /** How the unit's step is made. */
 function stepOf({ search, spec, schedule }: Search, unit: Unit): SearchStepOptions {
-  const { order, variant, warmUpEpochs, alphas } = search;
+  const { order, variant, warmUpEpochs, alphas, probeEvery } = search;
   const { momentum, weightDecay, clipNorm } = spec.training.optimizer;
   return {
     ...{ order, variant },
     warmUp: isUniform(search) || epochOfStep(schedule, unit.first) < warmUpEpochs,
+    isProbed: probeEvery !== undefined && unit.end % probeEvery === 0,
     learningRate: unit.learningRate,
     optimizer: { momentum, weightDecay, clipNorm },
     adam: alphas,
@@ -177,11 +179,12 @@ function memberOf(
       const { compute, supernet, last, sizes, schedule } = search;
       const step = stepOf(search, unit);
       const work = search.work();
-      const { trainingLoss, validationLoss, gradientNorm, digest } = await compute.commitSearch({
+      const applied = await compute.commitSearch({
         ...{ supernet, step, work, number: unit.first, state: stateOf(search, unit) },
         round: roundsOf(step).length - 1,
         mean: step.warmUp ? warmUpMean(sizes, last, { mean, work }) : mean,
       });
+      const { trainingLoss, validationLoss, differenceError, gradientNorm, digest } = applied;
       const sums = vectorNamed(unit.replica.vectors, LOSSES);
       if (stageEndingAt(schedule, unit.first) > 0) sums.fill(0);
       sums[0]! += trainingLoss;
@@ -189,7 +192,8 @@ function memberOf(
       sums[2]! += 1;
       sums[3]! += validationLoss === undefined ? 0 : 1;
       const unknown = Number.NaN;
-      return { gradientNorm, digest, losses: { loss: trainingLoss, lossArcface: unknown, lossKd: unknown } };
+      const losses = { loss: trainingLoss, lossArcface: unknown, lossKd: unknown };
+      return { gradientNorm, digest, losses, differenceError };
     },
     exchangeStats: gang.stats,
   };

@@ -74,8 +74,12 @@ export interface TrainContext {
    * The loop waits for it, so no member can pass a boundary whose checkpoint is not stored.
    */
   readonly onBoundary: (stage: number) => Promise<void>;
-  /** A unit is committed; the next one begins when this resolves. */
-  readonly onUnit: (point: StepPoint, times: UnitTimes) => void | Promise<void>;
+  /** A unit is committed; the next one begins when this resolves. `differenceError`: as of Applied. */
+  readonly onUnit: (
+    point: StepPoint,
+    times: UnitTimes,
+    differenceError: number | undefined,
+  ) => void | Promise<void>;
   /** So many steps of the open unit are trained by all own shards. Units of one step are not announced. */
   readonly onProgress: (openSteps: number) => void;
 }
@@ -87,10 +91,11 @@ export async function train(context: TrainContext): Promise<void> {
   while (replica.step < schedule.stepsTotal) {
     signal.throwIfAborted();
     const startedAt = clock.monotonic();
-    const { point, times } = await trainUnit(context);
+    const { point, times, differenceError } = await trainUnit(context);
     const total = secondsSince(clock, startedAt);
     const imagesPerSecond = rate.add(schedule.batch * times.steps, total);
-    await context.onUnit({ ...point, imagesPerSecond, atMs: clock.now() }, { ...times, total });
+    const whole = { ...point, imagesPerSecond, atMs: clock.now() };
+    await context.onUnit(whole, { ...times, total }, differenceError);
   }
   const last = stageEndingAt(schedule, replica.step);
   if (last > 0) await during(context.begin, 'checkpoint', context.onBoundary(last));
@@ -119,11 +124,13 @@ export async function trainUnit(context: TrainContext) {
 
   const applyAt = clock.monotonic();
   const ofMean = lossesOf(mean);
-  const { gradientNorm, digest, losses = ofMean } = await membership.applyMean(unit, mean);
+  const applied = await membership.applyMean(unit, mean);
+  const { gradientNorm, digest, losses = ofMean, differenceError } = applied;
   const { loss, lossArcface, lossKd } = losses;
   replica.step = unit.end;
   replica.digest = digest;
   return {
+    differenceError,
     point: {
       step: unit.end,
       epoch: (unit.end * schedule.batch) / schedule.images,

@@ -25,6 +25,11 @@ export const RUN: DashboardSpec = {
             reading: 'Before clipping. Peaks come before NaN.',
           },
         }),
+        panel('Error of the finite difference', {
+          ...newest('pocketfleet_search_difference_error'),
+          reading:
+            'Of searches with probeEvery. Far above 0.01: rounding of float32; more images a shard make it smaller.',
+        }),
         panel('Epoch', { ...newest('pocketfleet_train_epoch'), reading: 'How far it is.' }),
         panel('Steps', { ...newest('pocketfleet_train_global_step'), reading: 'Committed steps.' }),
         panel('NaN or infinite', {

@@ -117,6 +117,54 @@ test('leaving the repeated pass out changes no bit', async () => {
   }
 });
 
+/** Training loss a w^4. */
+const steep: RunPass = (request) => {
+  if (request.half === 'alphas') return pass(request);
+  const [w, a] = [request.weights[0]!, request.alphas[0]!];
+  const [dw, da, loss] = [4 * a * w ** 3, w ** 4, a * w ** 4];
+  return Float32Array.from(request.wanted === 'alphas' ? [da, 1, loss] : [dw, da, 1, loss]);
+};
+
+test('a probed step makes two more passes, moves the same bits, and says how far both differences are apart', async () => {
+  const seen: number[] = [];
+  const recorded: RunPass = (request) => {
+    if (request.wanted === 'alphas') seen.push(request.weights[0]!);
+    return steep(request);
+  };
+  for (const variant of ['reference', 'noleak', 'darts'] as const) {
+    const [plain, probed] = [fresh(), fresh()];
+    const step = { ...options, variant };
+    const without = await searchStep({ layout, state: plain, step, pass: steep });
+    seen.length = 0;
+    const withProbe = await searchStep({
+      ...{ layout, state: probed, pass: recorded },
+      step: { ...step, isProbed: true },
+    });
+    assert.deepEqual(probed, plain);
+    assert.equal(withProbe.passes, without.passes + 2);
+    assert.equal(without.differenceError, undefined);
+    // r |d| = 0.01, and half of it in the probe, which comes first; w = 2.
+    for (const [i, distance] of [0.005, 0.005, 0.01, 0.01].entries())
+      close(Math.abs(seen[i]! - 2), distance, 1e-6);
+    // Differences of w^4 with h = r |d| are 4 w^3 + 4 w h^2 times d, so these two are (0.01^2 - 0.005^2) / w^2 = 1.9e-5
+    // apart, and the weights' rounding of 1.2e-7 over 0.005 adds up to 2.4e-5.
+    assert.ok(withProbe.differenceError! < 1e-4, `${withProbe.differenceError}`);
+  }
+});
+
+test('an exact difference has the error that the third derivative leaves', async () => {
+  // Training loss a (w - 2)^3 / 3 about w = 2: da = (w - 2)^3 / 3, whose difference is r^2 d^3 / 3, and a quarter with
+  // half of the radius. (1 - 1/4) / (1/4) = 3.
+  const cubic: RunPass = (request) => {
+    if (request.half === 'alphas') return pass(request);
+    const da = (request.weights[0]! - 2) ** 3 / 3;
+    return Float32Array.from(request.wanted === 'alphas' ? [da, 1, 1] : [1, da, 1, 1]);
+  };
+  const step = { ...options, isProbed: true };
+  const { differenceError } = await searchStep({ layout, state: fresh(), step, pass: cubic });
+  close(differenceError, 3, 1e-3);
+});
+
 test('a warm-up step moves the weights and leaves the alphas', async () => {
   const state = fresh();
   const step = { ...options, warmUp: true };

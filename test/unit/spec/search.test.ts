@@ -76,6 +76,8 @@ test('what cannot be searched is refused with field and reason', () => {
       { search: { decode: 'perturb', stop: { skipsMax: 2 } } },
       /^search\.decode: perturb decodes what the last epoch/,
     ],
+    [{ search: { probeEvery: 5 } }, /^search\.probeEvery: first order makes no finite difference/],
+    [{ search: { order: 'second', force: true, probeEvery: 0 } }, /^search\.probeEvery: /],
     [{ search: { evaluateEvery: 0 } }, /^search\.evaluateEvery: /],
     [{ search: { evaluateEvery: 51 } }, /^search\.evaluateEvery: a search of 50 epochs has no epoch 51/],
     [{ search: { head: 'sharded' } }, /^search\.head: .*its head cannot be sharded/],
@@ -90,4 +92,5 @@ test('what cannot be searched is refused with field and reason', () => {
   assert.equal(problems({ search: { strategy: 'uniform' } }), 'it was taken');
   assert.equal(problems({ search: { order: 'second', shards: 8, batch: 32, force: true } }), 'it was taken');
   assert.equal(problems({ search: { decode: 'perturb', evaluateEvery: 50 } }), 'it was taken');
+  assert.equal(problems({ search: { order: 'second', batch: 64, probeEvery: 5 } }), 'it was taken');
 });

@@ -56,12 +56,17 @@ function member() {
           await metrics.registry.metrics(),
         )?.[1],
       ),
-    step(step: number, rank: number, atMs: number) {
+    differenceError: async () =>
+      /^pocketfleet_search_difference_error\{run="run-1"\} (\S+)$/m.exec(
+        await metrics.registry.metrics(),
+      )?.[1],
+    step(step: number, rank: number, atMs: number, differenceError?: number) {
       at = atMs;
       const point = { step, epoch: 0, loss: 1, lossArcface: 1, lossKd: 0, learningRate: 1, gradientNorm: 1 };
       telemetry.recordUnit({
         point: { ...point, imagesPerSecond: 1, atMs },
         times,
+        differenceError,
         generation: 1,
         rank,
         shards: 1,
@@ -103,4 +108,13 @@ test('a wait for the teacher is counted while it lasts', async (t) => {
   assert.equal(await student.waited(), 60);
   student.wait(undefined, 62_500);
   assert.equal(await student.waited(), 61.5);
+});
+
+test('the error of a finite difference stays that of the newest probed step, and there is none before one', async () => {
+  const searching = member();
+  searching.step(1, 1, 1);
+  assert.equal(await searching.differenceError(), undefined);
+  searching.step(2, 1, 2, 0.25);
+  searching.step(3, 1, 3);
+  assert.equal(await searching.differenceError(), '0.25');
 });

@@ -105,6 +105,33 @@ test('every placement of the shards gives the same weights, alphas and moments, 
   assert.equal(seen.size, KINDS.length, 'orders and variants differ from each other');
 });
 
+test('a probe every second step moves no bit, for any placement, and its error is that of those steps alone', async () => {
+  for (const variant of ['noleak', 'darts'] as const) {
+    const search = { order: 'second', variant, warmUpEpochs: 1, epochs: 4, shards: 4 };
+    const plain = await stepTogether(await gangOf({ spec: tinySearch(search), counts: [4] }), 5);
+    const errors: (number | undefined)[][] = [];
+    for (const counts of [[4], [1, 3], [1, 2, 1]]) {
+      const spec = tinySearch({ ...search, probeEvery: 2 });
+      const members = await gangOf({ spec, counts });
+      const own: (number | undefined)[] = [];
+      for (let step = 0; step < 5; step++) {
+        const made = await Promise.all(members.map((member) => member.step()));
+        assert.equal(new Set(made.map(({ differenceError }) => differenceError)).size, 1);
+        own.push(made[0]!.differenceError);
+      }
+      assert.equal(stateDigest(members[0]!.replica.vectors), plain, `${variant} on ${counts}`);
+      errors.push(own);
+    }
+    // Steps 1 and 2 are the warm-up, whose alphas have no gradient.
+    assert.deepEqual(
+      errors[0]!.map((error) => error !== undefined),
+      [false, false, false, true, false],
+    );
+    for (const other of errors) assert.deepEqual(other, errors[0]);
+    assert.ok(errors[0]![3]! >= 0);
+  }
+});
+
 test('a step that is broken off in any of its rounds has moved nothing, and is begun again to the same bits', async () => {
   const spec = tinySearch({ order: 'second', variant: 'darts', shards: 2, batch: 4 });
   const undisturbed = await stepTogether(await gangOf({ spec, counts: [2] }), 2);
