@@ -42,7 +42,7 @@ test('a stage that was evaluated keeps its scores, and one that was not has none
     .filter((text) => text.includes('stands for genotype'));
   assert.doesNotMatch(sentences[0]!, /accuracy/);
   assert.match(sentences[1]!, /accuracy 0\.7123 and loss 1\.2500 over the half of the alphas$/);
-  const found = { genotypeJson: '', skips: 1, changedEdges: 3, trainingLoss: 1 };
+  const found = { genotypeJson: '', skips: 1, changedEdges: 3, trainingLoss: 1, alphas: [] };
   assert.equal(searchFoundText({ ...found, evaluation }), '1 of 8 skip, 3 of 16 edges new, 71.2 % right');
   assert.equal(searchFoundText(found), '1 of 8 skip, 3 of 16 edges new');
 });
