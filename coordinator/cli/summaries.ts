@@ -124,8 +124,9 @@ export const SUMMARIES: readonly Summary[] = [
     hasOptions: true,
   },
   {
-    usage: 'compare <id-a> <id-b>',
-    description: 'two runs, trials or sweeps: what was asked differently, what came out, what it cost',
+    usage: 'compare <ids...>',
+    description:
+      'two runs, trials or sweeps: what was asked differently, what came out, what it cost; or sweeps and searches at equal worker-seconds',
     hasOptions: true,
   },
   { usage: 'top', description: 'workers, runs by pace and the queue, as they change', hasOptions: true },

@@ -6,7 +6,9 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as later } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { EqualSeconds } from '../../coordinator/cli/screen/equal-seconds.ts';
 import { unary } from '../../core/net/grpc-client.ts';
+import type { Snapshot } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { runIn, startFleet, type TestFleet } from '../support/fleet.ts';
 import { startTypeScript } from '../support/processes.ts';
 
@@ -145,6 +147,41 @@ verification: { pairs: 40 }
   assert.match(specJson, /"genotype":\{"normal"/);
   await assert.rejects(fleet.submit(network('alone@99')), /has the epochs 1 to 6 of 6 behind it, not 99/);
   await assert.rejects(fleet.submit(network('found')), /is a candidate, and a search has genotypes/);
+});
+
+test('a search and a sweep are compared at equal worker-seconds, once the cells of the search are trained like candidates', async () => {
+  const data = 'data: { kind: synthetic, identities: 8, images: 8, holdout: 2, seed: 5 }';
+  const training = 'training: { epochs: 1, batch: 16, shards: 2 }';
+  const { sweepIds } = await fleet.submit(`
+kind: sweep
+name: drawn
+${data}
+space: { channels: 2, layers: 4, embedding: 8 }
+strategy: { kind: random, trials: 2, seed: 3 }
+evaluation: { ${training}, verification: { pairs: 40 } }
+`);
+  const [sweepId] = sweepIds;
+  const before = JSON.parse(await pocketfleet('compare', sweepId!, 'alone', '--json')) as EqualSeconds;
+  assert.match(before.standings[1]!.missing, /its cells are not trained yet as the candidates are/);
+  const { runIds } = await fleet.submit(`
+kind: candidate
+name: cells-of-alone
+network: { kind: pocketnet, channels: 2, layers: 4, embedding: 8, genotype: alone }
+${data}
+${training}
+verification: { pairs: 40 }
+`);
+  const run = await fleet.finished(runIds[0]!, 300_000);
+  const ended = (seen: Snapshot) => seen.sweeps.some(({ id, state }) => id === sweepId && state === 'done');
+  await fleet.until(ended, 'the sweep ends', 300_000);
+  const found = JSON.parse(await pocketfleet('compare', sweepId!, 'alone', '--json')) as EqualSeconds;
+  const [drawn, search] = found.standings;
+  assert.equal(search!.total, found.seconds);
+  assert.ok(search!.total > 0);
+  assert.deepEqual([search!.best!.of, search!.best!.accuracy], [run.id, run.evaluation!.accuracy]);
+  assert.deepEqual([drawn!.method, drawn!.seed, drawn!.results.length], ['random', 3, 2]);
+  assert.equal(drawn!.count, drawn!.results.filter(({ seconds }) => seconds <= found.seconds).length);
+  assert.match(await pocketfleet('compare', sweepId!, 'alone'), /darts second darts/);
 });
 
 test('its stop rule ends it before its last epoch: the ledger proves that, a replay gives its bits, its cells are there', async () => {

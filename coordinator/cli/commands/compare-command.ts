@@ -1,27 +1,62 @@
-// `compare`: two runs, trials or sweeps beside each other. A trial is compared by its run. Decides what is asked of
-// the coordinator, and that only things of one kind are compared.
+// `compare`: two runs, trials or sweeps beside each other, or any number of sweeps and searches by gradient at equal
+// worker-seconds. A trial is compared by its run. Decides what is asked of the coordinator, and what can be compared.
 
 import type { Command } from 'commander';
 import { FleetError } from '../../../core/errors.ts';
 import { secondsOf } from '../../../core/report/runs.ts';
 import type { Run, Sweep } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
-import { type FleetOptions, findOne, fleetCommand, withFleet } from '../context.ts';
+import { type FleetOptions, findOne, fleetCommand, wholeNumber, withFleet } from '../context.ts';
 import { specDifferences } from '../proof/spec-differences.ts';
 import { type ComparedValue, type Comparison, comparisonText } from '../screen/compare-view.ts';
-import { sumOfPhases } from '../screen/goodput.ts';
+import { atEqualSeconds, equalSecondsText } from '../screen/equal-seconds.ts';
 import { print, printJson } from '../screen/output.ts';
+import { spentOf, workerSeconds } from './spent.ts';
 
 export function addCompareCommand(program: Command): void {
   fleetCommand(
     program,
-    'compare <id-a> <id-b>',
-    'two runs, trials or sweeps: what was asked differently, what came out, what it cost',
-  ).action((a: string, b: string, flags: FleetOptions) =>
-    withFleet(flags, async (client) => {
-      const comparison = await compared(client, await Promise.all([thing(client, a), thing(client, b)]));
-      if (flags.json) printJson(comparison);
-      else print(comparisonText(comparison, process.stdout.isTTY ? process.stdout.columns : undefined));
+    'compare <ids...>',
+    'two runs, trials or sweeps: what was asked differently, what came out, what it cost; or sweeps and searches at equal worker-seconds',
+  )
+    .option(
+      '--seconds <n>',
+      'compare sweeps and searches by what they had found by then; default for more than two of them, and for a search beside a sweep: when the slowest search had ended, else when the first sweep had',
+      wholeNumber(1, 1e12),
+    )
+    .action((ids: readonly string[], flags: FleetOptions & { readonly seconds?: number }) =>
+      withFleet(flags, async (client) => {
+        const { seconds } = flags;
+        const columns = process.stdout.isTTY ? process.stdout.columns : undefined;
+        const things = await Promise.all(ids.map((id) => thing(client, id)));
+        if (things.length < 2) throw new FleetError('invalidArgument', 'compare takes two ids or more');
+        const [a, b] = things as [Thing, Thing];
+        if (things.length === 2 && a.kind === b.kind && seconds === undefined) {
+          const comparison = await compared(client, [a, b]);
+          if (flags.json) printJson(comparison);
+          else print(comparisonText(comparison, columns));
+          return;
+        }
+        const found = atEqualSeconds(await spentOf(client, await searchesIn(client, things)), seconds);
+        if (flags.json) printJson(found);
+        else print(equalSecondsText(found, columns));
+      }),
+    );
+}
+
+/** Each thing whole; refused where one is a run that searches nothing. */
+async function searchesIn(client: FleetClient, things: readonly Thing[]): Promise<(Sweep | Run)[]> {
+  if (new Set(things.map(({ id }) => id)).size < things.length)
+    throw new FleetError('invalidArgument', 'compare takes each id once');
+  return Promise.all(
+    things.map(async ({ kind, id }) => {
+      if (kind === 'sweep') return client.ask((service) => service.getSweep, { id });
+      const run = await client.ask((service) => service.getRun, { id });
+      if (run.kind === 'search') return run;
+      throw new FleetError(
+        'invalidArgument',
+        `${id} is a ${run.kind}; at equal seconds sweeps and runs of kind search compare, and two runs or trials by themselves`,
+      );
     }),
   );
 }
@@ -40,11 +75,6 @@ async function thing(client: FleetClient, idOrName: string): Promise<Thing> {
 }
 
 async function compared(client: FleetClient, [a, b]: readonly [Thing, Thing]): Promise<Comparison> {
-  if (a.kind !== b.kind)
-    throw new FleetError(
-      'invalidArgument',
-      `${a.id} is a ${a.kind} and ${b.id} is a ${b.kind}; two runs or trials can be compared, or two sweeps`,
-    );
   const ids = [a.id, b.id] as const;
   const cost = await Promise.all(ids.map((id) => workerSeconds(client, id)));
   const costs: ComparedValue = { what: 'worker-seconds', unit: 'seconds', a: cost[0]!, b: cost[1]! };
@@ -66,11 +96,6 @@ async function compared(client: FleetClient, [a, b]: readonly [Thing, Thing]): P
     specs: specsOf(first, second),
     values: [...pairs(RUN_VALUES, first, second), costs],
   };
-}
-
-async function workerSeconds(client: FleetClient, id: string): Promise<number> {
-  const { seconds } = await client.ask((service) => service.getGoodput, { id });
-  return seconds === undefined ? Number.NaN : sumOfPhases(seconds);
 }
 
 type Specified = Pick<Run | Sweep, 'specJson'>;
