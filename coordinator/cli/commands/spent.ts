@@ -19,8 +19,14 @@ interface Spec {
   readonly verification?: unknown;
   readonly training?: { readonly seed?: number };
   readonly network?: { readonly genotype?: unknown } & Partial<Record<Size, unknown>>;
-  readonly search?: { readonly order: string; readonly variant: string; readonly auxiliarySkip?: unknown };
-  readonly strategy?: { readonly kind: string; readonly seed: number };
+  readonly search?: {
+    readonly order: string;
+    readonly variant: string;
+    readonly decode?: string;
+    readonly strategy?: string;
+    readonly auxiliarySkip?: unknown;
+  };
+  readonly strategy?: { readonly kind: string; readonly seed: number; readonly supernet?: string };
   readonly space?: Partial<Record<Size, unknown>>;
   readonly evaluation?: { readonly training: { readonly seed?: number }; readonly verification?: unknown };
 }
@@ -70,9 +76,12 @@ async function ofSweep(client: FleetClient, { id }: Sweep, { strategy }: Spec): 
     if (trial.state === 'done' && Number.isFinite(trial.objective))
       results.push({ of: trial.id, seconds, accuracy: trial.objective });
   }
-  const { kind, seed } = strategy!;
-  const missing = results.length === 0 ? 'no candidate is done' : '';
-  return { id, method: kind, seed, total: seconds, results, isSearch: false, missing };
+  const { kind, seed, supernet } = strategy!;
+  const common = { id, method: kind, seed, total: seconds, isSearch: false };
+  // Weights that were inherited are other weights than trained ones, whose accuracy is asked for here.
+  if (supernet !== undefined)
+    return { ...common, results: [], missing: `its candidates inherit the weights of ${supernet}` };
+  return { ...common, results, missing: results.length === 0 ? 'no candidate is done' : '' };
 }
 
 async function ofSearch(
@@ -80,11 +89,16 @@ async function ofSearch(
   run: Run,
   { spec, how }: { readonly spec: Spec; readonly how: string | undefined },
 ): Promise<Spent> {
-  const { order, variant, auxiliarySkip } = spec.search!;
-  const method = `darts ${order} ${variant}${auxiliarySkip === undefined ? '' : ' auxiliary-skip'}`;
+  const { order, variant, auxiliarySkip, decode, strategy } = spec.search!;
+  const method = [
+    ...(strategy === 'uniform' ? ['uniform'] : ['darts', order, variant]),
+    ...(auxiliarySkip === undefined ? [] : ['auxiliary-skip']),
+    ...(decode === 'perturb' ? ['perturb'] : []),
+  ].join(' ');
   const own = await workerSeconds(client, run.id);
   const common = { id: run.id, method, seed: spec.training?.seed ?? 1, isSearch: true };
   const none = (missing: string): Spent => ({ ...common, total: own, results: [], missing });
+  if (strategy === 'uniform') return none('it trains random paths and decodes no cells');
   if (run.state !== 'done' || run.found === undefined) return none(`it is ${run.state}`);
   const key = genotypeKey(genotypeSchema.parse(JSON.parse(run.found.genotypeJson)));
   const { items } = await listAll(

@@ -126,6 +126,22 @@ test('a search counts once its cells were trained as the candidates beside it, w
   assert.match(untrained!.missing, /not trained yet as the candidates are: network: \{ genotype: run-1 \}/);
 });
 
+test('what has no trained cells of its own has no result: inherited weights, and random paths', async () => {
+  const strategy = { kind: 'one-shot', supernet: 'faces', seed: 1 };
+  const uniform = searchOf('run-1', 1, { found: undefined });
+  const spec = JSON.parse(uniform.specJson) as { readonly search: object };
+  const paths = { ...spec, search: { ...spec.search, strategy: 'uniform' } };
+  const trials = { 'sweep-1': [trial({ id: 'trial-1', state: 'done', runId: 'run-9', objective: 0.9 })] };
+  const [inherited, random] = await spentOf(clientOf({ trials, seconds: { 'trial-1': 5, 'run-1': 50 } }), [
+    sweepOf('sweep-1', 'one-shot', 1, { strategy }),
+    { ...uniform, specJson: JSON.stringify(paths) },
+  ]);
+  assert.deepEqual([inherited!.results, inherited!.total], [[], 5]);
+  assert.match(inherited!.missing, /inherit the weights of faces/);
+  assert.deepEqual([random!.method, random!.results], ['uniform', []]);
+  assert.match(random!.missing, /random paths/);
+});
+
 test('sweeps that train differently are refused, and equal methods with other specs are named apart', async () => {
   const client = clientOf({ seconds: {} });
   const other = sweepOf('sweep-2', 'random', 2, { evaluation: { training: { epochs: 9 }, verification } });
