@@ -76,6 +76,7 @@ test('a collection that kill -9 has cut off is finished by the next coordinator,
   await until(
     'nothing of it is stored',
     async () => (await manifests('run-1')) + (await chunks('run-1')) === 0,
+    60_000,
   );
   assert.deepEqual([await manifests('run-2'), await chunks('run-2')], [1, 1]);
 });
