@@ -12,7 +12,7 @@ import {
   isCall,
   type Standing,
 } from '../../../../coordinator/journal/admission.ts';
-import { initialState } from '../../../../coordinator/model/state.ts';
+import { initialState, type State } from '../../../../coordinator/model/state.ts';
 import { CODES, type Code, FleetError } from '../../../../core/errors.ts';
 import { teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
@@ -165,6 +165,54 @@ test('a submission that goes into no message is refused alone, and takes nothing
   assert.equal(group.state.runs.size, 1);
   assert.equal(group.state.events, group.events.length);
   assert.equal(group.ends.at(-1), group.events.length);
+});
+
+test('an input whose decision fails by a mistake of the program is refused and journalled, and the worker that sent it does not repeat it', () => {
+  const desk = createDesk();
+  const observe = () => ({ now: 1, connected: connections(['w']) });
+  const decide = (state: State, ...inputs: readonly Input[]) =>
+    decideGroup(
+      state,
+      inputs.map((input) => ({ input })),
+      observe,
+      desk,
+    );
+  const { state } = decide(initialState, INPUTS.attached, submit);
+  const report = {
+    ...{ kind: 'checkpointStored', runId: 'run-1', generation: 1, step: 1, bytes: 1, digest: 'd' },
+    get stage(): number {
+      throw new TypeError('stage of undefined');
+    },
+  } as const;
+  const broken = { kind: 'reported', workerId: 'w', incarnation: 'i', sequence: 7, report } as const;
+  const unreadable = { kind: 'submit', documents: undefined as never } as const;
+  const group = decide(state, broken, unreadable, submit);
+  assert.deepEqual(
+    group.refused.map(({ waiting, error: { code } }) => [waiting.input, code]),
+    [
+      [broken, 'internal'],
+      [unreadable, 'internal'],
+    ],
+  );
+  assert.deepEqual(
+    group.events
+      .filter(({ kind }) => kind === 'input.refused')
+      .map((event) => ({ ...event, atMs: 0, reason: '' })),
+    [
+      { kind: 'input.refused', input: 'reported', workerId: 'w', runId: 'run-1', atMs: 0, reason: '' },
+      { kind: 'input.refused', input: 'submit', atMs: 0, reason: '' },
+    ],
+  );
+  assert.ok(
+    group.effects.some(
+      (effect) =>
+        effect.kind === 'send' &&
+        effect.workerId === 'w' &&
+        effect.command.kind === 'acknowledge' &&
+        effect.command.sequence === 7,
+    ),
+  );
+  assert.deepEqual([group.decided.length, group.state.runs.size], [1, 2], 'the others are decided');
 });
 
 test('what fails without an input does not happen, is reported, and takes nothing along', () => {
