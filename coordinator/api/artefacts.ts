@@ -19,9 +19,10 @@ import {
   type StageArtefact,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { factsOf } from '../decisions/retaining.ts';
-import { reasonToKeep } from '../decisions/retention.ts';
+import { keptText, reasonToKeep } from '../decisions/retention.ts';
 import { readersOf } from '../decisions/stages.ts';
 import { theOne } from '../model/find.ts';
+import { hasFront } from '../model/kept-trials.ts';
 import { allNumbers } from '../model/roll.ts';
 import {
   hasEnded,
@@ -161,7 +162,7 @@ async function viewOf(state: State, holding: Holding, first: number, slices: Sli
   const sweep = run?.sweepId === undefined ? undefined : sweepWith(state, run.sweepId);
   const trial = run?.trialId === undefined ? undefined : trialWith(state, run.trialId);
   const shown: StageArtefact[] = [];
-  const holder = whole === undefined ? () => holderOfEnded(run) : holdersOf(state, whole);
+  const holder = whole === undefined ? () => holderOfEnded(state, run) : holdersOf(state, whole);
   for (const { stage, bytes: ofStage, parts } of stagesFrom(stages, first)) {
     shown.push({
       ...{ stage, bytes: ofStage, parts: parts.map((part) => ({ ...part })) },
@@ -198,8 +199,10 @@ function stagesFrom(stages: readonly StageHolding[], first: number): readonly St
   return stages.filter(({ stage }) => stage >= first && stage < first + STAGES_MAX);
 }
 
-function holderOfEnded(run: ReturnType<typeof runWith>): string {
-  return run === undefined ? 'nothing: it is being removed' : 'the best of its sweep';
+function holderOfEnded(state: State, run: ReturnType<typeof runWith>): string {
+  if (run === undefined) return 'nothing: it is being removed';
+  const sweep = sweepWith(state, run.sweepId ?? '');
+  return keptText(sweep !== undefined && hasFront(sweep));
 }
 
 /** By stage, why it stays: who reads it, a request, or the policy of its run. */

@@ -4,6 +4,7 @@
 import { type TeacherSchedule, teacherStagesFrom } from '../../core/spec/distillation.ts';
 import { isBeingJudged, leaseOf } from '../model/halted.ts';
 import { identityOf } from '../model/identity.ts';
+import { hasFront, isKeptTrial } from '../model/kept-trials.ts';
 import { isEmbedding } from '../model/orders.ts';
 import { openTwins, originOf } from '../model/results.ts';
 import {
@@ -20,7 +21,14 @@ import {
 } from '../model/state.ts';
 import { type Draft, emit } from './draft.ts';
 import { hasMoreStudents } from './plan-students.ts';
-import { dropsOf, type HeldStage, isPassing, type RetentionFacts, type StudentOf } from './retention.ts';
+import {
+  dropsOf,
+  type HeldStage,
+  isPassing,
+  knownText,
+  type RetentionFacts,
+  type StudentOf,
+} from './retention.ts';
 
 /** Decides about the stages of one run. */
 export function retain(draft: Draft, runId: string): void {
@@ -51,7 +59,7 @@ function whyStepGoes({ candidate }: RetentionFacts, step: number, newest: number
 }
 
 /**
- * A candidate whose result is known has left memory: nothing of it is kept unless it is the best. Its events
+ * A candidate whose result is known has left memory: nothing of it is kept unless it is among the best. Its events
  * tell it apart from one that was decided about before.
  */
 function retainEnded(draft: Draft, runId: string): void {
@@ -60,20 +68,18 @@ function retainEnded(draft: Draft, runId: string): void {
   if (leaseOf(draft.state, run) !== undefined) return;
   // One that took the result of another has stored nothing.
   if (originOf(draft.state, runId) !== runId) return;
-  emit(draft, {
-    kind: 'stage.dropped',
-    runId,
-    parts: 'all',
-    reason: 'its result is known, and it is not the best of its sweep',
-  });
+  const sweep = sweepWith(draft.state, run.sweepId ?? '');
+  const reason = knownText(sweep !== undefined && hasFront(sweep));
+  emit(draft, { kind: 'stage.dropped', runId, parts: 'all', reason });
 }
 
-/** Whether the newest stage of a candidate that has left memory stays: it is the best of its sweep. */
+/** Whether the newest stage of a candidate that has left memory stays: it is the best of its sweep, or on its front. */
 export function isKeptCandidate(state: State, runId: string): boolean {
   const run = runOfCandidate(state, runId);
   if (run === undefined) return false;
-  const best = sweepWith(state, run.sweepId)?.bestTrialId;
-  return best === run.trialId && trialWith(state, run.trialId)?.runIds.at(-1) === runId;
+  const sweep = sweepWith(state, run.sweepId);
+  if (sweep === undefined || !isKeptTrial(sweep, run.trialId)) return false;
+  return trialWith(state, run.trialId)?.runIds.at(-1) === runId;
 }
 
 function runOfCandidate(state: State, runId: string): { sweepId: string; trialId: string } | undefined {
@@ -140,7 +146,8 @@ export function factsOf(state: State, run: RunState): RetentionFacts {
     candidate: {
       isReplaced: trial !== undefined && trial.runIds.at(-1) !== run.id,
       hasResult: trial?.state === 'done' && !isBeingJudged(state, run),
-      isBest: sweep !== undefined && sweep.bestTrialId === trialId,
+      isBest: sweep !== undefined && trialId !== undefined && isKeptTrial(sweep, trialId),
+      hasFront: sweep !== undefined && hasFront(sweep),
     },
   };
 }

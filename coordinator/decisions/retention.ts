@@ -6,7 +6,7 @@
 //   its last two stages          whole: it goes on from the last one, and the one before proves and repairs it
 //   a teacher's earlier ones     their networks, until every student has passed them; all, while it has none
 //   a candidate's                the newest while it is open or may be resumed; nothing once its result is
-//                                journalled, unless it is the best of its sweep
+//                                journalled, unless it is the best of its sweep, or on its front
 //
 // Whatever the policy: stages that a student may still need stay, those that `checkpoints keep` names, and
 // those of a run that somebody reads at the moment.
@@ -47,8 +47,14 @@ export interface RetentionFacts {
   /** Of a teacher: its students, and whether more are to come that nobody has created yet. */
   readonly students: readonly StudentOf[];
   readonly moreStudents: boolean;
-  /** Of a candidate: whether another attempt has taken its place, its result counts, it is the best. */
-  readonly candidate: { readonly isReplaced: boolean; readonly hasResult: boolean; readonly isBest: boolean };
+  /** Of a candidate: whether another attempt has taken its place, its result counts, it is the best or one of several. */
+  readonly candidate: {
+    readonly isReplaced: boolean;
+    readonly hasResult: boolean;
+    readonly isBest: boolean;
+    /** Its sweep looks for several things, and keeps all that no other dominates. */
+    readonly hasFront: boolean;
+  };
 }
 
 /** Stages of which something is let go, for one reason. */
@@ -124,13 +130,20 @@ export const NEWEST_ALONE = 'a candidate keeps its newest stage alone';
 const LAST_TWO = 'a run keeps its last two stages';
 const NETWORKS_ALONE = 'only the last two stages keep their optimiser state and head';
 
+/** Why a candidate keeps its newest stage although its result is known. */
+export const keptText = (hasFront: boolean): string =>
+  hasFront ? 'on the front of its sweep' : 'the best of its sweep';
+
+/** Why it keeps none. */
+export const knownText = (hasFront: boolean): string =>
+  `its result is known, and it is not ${keptText(hasFront)}`;
+
 function candidatePolicy({ candidate }: RetentionFacts, isNewest: boolean): Kept {
-  const { isReplaced, hasResult, isBest } = candidate;
+  const { isReplaced, hasResult, isBest, hasFront } = candidate;
   if (isReplaced) return { keep: 'nothing', reason: 'another attempt has taken its place' };
-  if (hasResult && !isBest)
-    return { keep: 'nothing', reason: 'its result is known, and it is not the best of its sweep' };
+  if (hasResult && !isBest) return { keep: 'nothing', reason: knownText(hasFront) };
   return isNewest
-    ? { keep: 'all', reason: isBest ? 'the best of its sweep' : 'the newest stage' }
+    ? { keep: 'all', reason: isBest ? keptText(hasFront) : 'the newest stage' }
     : { keep: 'nothing', reason: NEWEST_ALONE };
 }
 

@@ -6,6 +6,7 @@
 // a run that infrastructure has failed too often gets another attempt, from the same seed.
 
 import { leaseOf } from '../model/halted.ts';
+import { keptTrials } from '../model/kept-trials.ts';
 import { type Measured, measuresOf } from '../model/measured.ts';
 import {
   type EndedRun,
@@ -43,7 +44,7 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
   }
   const run = runOf(draft.state, runId);
   const end = (state: 'done' | 'failed' | 'cancelled', reason: string, measured?: Measured) => {
-    const best = sweepOf(draft.state, trial.sweepId).bestTrialId;
+    const before = keptTrials(sweepOf(draft.state, trial.sweepId));
     emit(draft, {
       kind: 'trial.ended',
       trialId: trial.id,
@@ -51,9 +52,11 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
       reason,
       ...measured,
     });
-    // The checkpoint of the best one so far is not kept any more when there is a better one.
-    if (best !== undefined && best !== sweepOf(draft.state, trial.sweepId).bestTrialId)
-      for (const id of trialOf(draft.state, best).runIds.slice(-1)) draft.agenda.stages.add(numberOf(id));
+    // What was the best so far, or on the front, is not kept any more when there is a better one.
+    const kept = keptTrials(sweepOf(draft.state, trial.sweepId));
+    for (const one of before)
+      if (!kept.has(one))
+        for (const id of trialOf(draft.state, one).runIds.slice(-1)) draft.agenda.stages.add(numberOf(id));
   };
   const passed = passedRung(trial, run);
   if (passed === undefined && run.state === 'cancelled') end('cancelled', `its run ${endingOf(run)}`);

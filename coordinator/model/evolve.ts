@@ -68,6 +68,7 @@ import {
 } from './folding.ts';
 import { isBeingJudged } from './halted.ts';
 import { identityOfTeacher, protocolOfSweep } from './identity.ts';
+import { frontTrialsWith, hasFront } from './kept-trials.ts';
 import { bestTrialFirst } from './leaderboard.ts';
 import { countedOn } from './measured.ts';
 import { lookup, withEntry, withoutEntry } from './persistent-map.ts';
@@ -556,6 +557,8 @@ function trialEnded(w: Working, event: EventOf<'trial.ended'>): void {
   if (state === 'failed') change.trialsFailed = sweep.trialsFailed + 1;
   if (state !== 'done') change.endedBadly = withNumber(sweep.endedBadly, trial.id, w.edit);
   else if (isBest(w, sweep, trial)) change.bestTrialId = trial.id;
+  if (state === 'done' && hasFront(sweep))
+    change.frontTrialIds = frontTrialsWith(sweep, trial, (id) => trialOf(w, id));
   changeSweep(w, sweep.id, change);
   // What failed or was cancelled may be continued, and stays as it is.
   if (state !== 'done') return;

@@ -4,6 +4,7 @@
 import type { Event } from './events.ts';
 import { evolve } from './evolve.ts';
 import { leaseOf } from './halted.ts';
+import { isKeptTrial } from './kept-trials.ts';
 import { outlineOf } from './outline.ts';
 import { type EndedRun, isWhole, type RunState, runWith, type State, sweepWith } from './state.ts';
 
@@ -28,5 +29,9 @@ export async function restoreRun(
   return { ...run, checkpoints: run.checkpoints.map((one) => ({ ...one, held: 'nothing' })) };
 }
 
-const isStored = (state: State, summary: EndedRun): boolean =>
-  leaseOf(state, summary) !== undefined || sweepWith(state, summary.sweepId)?.bestTrialId === summary.trialId;
+function isStored(state: State, summary: EndedRun): boolean {
+  const sweep = sweepWith(state, summary.sweepId);
+  return (
+    leaseOf(state, summary) !== undefined || (sweep !== undefined && isKeptTrial(sweep, summary.trialId))
+  );
+}

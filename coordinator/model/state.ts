@@ -110,6 +110,8 @@ export interface SweepState extends Ending {
   readonly protocol: string;
   /** The first in the strategy's order, once a trial is done. */
   readonly bestTrialId?: string;
+  /** With several objectives: trials that no other dominates, 64 at most; they keep their checkpoints. */
+  readonly frontTrialIds?: readonly string[];
   /** Results with a latency, by the device class that it was measured on; absent where there are none. */
   readonly measuredOn?: Readonly<Record<string, number>>;
   /** What its runs have used, where it has a budget. */

@@ -37,15 +37,19 @@ export interface Footprint {
   readonly bytes: number;
 }
 
-/** The most that a run of this kind takes; `atOnce`: candidates of a sweep that train at the same time. */
+/**
+ * The most that a run of this kind takes. `atOnce`: candidates of a sweep that train at the same time; `best`: those
+ * that keep their checkpoint beside them.
+ */
 export function footprintOf(run: {
   readonly kind: 'teacher' | 'student' | 'candidate';
   readonly epochs: number;
   readonly policy: CheckpointPolicy | undefined;
   readonly counts: StateCounts;
   readonly atOnce?: number;
+  readonly best?: number;
 }): Footprint {
-  const { kind, epochs, policy, counts, atOnce = 1 } = run;
+  const { kind, epochs, policy, counts, atOnce = 1, best = 1 } = run;
   const { [BACKBONE]: network = 0, ...state } = partBytes(counts);
   const whole = Object.values(state).reduce((sum, bytes) => sum + bytes, network);
   const atMost = (stages: number) => Math.min(epochs, stages);
@@ -54,8 +58,7 @@ export function footprintOf(run: {
     networks,
     bytes: wholeStages * whole + networks * network + reports * REPORT_BYTES,
   });
-  // The best of the sweep stays beside those that train.
-  if (kind === 'candidate') return made(atOnce * atMost(2) + 1, 0, atOnce + 1);
+  if (kind === 'candidate') return made(atOnce * atMost(2) + best, 0, atOnce + best);
   if (policy === 'all') return made(epochs, 0, 1);
   if (policy === 'last') return made(atMost(2), kind === 'teacher' ? epochs - atMost(2) : 0, 1);
   const every = typeof policy === 'object' ? Math.floor(epochs / policy.every) : 0;

@@ -15,6 +15,9 @@ const checkpointPolicy = z
   ])
   .describe('all, the newest alone (last), or every nth beside the last two');
 
+/** Candidates of a search for several objectives that keep their checkpoint, at most, beside the best. */
+export const FRONT_MAX = 64;
+
 /** A checked policy of that kind. */
 export type CheckpointPolicy = z.infer<typeof checkpointPolicy>;
 

@@ -16,7 +16,7 @@ import type { DocumentSpec } from '../../../core/spec/document.ts';
 import { type NetworkSpec, networkSchema } from '../../../core/spec/network.ts';
 import { isSearched, namesOfStudent } from '../../../core/spec/plan.ts';
 import { searchRunIn, sweepIn } from '../../../core/spec/plan-search.ts';
-import type { CheckpointPolicy } from '../../../core/spec/retention.ts';
+import { type CheckpointPolicy, FRONT_MAX } from '../../../core/spec/retention.ts';
 import type { RunSpec } from '../../../core/spec/run.ts';
 import type { SweepSpec } from '../../../core/spec/sweep.ts';
 
@@ -105,19 +105,21 @@ function searchFootprint(
     evaluation,
     parallelism,
     strategy,
-  }: Pick<SweepSpec, 'space' | 'evaluation' | 'parallelism' | 'strategy'>,
+    objectives = [],
+  }: Pick<SweepSpec, 'space' | 'evaluation' | 'parallelism' | 'strategy' | 'objectives'>,
   classes: number,
   { workers }: Assumed,
 ): RunFootprint {
   const counts = countsOf(candidateOf(space), classes);
   const { epochs } = evaluation.training;
   const atOnce = Math.min(strategy.trials, parallelism === 0 ? workers : parallelism);
+  const best = objectives.length > 1 ? Math.min(strategy.trials, 1 + FRONT_MAX) : 1;
   return {
     name,
     kind: 'candidate',
     stages: epochs,
     parts: partBytes(counts),
-    ...footprintOf({ kind: 'candidate', epochs, policy: undefined, counts, atOnce }),
+    ...footprintOf({ kind: 'candidate', epochs, policy: undefined, counts, atOnce, best }),
   };
 }
 

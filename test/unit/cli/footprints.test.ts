@@ -72,4 +72,10 @@ test('a search takes the room of the candidates that train at once and of its be
     workers: 4,
   });
   assert.equal(one!.wholeStages, 3);
+  const objectives = [{ name: 'accuracy' }, { name: 'mflops', direction: 'minimise' }];
+  const [front] = footprintsOf([documentOf({ ...sweep, objectives, parallelism: 1 } as typeof sweep)], {
+    classes,
+    workers: 4,
+  });
+  assert.equal(front!.wholeStages, 2 + 65, 'with several objectives a front of 64 beside the best');
 });

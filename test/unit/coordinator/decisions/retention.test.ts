@@ -22,7 +22,7 @@ const factsOf = (changed: Partial<RetentionFacts>): RetentionFacts => ({
   stages: stagesTo(4),
   students: [],
   moreStudents: false,
-  candidate: { isReplaced: false, hasResult: false, isBest: false },
+  candidate: { isReplaced: false, hasResult: false, isBest: false, hasFront: false },
   ...changed,
 });
 const student = (changed: Partial<StudentOf>): StudentOf => ({
@@ -69,7 +69,7 @@ test('a candidate keeps its newest stage, and nothing once it has a result, unle
       factsOf({
         kind: 'candidate',
         stages: stagesTo(3),
-        candidate: { isReplaced: false, hasResult: false, isBest: false, ...changed },
+        candidate: { isReplaced: false, hasResult: false, isBest: false, hasFront: false, ...changed },
       }),
     );
   const older = '1,2 all: a candidate keeps its newest stage alone';
@@ -77,6 +77,9 @@ test('a candidate keeps its newest stage, and nothing once it has a result, unle
   assert.deepEqual(candidate({ hasResult: true, isBest: true }), [older]);
   assert.deepEqual(candidate({ hasResult: true }), [
     '1,2,3 all: its result is known, and it is not the best of its sweep',
+  ]);
+  assert.deepEqual(candidate({ hasResult: true, hasFront: true }), [
+    '1,2,3 all: its result is known, and it is not on the front of its sweep',
   ]);
   assert.deepEqual(candidate({ isReplaced: true }), ['1,2,3 all: another attempt has taken its place']);
 });

@@ -10,7 +10,14 @@ import { sentenceOf } from '../../../../coordinator/journal/why.ts';
 import type { Event } from '../../../../coordinator/model/events.ts';
 import { encodeState } from '../../../../coordinator/model/snapshot.ts';
 import { decodeState } from '../../../../coordinator/model/snapshot-decoder.ts';
-import { initialState, runOf, runWith, type State, sweepOf } from '../../../../coordinator/model/state.ts';
+import {
+  initialState,
+  runOf,
+  runWith,
+  type State,
+  sweepOf,
+  trialOf,
+} from '../../../../coordinator/model/state.ts';
 import { createBoard } from '../../../../coordinator/scheduling/board.ts';
 import { waitsOf } from '../../../../coordinator/scheduling/waits.ts';
 import { heldOfRun } from '../../../../coordinator/store/held.ts';
@@ -184,6 +191,29 @@ test('a candidate keeps nothing once its result is known, and the best so far ma
     ['run-1', 'run-2', 'run-3'].map((id) => heldOfRun(fleet.state, id).evaluation),
     [false, false, true],
   );
+});
+
+test('with several objectives the front of a sweep keeps its stages, and what is dominated gives them up', () => {
+  const fleet = core(3);
+  const objectives = [{ name: 'accuracy' }, { name: 'parameters', direction: 'minimise' }];
+  fleet.submit({ kind: 'sweep', spec: sweep({ strategy: { trials: 3 }, objectives }), facts: FACTS });
+  const bySize = ['trial-1', 'trial-2', 'trial-3']
+    .map((id) => trialOf(fleet.state, id))
+    .sort((a, b) => a.costs.parameters - b.costs.parameters)
+    .map(({ id, costs, runIds }) => ({ id, parameters: costs.parameters, run: runIds[0]! }));
+  const [small, middle, large] = bySize;
+  assert.ok(small!.parameters < middle!.parameters && middle!.parameters < large!.parameters);
+  for (const { run } of bySize) fleet.stored(run, 1);
+  const held = () => bySize.map(({ run }) => heldOfRun(fleet.state, run).of(1));
+  assert.deepEqual(fleet.finished(large!.run, 0.7), []);
+  assert.deepEqual(fleet.finished(middle!.run, 0.6), [], 'smaller, if worse');
+  assert.deepEqual(held(), ['all', 'all', 'all']);
+  assert.equal(sweepOf(fleet.state, 'sweep-1').bestTrialId, large!.id);
+  assert.deepEqual(fleet.finished(small!.run, 0.65), [
+    `all stages of ${middle!.run} are not kept any more: its result is known, and it is not on the front of its sweep`,
+  ]);
+  assert.deepEqual(held(), ['all', 'nothing', 'all']);
+  assert.deepEqual(sweepOf(fleet.state, 'sweep-1').frontTrialIds, [large!.id, small!.id]);
 });
 
 test('a stage of a candidate that is kept by request stays when the next one takes the place of the others', () => {

@@ -179,11 +179,11 @@ test('an input whose decision fails by a mistake of the program is refused and j
     );
   const { state } = decide(initialState, INPUTS.attached, submit);
   const report = {
-    ...{ kind: 'checkpointStored', runId: 'run-1', generation: 1, step: 1, bytes: 1, digest: 'd' },
+    ...({ kind: 'checkpointStored', runId: 'run-1', step: 1, bytes: 1, digest: 'd' } as const),
     get stage(): number {
       throw new TypeError('stage of undefined');
     },
-  } as const;
+  };
   const broken = { kind: 'reported', workerId: 'w', incarnation: 'i', sequence: 7, report } as const;
   const unreadable = { kind: 'submit', documents: undefined as never } as const;
   const group = decide(state, broken, unreadable, submit);
