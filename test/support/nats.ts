@@ -84,7 +84,7 @@ export async function startNats(options: NatsOptions = {}): Promise<TestNats> {
     });
     writeFileSync(configFile, `${config}${added}`);
     program = startProgram(findNatsServer(), ['-c', configFile]);
-    await program.untilOutput(/Server is ready/);
+    await program.untilOutput(/Server is ready/, 60_000);
   }
 
   async function end(signal: NodeJS.Signals): Promise<void> {
