@@ -58,6 +58,12 @@ export interface ArmResult {
   /** Of the trained winner on the people of the test: percent, and the area under the curve. */
   readonly accuracy: number;
   readonly auc: number;
+  /** The pairs behind it; `right` as a text, a 1 for each pair that was judged rightly. */
+  readonly judged: {
+    readonly personA: readonly number[];
+    readonly personB: readonly number[];
+    readonly right: string;
+  };
 }
 
 /** The data sets of a setting, open. */
@@ -85,15 +91,21 @@ export async function runArm(
     ...{ genotype: found.genotype, seed: of.seed, epochs: setting.winnerEpochs },
     ...{ holdout: setting.testPeople, pairs: setting.pairs.test },
   });
-  const { accuracy, auc } = await trainedAndVerified(
-    open.compute,
-    open.searched,
-    spec,
-    await heldOutOf(open.searched),
-  );
+  const heldOut = await heldOutOf(open.searched);
+  const {
+    accuracy,
+    auc,
+    right,
+    of: pairs,
+  } = await trainedAndVerified(open.compute, open.searched, spec, heldOut);
+  const judged = {
+    personA: pairs.map(({ a }) => heldOut.labels[a]!),
+    personB: pairs.map(({ b }) => heldOut.labels[b]!),
+    right: right.map((one) => (one ? '1' : '0')).join(''),
+  };
   const skips = skipsOf(found.genotype);
   const { seed, arm } = of;
-  return { seed, arm, searchSeconds, ...found, skips, accuracy: 100 * accuracy, auc };
+  return { seed, arm, searchSeconds, ...found, skips, accuracy: 100 * accuracy, auc, judged };
 }
 
 const skipsOf = (key: string): number => skipConnections(genotypeOfText(key));
@@ -195,7 +207,7 @@ function networkSpec(
 }
 
 async function trainedAndVerified(compute: Compute, loader: Loader, spec: RunSpec, heldOut: HeldOut) {
-  let last: { readonly accuracy: number; readonly auc: number } | undefined;
+  let last: Awaited<ReturnType<typeof verifyHere>> | undefined;
   await trainHere({ loader, compute }, spec, async (stage, network) => {
     if (stage === spec.training.epochs) last = await verifyHere(compute, spec, network, heldOut);
   });

@@ -78,7 +78,8 @@ try {
 }
 const table = tableOf(results.filter(({ seed }) => seeds.includes(seed)));
 for (const line of tableText(table)) say(line);
-tell([], { setting: { ...setting, path: undefined }, results, table }, values.json);
+const shown = results.map(({ judged: _, ...result }) => result);
+tell([], { setting: { ...setting, path: undefined }, results: shown, table }, values.json);
 
 function lineOf(
   { seed, arm, searchSeconds, skips, accuracy, auc, ...of }: ArmResult,

@@ -1,7 +1,17 @@
 // What the arms of `bench:darts` say: means with their spread over seeds, and differences of two arms over the same seeds
-// with their 95 % t-intervals. An arm is better than another only where that interval excludes zero. Pure.
+// with their 95 % t-intervals, over seeds and over the people of the test. An arm is better than another only where both
+// exclude zero: of a few seeds the differences may agree by chance. Pure.
 
-import { intervalText, meanOf, type Paired, pairedInterval, spreadOf, verdictOf } from '../kd/statistics.ts';
+import { type JudgedPairs, pairedDifference } from '../../core/verify/paired-difference.ts';
+import {
+  intervalText,
+  meanOf,
+  overPeople,
+  type Paired,
+  pairedInterval,
+  spreadOf,
+  verdictOf,
+} from '../kd/statistics.ts';
 import { ARMS, type Arm, type ArmResult } from './arms.ts';
 
 /** A mean over seeds with its sample standard deviation. */
@@ -23,11 +33,13 @@ export interface ArmRow {
 export interface ArmDifference {
   readonly first: Arm;
   readonly second: Arm;
-  /** Points. */
+  /** Points, over seeds. */
   readonly accuracy: Paired;
+  /** Points, over people. */
+  readonly people: { readonly mean: number; readonly low: number; readonly high: number };
   readonly auc: Paired;
   readonly skips: Paired;
-  /** By the interval of the accuracy. */
+  /** By both intervals of the accuracy. */
   readonly verdict: ReturnType<typeof verdictOf>;
 }
 
@@ -72,14 +84,23 @@ export function tableOf(results: readonly ArmResult[]): DartsTable {
   };
   const differences = COUPLES.map(([first, second]) => {
     const accuracy = apart(first, second, 'accuracy');
+    const judged = (arm: Arm) => judgedBy(seeds.map((seed) => of(seed, arm)!));
+    const people = overPeople(pairedDifference(judged(first), judged(second)));
     return {
-      ...{ first, second, accuracy },
+      ...{ first, second, accuracy, people },
       auc: apart(first, second, 'auc'),
       skips: apart(first, second, 'skips'),
-      verdict: verdictOf([accuracy], false),
+      verdict: verdictOf([accuracy, people], false),
     };
   });
   return { seeds, arms, differences };
+}
+
+/** The pairs, which are the same of all seeds, each with the share of seeds that judged it rightly. */
+function judgedBy(results: readonly ArmResult[]): JudgedPairs {
+  const { personA, personB } = results[0]!.judged;
+  const right = personA.map((_, pair) => meanOf(results.map(({ judged }) => Number(judged.right[pair]))));
+  return { personA, personB, right };
 }
 
 type NumberField = 'accuracy' | 'auc' | 'skips' | 'searchSeconds';
@@ -96,8 +117,8 @@ export function tableText({ seeds, arms, differences }: DartsTable): string[] {
         `  ${arm.padEnd(14)} skips ${text(skips, 1)} of 8, accuracy ${text(accuracy, 2)} %, AUC ${text(auc, 3)}, search ${text(searchSeconds, 0)} CPU s`,
     ),
     ...differences.map(
-      ({ first, second, accuracy, skips, verdict }) =>
-        `  ${first} - ${second}: accuracy ${intervalText(accuracy)} points, ${accuracy.wins} of ${accuracy.pairs} won; skips ${intervalText(skips)}: ${verdict}`,
+      ({ first, second, accuracy, people, skips, verdict }) =>
+        `  ${first} - ${second}: accuracy ${intervalText(accuracy)} points over seeds, ${accuracy.wins} of ${accuracy.pairs} won; over people ${intervalText(people)}; skips ${intervalText(skips)}: ${verdict}`,
     ),
   ];
 }

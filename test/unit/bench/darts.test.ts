@@ -9,8 +9,16 @@ import type { Arm, ArmResult, DartsSetting } from '../../../bench/darts/arms.ts'
 import { finishedName, readFinished, writeFinished } from '../../../bench/darts/finished.ts';
 import { tableOf, tableText } from '../../../bench/darts/table.ts';
 
-const result = (seed: number, arm: Arm, accuracy: number, skips: number): ArmResult => ({
+/** 100 pairs of each of ten people: an equal share of them right, or all of the first people and none of the last. */
+const result = (seed: number, arm: Arm, accuracy: number, skips: number, isEven = true): ArmResult => ({
   ...{ seed, arm, searchSeconds: 100, genotype: '', skips, skipsOnTheWay: [], accuracy, auc: 0.9 },
+  judged: {
+    personA: Array.from({ length: 1000 }, (_, i) => Math.floor(i / 100)),
+    personB: Array.from({ length: 1000 }, (_, i) => Math.floor(i / 100)),
+    right: Array.from({ length: 1000 }, (_, i) =>
+      Number(isEven ? i % 100 < accuracy : i < 10 * accuracy),
+    ).join(''),
+  },
 });
 
 test('an arm is better only where the interval over seeds excludes zero', () => {
@@ -28,10 +36,24 @@ test('an arm is better only where the interval over seeds excludes zero', () => 
   assert.equal(auxiliary!.verdict, 'better');
   // 5 ± 4.30265 * 1 / sqrt(3).
   assert.ok(Math.abs(auxiliary!.accuracy.low - (5 - 4.30265 / Math.sqrt(3))) < 1e-9);
+  assert.ok(auxiliary!.people.low > 0);
   assert.deepEqual([auxiliary!.skips.low, auxiliary!.skips.high], [-4, -4]);
   assert.equal(darts!.verdict, 'not told apart');
   assert.equal(other!.verdict, 'not told apart');
   assert.match(tableText(tableOf(results)).join('\n'), /auxiliary-skip - darts: .* 3 of 3 won; .*: better/);
+});
+
+test('seeds that agree by chance are not enough: other people may say otherwise', () => {
+  // All seeds are 2 points apart, but only because some people are recognised far better and others far worse.
+  const results = [70, 74].flatMap((accuracy, at) => [
+    result(at + 1, 'darts', accuracy, 1),
+    result(at + 1, 'auxiliary-skip', accuracy + 2, 1, false),
+    result(at + 1, 'random', accuracy, 1),
+  ]);
+  const [auxiliary] = tableOf(results).differences;
+  assert.deepEqual([auxiliary!.accuracy.low, auxiliary!.accuracy.high], [2, 2]);
+  assert.ok(auxiliary!.people.low < 0 && auxiliary!.people.high > 0);
+  assert.equal(auxiliary!.verdict, 'not told apart');
 });
 
 test('a seed counts when all of its arms are there, and one seed has no interval', () => {
