@@ -50,12 +50,9 @@ let metricsPort: number;
 const workers: ScriptedWorker[] = [];
 
 before(async () => {
-  [server, nats, port, metricsPort] = await Promise.all([
-    startApiServer(),
-    startNats({ token: TOKEN }),
-    freePort(),
-    freePort(),
-  ]);
+  // First, because it is what a machine may lack: nothing else is started then, and left.
+  server = await startApiServer();
+  [nats, port, metricsPort] = await Promise.all([startNats({ token: TOKEN }), freePort(), freePort()]);
   const objects = await render('--set', 'worker.autoscale.enabled=true');
   const env = deploymentOf(objects).spec.template.spec.containers[0].env as { name: string; value: string }[];
   labels = objects.find(({ kind, metadata }) => kind === 'StatefulSet' && metadata.name.includes('worker'))!
@@ -107,7 +104,8 @@ after(async () => {
   await nats?.stop();
   await server?.stop();
   const pids = [coordinator?.pid, nats?.pid, ...(server?.pids ?? [])].filter((pid) => pid !== undefined);
-  await assertNothingLeft(pids, [port, metricsPort, nats.port, ...server.ports]);
+  const ports = [port, metricsPort, nats?.port, ...(server?.ports ?? [])].filter((one) => one !== undefined);
+  await assertNothingLeft(pids, ports);
 });
 
 const deploymentOf = (objects: readonly KubernetesObject[]) =>
