@@ -47,6 +47,7 @@ import { namesIn } from './fleet/welcome.ts';
 import { createMetrics, type WorkerMetrics } from './metrics.ts';
 import { createDatasets, usualDataThreads } from './run/datasets.ts';
 import { createTimeline, type Timeline } from './run/timeline.ts';
+import { createSupernets } from './training/inherited.ts';
 import { createRowProofs } from './training/row-proof.ts';
 import { createTeacherBlocks } from './training/teacher-blocks.ts';
 import { createTeacherRows } from './training/teacher-rows.ts';
@@ -218,6 +219,7 @@ function startAgent(parts: {
         roots,
       }),
       teacherBlocks: createTeacherBlocks(),
+      supernets: createSupernets(),
       teacherRows: createTeacherRows(),
       rowProofs: createRowProofs(),
       inspections,

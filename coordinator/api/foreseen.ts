@@ -9,6 +9,7 @@ import { type Fleet, type Needs, originText, resultOfIdentity } from '../decisio
 import {
   type Identity,
   identityOfGenotype,
+  identityOfInherited,
   identityOfSpec,
   protocolAt,
   protocolOfSweep,
@@ -56,7 +57,11 @@ export function foreseenCandidates(
     const network = candidateNetwork({ space: spaceAt(spec, fidelity) }, genotypeOfKey(key));
     const asking = { job: { ...jobAt(job, fidelity), network }, facts, attempt: 1, studentRunIds: [] };
     const at = protocolAt({ spec, protocol, facts, job }, fidelity, () => teacher);
-    const identity = identityOfGenotype(at, spec.evaluation, { epochs: fidelity?.epochs, key });
+    const identity =
+      fidelity?.inherited === undefined
+        ? identityOfGenotype(at, spec.evaluation, { epochs: fidelity?.epochs, key })
+        : identityOfInherited({ spec, facts }, key);
+    if (identity === undefined) return undefined;
     const found = resultOfIdentity(fleet, asking, identity, { isCandidate: true });
     if (found?.accuracy === undefined) return undefined;
     const { accuracy, latency } = found;

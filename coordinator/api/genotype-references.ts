@@ -1,6 +1,6 @@
 // Networks of a text, and bases of grids, whose cells a search of this fleet has found: `RUN` or `RUN@EPOCH`. Decides which
 // stage such a name means, and puts its genotype into the document, so that what is journalled names the network
-// completely, whatever becomes of the search.
+// completely, whatever becomes of the search. So is the search put there whose weights candidates inherit.
 
 import { isReference } from '../../core/nn/genotype.ts';
 import { genotypeOfText } from '../../core/nn/genotype-code.ts';
@@ -12,6 +12,7 @@ import { stageFound } from '../decisions/found.ts';
 import { find } from '../model/find.ts';
 import { type State, wholeRunWith } from '../model/state.ts';
 import { type Searched, searchFault } from '../strategies/checks.ts';
+import { inheritsOf } from './inherited-weights.ts';
 import { type Located, refusal, refuseTogether } from './submission.ts';
 
 /** The documents with the genotypes that they name; a FleetError that names each field that means none. */
@@ -34,6 +35,10 @@ function resolvedSpec(document: Located, state: State): DocumentSpec {
   };
   const ofSweep = <S extends Searched>(sweep: S, path: string): S => {
     const { strategy } = sweep;
+    if (strategy.kind === 'one-shot') {
+      const inherits = inheritsOf(document, { strategy, path: `${path}strategy.`, data: spec.data }, state);
+      return { ...sweep, strategy: { ...strategy, inherits } };
+    }
     if (strategy.kind !== 'grid' || strategy.base === undefined || !isReference(strategy.base)) return sweep;
     const base = genotypeOf(document, { named: strategy.base, path: `${path}strategy.base` }, state);
     const resolved = { ...sweep, strategy: { ...strategy, base } };

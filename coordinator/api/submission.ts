@@ -273,6 +273,9 @@ function spaceExample(space: { channels: number; layers: number; embedding: numb
   return { kind: 'pocketnet', channels, layers, embedding, genotype: 'casia' };
 }
 
+const FILLED_IN =
+  'is filled in from the search that strategy.supernet of a one-shot sweep names, and not taken in a text';
+
 function networkChecks({ spec, origins }: Pick<Located, 'spec' | 'origins'>): (() => void)[] {
   const checks = networksOf(spec).map(([path, network]) => () => {
     try {
@@ -293,7 +296,15 @@ function networkChecks({ spec, origins }: Pick<Located, 'spec' | 'origins'>): ((
     checks.push(() => {
       throw refusal({ origins }, 'search', 'is of a document of kind: search, which this is not');
     });
+  if (spec.kind !== 'plan' && spec.kind !== 'sweep' && spec.inherits !== undefined)
+    checks.push(() => {
+      throw refusal({ origins }, 'inherits', FILLED_IN);
+    });
   const search = spec.kind === 'plan' ? sweepIn(spec) : spec.kind === 'sweep' ? spec : undefined;
+  if (search?.strategy.kind === 'one-shot' && search.strategy.inherits !== undefined)
+    checks.push(() => {
+      throw refusal({ origins }, `${spec.kind === 'plan' ? 'search.' : ''}strategy.inherits`, FILLED_IN);
+    });
   if (search !== undefined)
     checks.push(() => {
       const fault = searchFault(search);

@@ -26,6 +26,7 @@ import { fidelityKindOf } from '../strategies/fidelity.ts';
 import { type HalvingSpec, rungsFor } from '../strategies/rungs.ts';
 import { prepareSpaces } from '../strategies/spaces.ts';
 import { withGenotypes } from './genotype-references.ts';
+import { checkInherited } from './inherited-weights.ts';
 import { type Located, refusal, refusedField, refuseTogether, type Submission } from './submission.ts';
 import type { SubmissionReader } from './submission-reader.ts';
 import { checkPeople, checkRows, checkTeacher } from './teacher-checks.ts';
@@ -81,7 +82,11 @@ export async function checkSubmission(
       });
     }
   }
-  refuseTogether([...checks, ...located.map((document) => () => checkPeople(document, context, found))]);
+  refuseTogether([
+    ...checks,
+    ...located.map((document) => () => checkPeople(document, context, found)),
+    ...located.map((document) => () => checkInherited(document, { state: state(), found })),
+  ]);
   // The decision proposes at once, and other calls do not wait until networks are counted for it.
   await prepareSpaces(located.map(({ spec }) => spec));
   return documents;

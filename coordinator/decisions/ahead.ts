@@ -10,7 +10,7 @@ import { childName } from '../../core/spec/common.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { optional } from '../model/folding.ts';
 import { isPaused } from '../model/holds.ts';
-import { jobAt, networkOf, specOf } from '../model/spec-of.ts';
+import { inheritsAt, jobAt, networkOf, specOf } from '../model/spec-of.ts';
 import { type State, type SweepState, sweepOf, workerWith } from '../model/state.ts';
 import { rowsOf } from '../model/table.ts';
 import { isSuspect } from '../scheduling/blame.ts';
@@ -200,6 +200,7 @@ function lookFurther(state: State, sweep: SweepState, moves: Moves): void {
       network: networkOf(sweep, { genotypeKey: key }, move.fidelity),
       ...{ data, training, verification, workers, priority },
       ...(require === undefined ? {} : { require }),
+      ...inheritsAt(sweep.spec, move.fidelity),
     },
   });
 }

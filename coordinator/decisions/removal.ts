@@ -16,6 +16,7 @@ import {
   wholeRunWith,
 } from '../model/state.ts';
 import { type Draft, emit } from './draft.ts';
+import { heirsOf } from './heirs.ts';
 import type { Input } from './inputs.ts';
 
 const refuse = (why: string) => new FleetError('failedPrecondition', why);
@@ -49,6 +50,11 @@ export function assertRemovable(state: State, id: string): void {
     if (others.length > 0)
       throw refuse(
         `${others.join(', ')} learned from ${run.id}; remove ${others.length === 1 ? 'it' : 'them'} first`,
+      );
+    const heirs = heirsOf(state, run.id).filter((sweep) => (sweep.planId ?? sweep.id) !== (run.planId ?? ''));
+    if (heirs.length > 0)
+      throw refuse(
+        `the candidates of ${heirs.map((sweep) => sweep.id).join(', ')} inherit the weights of ${run.id}; wait for the end of that search, or cancel it`,
       );
     const takers = (run.takerRunIds ?? []).filter(
       (id) => wholeRunWith(state, id)?.planId !== (run.planId ?? ''),

@@ -65,6 +65,8 @@ function whyStepGoes({ candidate }: RetentionFacts, step: number, newest: number
 function retainEnded(draft: Draft, runId: string): void {
   const run = runWith(draft.state, runId);
   if (isKeptCandidate(draft.state, runId) || run === undefined) return;
+  // One that was not trained has stored nothing.
+  if (run.fidelity?.inherited !== undefined) return;
   if (leaseOf(draft.state, run) !== undefined) return;
   // One that took the result of another has stored nothing.
   if (originOf(draft.state, runId) !== runId) return;

@@ -13,6 +13,7 @@ import {
   wholeRunWith,
 } from '../model/state.ts';
 import { type Draft, emit } from './draft.ts';
+import { heirsOf } from './heirs.ts';
 import type { Input } from './inputs.ts';
 import { stagesText, studentsOf } from './retaining.ts';
 import { firstNeeded } from './retention.ts';
@@ -88,10 +89,11 @@ function assertNotHalted(state: State, runId: string): void {
 
 /** Students that may still need a stage, and sweeps whose candidates may. */
 export function readersOf(state: State, teacher: RunState, stage: number): string[] {
-  return studentsOf(state, teacher).flatMap((student) => {
+  const students = studentsOf(state, teacher).flatMap((student) => {
     const first = firstNeeded(student, teacher.job.training.epochs);
     return first !== undefined && stage >= first ? [student.id] : [];
   });
+  return [...students, ...heirsOf(state, teacher.id, stage).map(({ id }) => id)];
 }
 
 /**

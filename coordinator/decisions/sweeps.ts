@@ -59,8 +59,16 @@ export function settleSweep(draft: Draft, sweepId: string): void {
     kind: 'sweep.ended',
     sweepId: sweep.id,
     state: 'done',
-    reason: `${spent}${sweep.trialsDone} of ${sweep.trialsTotal} trials done, best ${best.id} with ${(best.objectives?.accuracy ?? 0).toFixed(4)}`,
+    reason: `${spent}${sweep.trialsDone} of ${sweep.trialsTotal} trials done, best ${best.id} with ${(best.objectives?.accuracy ?? 0).toFixed(4)}${agreementOf(draft, sweep)}`,
   });
+}
+
+/** What a one-shot search says of its ranking when it is over; nothing where it was cut short. */
+function agreementOf(draft: Draft, sweep: SweepState): string {
+  if (sweep.spec.strategy.kind !== 'one-shot') return '';
+  const question = questionOf(draft, sweep, { draws: 1, mayBegin: false, drawn: [] });
+  const answer = searchOf(sweep.spec).ask(sweep.search, question);
+  return answer.kind === 'done' ? `; ${answer.reason}` : '';
 }
 
 /** Ends a sweep before its time; its trials and their runs end with it. */

@@ -72,9 +72,29 @@ function identityOfCandidate(
 ): Identity | undefined {
   const sweep = sweepOf(state, sweepId);
   const { job } = sweep;
+  if (fidelity?.inherited !== undefined)
+    return identityOfInherited(sweep, trialOf(state, trialId).genotypeKey);
   const protocol = protocolAt(sweep, fidelity, () => identityOfTeacher(state, sweep.teacherRunId));
   if (protocol === '') return undefined;
   return identityOfGenotype(protocol, job, { attempt, epochs, key: trialOf(state, trialId).genotypeKey });
+}
+
+/**
+ * What a candidate has with inherited weights: the digest of the search network and how statistics come about stand in
+ * the place of a training, and no seed has a part in it.
+ */
+export function identityOfInherited(
+  { spec, facts: { digest } }: Pick<SweepState, 'spec' | 'facts'>,
+  key: string,
+): Identity | undefined {
+  const { strategy, data, evaluation } = spec;
+  const inherits = strategy.kind === 'one-shot' ? strategy.inherits : undefined;
+  if (digest === undefined || inherits === undefined) return undefined;
+  // What the search network is called decides nothing about the bits.
+  const { run: _run, stage: _stage, ...how } = inherits;
+  const { latency: _measured, ...verification } = evaluation.verification;
+  const text = canonicalJson({ inherits: how, verification, data: { ...seenOf(data), digest } });
+  return { group: groupOf(sha256Hex(text).slice(0, DIGITS), 0, 0), member: key };
 }
 
 /** What an attempt at a candidate computes, by the key of its genotype; `epochs`: all where there are none. */

@@ -11,6 +11,7 @@ import { orderOf } from '../../core/spec/training.ts';
 import { type Fidelity, spaceAt } from '../strategies/fidelity.ts';
 import { aimsOf } from '../strategies/standing.ts';
 
+import { optional } from './folding.ts';
 import {
   type Job,
   type RunState,
@@ -30,6 +31,7 @@ export function specOf(
   if (run.trialId === undefined) return job as RunSpec;
   const trial = trialOf(state, run.trialId);
   const { training } = job;
+  const { spec: sweep } = sweepOf(state, trial.sweepId);
   // A run is determined by its spec and seed: another attempt with the same seed would fail in the same step.
   const seed = (training.seed + run.attempt - 1) >>> 0;
   return {
@@ -48,7 +50,17 @@ export function specOf(
     priority: job.priority,
     ...(job.require === undefined ? {} : { require: job.require }),
     ...(job.reuse === undefined ? {} : { reuse: job.reuse }),
+    ...inheritsAt(sweep, run.fidelity),
   };
+}
+
+/** Whose weights a candidate has at this fidelity, as a field of its spec. */
+export function inheritsAt(
+  { strategy }: Pick<SweepSpec, 'strategy'>,
+  fidelity: Fidelity | undefined,
+): Pick<RunSpec, 'inherits'> {
+  if (fidelity?.inherited === undefined || strategy.kind !== 'one-shot') return {};
+  return optional('inherits', strategy.inherits);
 }
 
 /** A run with its whole spec, as whoever computes or proves something with it gets it. */
@@ -94,7 +106,12 @@ export function candidateJob(spec: SweepSpec): Job {
 }
 
 /** The job of a sweep's candidates where they are evaluated at this fidelity; their networks are `networkOf`. */
-export function jobAt(job: Job, { epochs, images }: Fidelity = {}): Job {
+export function jobAt(job: Job, { epochs, images, inherited }: Fidelity = {}): Job {
+  if (inherited !== undefined) {
+    // The search network runs here, whose time says nothing about the candidate.
+    const { latency: _measured, ...verification } = job.verification;
+    return { ...job, verification };
+  }
   if (epochs === undefined && images === undefined) return job;
   const { training } = job;
   return {

@@ -10,9 +10,12 @@ import { type HalvingSpec, rungsFor } from './rungs.ts';
 import { baseOf } from './strategies.ts';
 
 /** What of a sweep is compared with its space. */
-export type Searched = Pick<SweepSpec, 'space' | 'constraints' | 'strategy' | 'objectives' | 'evaluation'>;
+export type Searched = Pick<
+  SweepSpec,
+  'space' | 'constraints' | 'strategy' | 'objectives' | 'evaluation' | 'screening'
+>;
 
-const OF_ONE_OBJECTIVE: ReadonlySet<string> = new Set(['evolution', 'tpe', 'hyperband']);
+const OF_ONE_OBJECTIVE: ReadonlySet<string> = new Set(['evolution', 'tpe', 'hyperband', 'one-shot']);
 
 /** The first field that is wrong, and why; undefined when all is well. */
 export function searchFault(spec: Searched): Fault | undefined {
@@ -21,6 +24,18 @@ export function searchFault(spec: Searched): Fault | undefined {
     return {
       field: 'objectives',
       reason: `${strategy.kind} looks for one objective; nsga2 looks for ${objectives.length}`,
+    };
+  if (strategy.kind === 'one-shot' && spec.screening !== undefined)
+    return {
+      field: 'screening',
+      reason:
+        'a one-shot search evaluates every candidate with inherited weights; there is nothing to screen for',
+    };
+  if (strategy.kind === 'one-shot' && evaluation.distillation !== undefined)
+    return {
+      field: 'evaluation.distillation',
+      reason:
+        'a one-shot search compares inherited weights with a training by labels alone; distil the network that it finds',
     };
   const { epochs } = evaluation.training;
   const kind = fidelityKindOf(strategy);

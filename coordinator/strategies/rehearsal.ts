@@ -129,7 +129,9 @@ function createRehearsal(spec: SweepSpec, options: RehearsalOptions) {
     state = search.made(state, { kind, trial, key, cursor: reached, ...(fidelity && { fidelity }) });
     if (kind === 'stop') return;
     const candidate = candidates[trial - 1]!;
-    const { epochs = epochsFull, images = 1, width } = fidelity ?? {};
+    // Without training it is no step.
+    const whole = fidelity?.inherited === undefined ? epochsFull : 0;
+    const { epochs = whole, images = 1, width } = fidelity ?? {};
     const costs =
       width === undefined
         ? candidate.costs

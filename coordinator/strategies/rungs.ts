@@ -58,7 +58,7 @@ export function rungOf(rungs: Rungs, fidelity: Fidelity | undefined): number {
 export function atText({ spec, rungs }: Ladder, rung: number): string {
   const amount = rungs[rung]!;
   const of = { epochs: `at ${amount} epochs`, images: `on ${partText(amount)} images` };
-  return { ...of, width: `at ${partText(amount)} width` }[fidelityKindOf(spec)];
+  return { ...of, width: `at ${partText(amount)} width` }[spec.fidelity ?? 'epochs'];
 }
 
 /** `0.25 of the`, `the full`. */

@@ -10,6 +10,7 @@ import { type EvolutionState, evolution } from './evolution.ts';
 import { type GridState, grid } from './grid.ts';
 import { type HyperbandState, hyperband } from './hyperband.ts';
 import { type Nsga2State, nsga2 } from './nsga2.ts';
+import { type OneShotState, oneShot } from './one-shot.ts';
 import { type RandomState, randomSearch } from './random-search.ts';
 import { createSearch, type Search } from './search.ts';
 import type { Genes, SearchSpace } from './search-space.ts';
@@ -25,7 +26,8 @@ export type StrategyState =
   | Nsga2State
   | AshaState
   | AshaFrontState
-  | HyperbandState;
+  | HyperbandState
+  | OneShotState;
 
 /** What a strategy is told of its sweep beside its own spec. */
 export interface Surroundings {
@@ -58,6 +60,8 @@ export function strategyOf(
       return objectives > 1 ? ashaFront(spec, space, epochs) : asha(spec, space, epochs);
     case 'hyperband':
       return hyperband(spec, space, epochs);
+    case 'one-shot':
+      return oneShot(spec, space);
   }
 }
 

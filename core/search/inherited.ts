@@ -1,78 +1,39 @@
-// How good a sub-network of a trained search network is with the weights that it inherits: its accuracy, without
-// any training of its own. Decides how its batch statistics come about and which candidates tell whether such
-// accuracies rank networks as training does. The passes themselves are the caller's, who farms them.
+// How good a sub-network of a trained search network is with the weights that it inherits, without any training of its
+// own. Decides how its batch statistics come about and which candidates tell whether such accuracies rank networks as
+// training does. The passes themselves are the caller's.
 //
 // Statistics of the mixture do not fit a sub-network, whose maps are sums of other terms; those of a few batches
 // of the weights' half, with the sub-network's own alphas, take their place. Accuracies with inherited weights are
 // known to rank badly (Yu et al., "Evaluating the Search Phase of Neural Architecture Search", 2020), so a sample
 // of candidates is trained for a while and compared.
 
-import type { Layout } from '../nn/layout.ts';
 import { kendallTau, tauInterval } from './kendall.ts';
-import { scoreLogits } from './logits-score.ts';
 
-/** Passes of the search network at some alphas [A]. */
-export interface InheritedPasses {
-  /** Gradients and statistics of a batch of the weights' half, from searchFunction for alphas: [A + S + 1]. */
-  statistics(alphas: Float32Array, batch: number): Promise<Float32Array> | Float32Array;
-  /** Logits [b, K] of a batch of the alphas' half in evaluation mode, and its labels [b]. */
-  logits(
-    alphas: Float32Array,
-    running: Float32Array,
-    batch: number,
-  ): Promise<EvaluatedBatch> | EvaluatedBatch;
-}
-
-/** What evaluation mode gives for one batch. */
-export interface EvaluatedBatch {
-  readonly logits: Float32Array;
-  readonly labels: ArrayLike<number>;
+/**
+ * Running statistics [S] of a sub-network: means and variances of `batches` batches, at least one, each the mean over
+ * the batches. Sums are in double precision, in the batches' order, so that the bits follow from the passes alone.
+ */
+export async function calibratedStatistics(
+  batches: number,
+  /** Batch means and unbiased variances [S] of a batch of the weights' half. */
+  statistics: (batch: number) => Promise<Float32Array>,
+): Promise<Float32Array> {
+  const sums = Float64Array.from(await statistics(0));
+  for (let batch = 1; batch < batches; batch++)
+    (await statistics(batch)).forEach((value, i) => {
+      sums[i]! += value;
+    });
+  return Float32Array.from(sums, (sum) => sum / batches);
 }
 
 /**
- * The accuracy [0, 1] at these alphas over `batches` batches, after statistics of `calibration` batches, at least
- * one.
+ * Ranks, from 0, of the candidates to be trained for the comparison: `count` of `candidates` in equal steps, the best and
+ * the worst among them.
  */
-export async function inheritedAccuracy(options: {
-  readonly alphas: Float32Array;
-  readonly layout: Layout;
-  readonly passes: InheritedPasses;
-  readonly calibration: number;
-  readonly batches: number;
-}): Promise<number> {
-  const { alphas, layout, passes } = options;
-  const vectors: Float32Array[] = [];
-  for (let batch = 0; batch < options.calibration; batch++)
-    vectors.push(await passes.statistics(alphas, batch));
-  const running = meanStatistics(vectors, alphas.length, layout.runningCount);
-  let [right, images] = [0, 0];
-  for (let batch = 0; batch < options.batches; batch++) {
-    const { logits, labels } = await passes.logits(alphas, running, batch);
-    right += scoreLogits(logits, labels).right;
-    images += labels.length;
-  }
-  return right / images;
-}
-
-/** [S]: means and variances, each the mean over the batches; sums are in double precision, in their order. */
-function meanStatistics(vectors: readonly Float32Array[], alphas: number, running: number): Float32Array {
-  const sums = new Float64Array(running);
-  for (const vector of vectors) for (let i = 0; i < running; i++) sums[i]! += vector[alphas + i]!;
-  return Float32Array.from(sums, (sum) => sum / vectors.length);
-}
-
-/**
- * Places of the candidates to be trained for the comparison, best first: `count` of them over the whole range of
- * accuracies in equal steps of rank, the best and the worst among them.
- */
-export function comparisonSample(accuracies: readonly number[], count: number): number[] {
-  const ranked = accuracies.map((_, place) => place).sort((a, b) => accuracies[b]! - accuracies[a]! || a - b);
-  if (count >= ranked.length) return ranked;
-  if (count < 2) return ranked.slice(0, count);
-  return Array.from(
-    { length: count },
-    (_, i) => ranked[Math.round((i * (ranked.length - 1)) / (count - 1))]!,
-  );
+export function comparisonRanks(candidates: number, count: number): number[] {
+  if (count >= candidates) return Array.from({ length: candidates }, (_, rank) => rank);
+  if (count < 2) return Array.from({ length: count }, (_, rank) => rank);
+  return Array.from({ length: count }, (_, i) => Math.round((i * (candidates - 1)) / (count - 1)));
 }
 
 /** How alike inherited and trained accuracies of the same candidates rank them. */

@@ -1,7 +1,8 @@
 // The functions of a search network that workers compile: loss and gradients for weights and alphas, or for
-// alphas alone, from flat vectors and a batch to one flat vector; and logits in evaluation mode.
+// alphas alone, from flat vectors and a batch to one flat vector; batch statistics alone; and logits or embeddings in
+// evaluation mode.
 //
-// Legend: b images, P weights, A alphas, S running statistics, K classes.
+// Legend: b images, P weights, A alphas, S running statistics, K classes, E embedding before the classifier.
 
 import { oneHot, softmaxCrossEntropy } from '../loss/softmax.ts';
 import { forward } from '../nn/forward.ts';
@@ -77,6 +78,27 @@ export function searchFunction(options: FunctionOptions & { readonly wanted: Wan
 }
 
 /**
+ * Inputs: weights [P], alphas [A], images [b, 112, 112, 3]. Output: batch means and unbiased variances [S], as
+ * searchFunction has them, of a forward pass alone.
+ */
+export function searchStatisticsFunction(options: FunctionOptions): TensorFunction {
+  const { layout, batch } = options;
+  return {
+    inputs: [...parameterInputs(layout), imagesInput(batch)],
+    build: (inputs) => {
+      const [weights, alphas, images] = inputs as [Tensor, Tensor, Tensor];
+      const { statistics } = forward({
+        ...options,
+        parameters: splitFlat(weights, layout.parameters),
+        alphas,
+        images: normaliseImages(images),
+      });
+      return [concatFlat(statistics)];
+    },
+  };
+}
+
+/**
  * Inputs: weights [P], alphas [A], running [S], images [b, 112, 112, 3] and, with one, the auxiliary skip's weight
  * [1]. Output: logits [b, K] in evaluation mode.
  */
@@ -108,6 +130,16 @@ export function searchLogitsFunction(options: FunctionOptions): TensorFunction {
       return [logits];
     },
   };
+}
+
+/**
+ * As searchLogitsFunction, with what its classifier reads as output: embeddings [b, E], by which people are compared
+ * that the classifier does not know.
+ */
+export function searchEmbeddingFunction(options: FunctionOptions): TensorFunction {
+  const { network } = options;
+  const [before] = network.layers[network.output]!.inputs;
+  return searchLogitsFunction({ ...options, network: { ...network, output: before! } });
 }
 
 function parameterInputs(layout: Layout): FunctionInput[] {

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { name } from './common.ts';
 import { dataSchema } from './data.ts';
 import { distillationProblems, distillationSchema } from './distillation.ts';
+import { inheritsSchema } from './inherits.ts';
 import { networkSchema } from './network.ts';
 import { over } from './rules.ts';
 import { runTerms } from './run-terms.ts';
@@ -54,6 +55,11 @@ const runOfKind = <K extends string>(kinds: readonly [K, ...K[]]) =>
       search: searchBlockSchema
         .optional()
         .describe('Of a run of kind search; filled in from a submitted search, and not taken elsewhere'),
+      inherits: inheritsSchema
+        .optional()
+        .describe(
+          'Of a candidate that is verified with inherited weights and not trained; filled in by its sweep, and not taken elsewhere',
+        ),
     })
     .superRefine(
       (run, context) => {

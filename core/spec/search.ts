@@ -16,7 +16,8 @@ import { runTerms } from './run-terms.ts';
 /** Images of a shard below which a second-order gradient of float32 is off by a third. */
 const SECOND_ORDER_IMAGES = 8;
 
-const supernetSchema = z
+/** Sizes of a search network. */
+export const supernetSchema = z
   .strictObject({
     channels: evenChannels.default(16),
     layers: z
@@ -28,7 +29,8 @@ const supernetSchema = z
   })
   .describe('the network with every operation on every edge; its classes come from the data');
 
-const halvesSchema = z
+/** How training images are divided. */
+export const halvesSchema = z
   .strictObject({
     seed: seed.default(1).describe('which images of a person go together into a half'),
     stratify: z

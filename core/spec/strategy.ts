@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { seed } from './common.ts';
+import { CALIBRATION_MAX, inheritsSchema } from './inherits.ts';
 import { genotypeReference, genotypeSchema } from './network.ts';
 import { over } from './rules.ts';
 
@@ -196,6 +197,62 @@ const hyperbandSchema = z
   .strictObject({ kind: z.literal('hyperband'), ...halving })
   .refine(hasOwnMinimum, ofFractions);
 
+const oneShotSchema = z
+  .strictObject({
+    kind: z.literal('one-shot'),
+    ...learning,
+    supernet: z
+      .string()
+      .min(1)
+      .max(200)
+      .describe('the search whose weights candidates inherit, by id or name; RUN@EPOCH for an earlier stage'),
+    propose: z
+      .enum(['evolution', 'random'])
+      .default('evolution')
+      .describe('how candidates are proposed that are evaluated with inherited weights'),
+    population: population.default(20),
+    sample: z.int().min(1).max(1000).default(10).describe('as of evolution'),
+    mutations,
+    crossover: probability.default(0).describe('as of evolution'),
+    calibration: z
+      .int()
+      .min(1)
+      .max(CALIBRATION_MAX)
+      .default(8)
+      .describe('batches of the half of the weights from which a candidate gets batch statistics of its own'),
+    train: z
+      .int()
+      .min(1)
+      .max(1000)
+      .default(5)
+      .describe('candidates, the best with inherited weights, that get the evaluation of the sweep'),
+    tauSample: z
+      .int()
+      .min(2)
+      .max(1000)
+      .default(12)
+      .describe(
+        "candidates over the whole ranking that get it too, so that Kendall's tau tells whether inherited weights rank as training does",
+      ),
+    inherits: inheritsSchema
+      .optional()
+      .describe('filled in at submit from the search that `supernet` names, and not taken elsewhere'),
+  })
+  .refine((spec) => spec.propose === 'random' || spec.population <= spec.trials, {
+    ...enoughTrials,
+    ...over('population', 'trials', 'propose'),
+  })
+  .refine((spec) => spec.sample <= spec.population, {
+    path: ['sample'],
+    message: 'the sample is above the population it is taken from',
+    ...over('sample', 'population'),
+  })
+  .refine((spec) => spec.train <= spec.trials, {
+    path: ['train'],
+    message: 'more candidates are trained than the sweep has trials',
+    ...over('train', 'trials'),
+  });
+
 /** How candidates are chosen; docs/adding/strategy.md says what a strategy is. */
 export const strategySchema = z
   .discriminatedUnion('kind', [
@@ -206,6 +263,7 @@ export const strategySchema = z
     nsga2Schema,
     ashaSchema,
     hyperbandSchema,
+    oneShotSchema,
   ])
   .describe('how candidates are chosen');
 
@@ -218,4 +276,5 @@ export type EvolutionSpec = z.infer<typeof evolutionSchema>;
 export type TpeSpec = z.infer<typeof tpeSchema>;
 export type AshaSpec = z.infer<typeof ashaSchema>;
 export type HyperbandSpec = z.infer<typeof hyperbandSchema>;
+export type OneShotSpec = z.infer<typeof oneShotSchema>;
 export type Nsga2Spec = z.infer<typeof nsga2Schema>;

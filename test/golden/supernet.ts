@@ -8,10 +8,15 @@ import { ALPHA_COUNT, buildSupernet, CELL_EDGES, type Supernet } from '../../cor
 import { createAdam } from '../../core/optim/adam.ts';
 import type { SearchState, SearchStepOptions } from '../../core/search/bilevel.ts';
 import { type RunPass, searchStep } from '../../core/search/darts.ts';
-import { type InheritedPasses, inheritedAccuracy } from '../../core/search/inherited.ts';
+import { calibratedStatistics } from '../../core/search/inherited.ts';
 import { alphasOfGenotype } from '../../core/search/one-hot.ts';
 import type { Order, Variant, Wanted } from '../../core/search/rounds.ts';
-import { searchFunction, searchLogitsFunction } from '../../core/search/search-function.ts';
+import {
+  searchEmbeddingFunction,
+  searchFunction,
+  searchLogitsFunction,
+  searchStatisticsFunction,
+} from '../../core/search/search-function.ts';
 import { OPS } from '../../core/spec/network.ts';
 import { type Execution, prepare, type Way, waysOf } from './execute.ts';
 import {
@@ -532,6 +537,41 @@ async function checkAuxiliarySkip(check: Check): Promise<void> {
   add(check, 'unweighted skip: loss', absolute(compiled.slice(-1), eager.slice(-1)), 5e-6);
 }
 
+/** Logits [b, K] of embeddings [b, E], by the plain sums of the linear layer that ends the network. */
+function classified({ network, layout, start }: Check, embeddings: Float32Array): Float32Array {
+  const slotOf = (role: string) => {
+    const slot = layout.parameters.find((one) => one.layer === network.output && one.role === role)!;
+    return start.weights.subarray(slot.offset, slot.offset + slot.size);
+  };
+  const [kernel, bias] = [slotOf('weight'), slotOf('bias')]; // [E, K], [K]
+  const { classes } = network.spec;
+  const width = network.embedding;
+  return Float32Array.from({ length: (embeddings.length / width) * classes }, (_, at) => {
+    const [image, label] = [Math.floor(at / classes), at % classes];
+    let sum = bias[label]!;
+    for (let i = 0; i < width; i++) sum += embeddings[image * width + i]! * kernel[i * classes + label]!;
+    return sum;
+  });
+}
+
+/** Means and unbiased variances of the maps before each batch norm, in double precision: [S], as statistics have them. */
+function plainStatistics({ network, layout }: Check, maps: ReadonlyMap<number, Float32Array>): Float32Array {
+  const found = new Float32Array(layout.runningCount);
+  for (const { role, layer, offset, size } of layout.running) {
+    const map = maps.get(network.layers[layer]!.inputs[0]!)!; // [N, H, W, C]
+    const count = map.length / size;
+    for (let channel = 0; channel < size; channel++) {
+      let sum = 0;
+      for (let at = channel; at < map.length; at += size) sum += map[at]!;
+      const mean = sum / count;
+      let squares = 0;
+      for (let at = channel; at < map.length; at += size) squares += (map[at]! - mean) ** 2;
+      found[offset + channel] = role === 'running_var' ? squares / (count - 1) : mean;
+    }
+  }
+  return found;
+}
+
 /**
  * A genotype as alphas of the one search network: its nodes are plain sums of two maps, and statistics of one batch,
  * with their variances made biased again, give in evaluation mode what that batch gives in training mode.
@@ -572,6 +612,11 @@ async function checkSubNetwork(check: Check): Promise<void> {
   const training = await prepare(
     'compiled',
     `${fixture.file}/calibration`,
+    searchStatisticsFunction({ network, layout, batch }),
+  );
+  const gradients = await prepare(
+    'compiled',
+    `${fixture.file}/calibration with gradients`,
     searchFunction({ network, layout, batch, wanted: 'alphas' }),
   );
   const evaluation = await prepare(
@@ -579,7 +624,11 @@ async function checkSubNetwork(check: Check): Promise<void> {
     `${fixture.file}/inherited`,
     searchLogitsFunction({ network, layout, batch }),
   );
-  const seen: Float32Array[] = [];
+  const embedding = await prepare(
+    'compiled',
+    `${fixture.file}/inherited embeddings`,
+    searchEmbeddingFunction({ network, layout, batch }),
+  );
   const biased = (running: Float32Array) => {
     const changed = running.slice();
     for (const { role, layer, offset, size } of layout.running) {
@@ -590,20 +639,35 @@ async function checkSubNetwork(check: Check): Promise<void> {
     }
     return changed;
   };
-  const passes: InheritedPasses = {
-    statistics: (alphas) => training.run([start.weights, alphas, images, labels])[0]!,
-    logits: (alphas, running) => {
-      const [logits = new Float32Array()] = evaluation.run([start.weights, alphas, biased(running), images]);
-      seen.push(logits);
-      return { logits, labels };
-    },
-  };
-  await inheritedAccuracy({ alphas: oneHot, layout, passes, calibration: 1, batches: 1 });
-  passes.logits(oneHot, start.running, 0);
-  training.close();
-  evaluation.close();
+  const statistics = training.run([start.weights, oneHot, images])[0]!;
+  const [whole = new Float32Array()] = gradients.run([start.weights, oneHot, images, labels]);
+  add(
+    check,
+    'genotype as alphas: statistics alone against those beside gradients',
+    relative([...statistics], [...whole.slice(ALPHA_COUNT, -1)]),
+    1e-6,
+  );
+  const before = [...new Set(layout.running.map(({ layer }) => network.layers[layer]!.inputs[0]!))];
+  const maps = await trace(before);
+  const plain = plainStatistics(check, new Map(before.map((layer, i) => [layer, maps[i] as Float32Array])));
+  add(
+    check,
+    'genotype as alphas: statistics against plain sums',
+    relative([...statistics], [...plain]),
+    1e-4,
+  );
+  const running = biased(await calibratedStatistics(1, async () => statistics));
+  const own = evaluation.run([start.weights, oneHot, running, images])[0]!;
+  const foreign = evaluation.run([start.weights, oneHot, biased(start.running), images])[0]!;
+  const embeddings = embedding.run([start.weights, oneHot, running, images])[0]!;
+  add(
+    check,
+    'genotype as alphas: embeddings through the classifier against the logits',
+    relative([...classified(check, embeddings)], [...own]),
+    1e-5,
+  );
+  for (const execution of [training, gradients, evaluation, embedding]) execution.close();
   const [wanted] = await trace([network.output]);
-  const [own, foreign] = seen as [Float32Array, Float32Array];
   const distance = (logits: Float32Array) => euclidean([[logits, wanted!]]);
   add(check, 'genotype as alphas: logits with statistics of its own, L2', distance(own), 1e-4);
   // Otherwise this check could not fail.

@@ -126,6 +126,14 @@ export interface ComputeOptions {
   readonly onIdle?: () => void;
 }
 
+/** Kinds of graphs without a backward pass. */
+const FORWARD: ReadonlySet<GraphSpec['kind']> = new Set([
+  'embed',
+  'search-logits',
+  'search-embed',
+  'search-statistics',
+]);
+
 const TENSORFLOW: EngineRequest = { wanted: 'tensorflow', gpu: false, memoryShare: 0 };
 
 export function createCompute(options: ComputeOptions): Compute {
@@ -204,8 +212,6 @@ type Ask = <K extends keyof ComputeCalls>(
   kind: JobKind,
 ) => Promise<ComputeCalls[K]['answer']>;
 
-const isForward = ({ kind }: GraphSpec): boolean => kind === 'embed' || kind === 'search-logits';
-
 /** The jobs of one owner. The parts of a step with a sharded head count as what they are parts of. */
 function jobsBy(
   ask: Ask,
@@ -214,7 +220,7 @@ function jobsBy(
     proveDevice: () => ask('prove', undefined, 'prove'),
     compileGraph: (graph) => ask('prepare', graph, 'prepare'),
     runGraph: (graph, inputs, into) =>
-      ask('run', { graph, inputs, into }, isForward(graph) ? 'embed' : 'train'),
+      ask('run', { graph, inputs, into }, FORWARD.has(graph.kind) ? 'embed' : 'train'),
     startTwoPart: async (graph, inputs) => {
       const { begun, outputs } = await ask('begin', { graph, inputs }, 'train');
       let over = false;

@@ -12,7 +12,12 @@ import {
   trainingFunction,
 } from '../../core/nn/step-function.ts';
 import { buildSupernet } from '../../core/nn/supernet.ts';
-import { searchFunction, searchLogitsFunction } from '../../core/search/search-function.ts';
+import {
+  searchEmbeddingFunction,
+  searchFunction,
+  searchLogitsFunction,
+  searchStatisticsFunction,
+} from '../../core/search/search-function.ts';
 import type { CompiledGraph, Engine } from '../../core/tensor/graph/engine.ts';
 import type { TwoPartGraph } from '../../core/tensor/graph/two-part.ts';
 import { type GraphSpec, graphKey, type TwoPartSpec } from './messages.ts';
@@ -84,14 +89,7 @@ function createRecent<G extends { dispose(): void }>(options: {
 function functionOf(graph: GraphSpec): TensorFunction {
   if ('embedding' in graph)
     return graph.kind === 'head-statistics' ? headStatistics(graph) : headGradients(graph);
-  if ('supernet' in graph) {
-    const network = buildSupernet(graph.supernet);
-    const { batch, hasAuxiliarySkip = false } = graph;
-    const options = { network, layout: layoutOf(network), batch, hasAuxiliarySkip };
-    return graph.kind === 'search-logits'
-      ? searchLogitsFunction(options)
-      : searchFunction({ ...options, wanted: graph.wanted });
-  }
+  if ('supernet' in graph) return searchFunctionOf(graph);
   const network = buildNetwork(graph.network);
   const { batch } = graph;
   switch (graph.kind) {
@@ -105,6 +103,23 @@ function functionOf(graph: GraphSpec): TensorFunction {
       });
     case 'embed':
       return embeddingFunction({ network, layout: layoutOf(network), batch });
+  }
+}
+
+function searchFunctionOf(graph: Extract<GraphSpec, { readonly supernet: unknown }>): TensorFunction {
+  const network = buildSupernet(graph.supernet);
+  const { batch } = graph;
+  const hasAuxiliarySkip = 'hasAuxiliarySkip' in graph && graph.hasAuxiliarySkip === true;
+  const of = { network, layout: layoutOf(network), batch, hasAuxiliarySkip };
+  switch (graph.kind) {
+    case 'search':
+      return searchFunction({ ...of, wanted: graph.wanted });
+    case 'search-logits':
+      return searchLogitsFunction(of);
+    case 'search-statistics':
+      return searchStatisticsFunction(of);
+    case 'search-embed':
+      return searchEmbeddingFunction(of);
   }
 }
 

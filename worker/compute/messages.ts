@@ -53,6 +53,12 @@ export type GraphSpec =
       readonly hasAuxiliarySkip?: boolean;
       readonly batch: number;
     }
+  /** Batch statistics of a search network, and embeddings before its classifier. */
+  | {
+      readonly kind: 'search-statistics' | 'search-embed';
+      readonly supernet: SupernetSpec;
+      readonly batch: number;
+    }
   /** A class shard's part (core/head/step.ts). */
   | ({ readonly kind: 'head-statistics' | 'head-gradients' } & HeadShape);
 

@@ -12,7 +12,7 @@ import type { Verify } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { evaluateHeldOut } from '../run/finish.ts';
 import type { Services } from '../run/services.ts';
 import type { StoredNetwork } from '../training/teacher-network.ts';
-import { evaluate, type LabelledImages } from '../verification/evaluate.ts';
+import { embedderOf, evaluate, type LabelledImages } from '../verification/evaluate.ts';
 
 export async function answerVerify(services: Services, request: Verify, signal: AbortSignal): Promise<void> {
   const { requestId } = request;
@@ -78,7 +78,7 @@ async function verifyOnSet(
   return evaluate(
     {
       compute: services.compute,
-      network: network.network,
+      network: embedderOf(network.network),
       images,
       pairs,
       people: undefined,

@@ -17,7 +17,7 @@ import { verificationPairs } from '../../core/verify/pairs.ts';
 import type { Evaluation, EvaluationReport, Latency } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Membership } from '../training/procedure.ts';
 import { type Replica, sgdVectors } from '../training/replica.ts';
-import { evaluate, type NetworkState } from '../verification/evaluate.ts';
+import { type Embedder, embedderOf, evaluate, type NetworkState } from '../verification/evaluate.ts';
 import type { Services } from './services.ts';
 import type { Session } from './session.ts';
 
@@ -285,9 +285,11 @@ export async function evaluateHeldOut(options: {
   readonly backboneCount: number;
   readonly trained: NetworkState;
   readonly untrained: NetworkState | undefined;
+  /** How its embeddings come about; absent: the network of the spec gives them. */
+  readonly embedder?: Embedder;
   readonly signal: AbortSignal;
 }): Promise<EvaluationReport> {
-  const { services, spec, loader, backboneCount, signal } = options;
+  const { services, spec, loader, backboneCount, signal, embedder = embedderOf(spec.network) } = options;
   const labels = await loader.heldOutLabels();
   const backbone = (state: NetworkState): NetworkState => {
     if (state.weights.length < backboneCount)
@@ -298,7 +300,7 @@ export async function evaluateHeldOut(options: {
   const report = await evaluate(
     {
       compute: services.compute,
-      network: spec.network,
+      network: embedder,
       images: { size: labels.length, read: (from, count) => loader.heldOutImages(from, count) },
       pairs: verificationPairs(labels, spec.verification),
       people: labels,

@@ -85,6 +85,8 @@ async function prepare(services: Needed, next: NextRun, signal: AbortSignal): Pr
   signal.throwIfAborted();
   const spec = parseSpec(next.specJson);
   const { compute, recorder } = services;
+  // Its graphs are those of all candidates of its sweep.
+  if (spec.inherits !== undefined) return aborted(signal);
   const data = await services.datasets.acquire({ data: spec.data, digest: next.dataDigest });
   try {
     const { trainingImages, classes } = data.loader.facts;

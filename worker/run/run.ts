@@ -11,6 +11,7 @@ import type { Assign, Lease } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { type EmbeddingSession, embedInGeneration, openEmbedding } from './embedding.ts';
 import { factsOf, failureOf } from './failure.ts';
 import { aborted, type GenerationContext, workInGeneration } from './generation.ts';
+import { type InheritedSession, openInherited, verifyInherited } from './inherited.ts';
 import { reasonOfWait } from './phase.ts';
 import { createPhases } from './phases.ts';
 import { parseSpec } from './run-spec.ts';
@@ -44,6 +45,8 @@ export function holdRun(services: Services, first: Assign): HeldRun {
   let session: Session | undefined;
   /** In place of a session, for a run that trains nothing. */
   let embedding: EmbeddingSession | undefined;
+  /** As `embedding`, for a candidate that is verified with inherited weights. */
+  let inherited: InheritedSession | undefined;
   /** What this member sees of the others; undefined while it is in no exchange. */
   let suspects: Suspects | undefined;
   const exchangeNames = new Set([runId]);
@@ -86,9 +89,13 @@ export function holdRun(services: Services, first: Assign): HeldRun {
       const signal = AbortSignal.any([turn.signal, life.signal]);
       try {
         const work = { services: ours, assign, phases, telemetry, signal };
-        if (parseSpec(assign.specJson).kind === 'embedding') {
+        const { kind, inherits } = parseSpec(assign.specJson);
+        if (kind === 'embedding') {
           embedding ??= await openEmbedding({ services: ours, assign, onWaiting });
           await embedInGeneration({ ...work, session: embedding });
+        } else if (inherits !== undefined) {
+          inherited ??= await openInherited({ services: ours, assign, inherits });
+          await verifyInherited({ ...work, session: inherited });
         } else await workInSession(work);
       } catch (caught) {
         if (!signal.aborted) await fail(assign, toFleetError(caught));
@@ -97,6 +104,7 @@ export function holdRun(services: Services, first: Assign): HeldRun {
     }
     await session?.close();
     await embedding?.close();
+    await inherited?.close();
     void ignoreWaits.then((ignore) => ignore());
     void services.broker.then(({ gradients }) => {
       for (const name of exchangeNames) gradients.releaseRun(name);
@@ -107,9 +115,10 @@ export function holdRun(services: Services, first: Assign): HeldRun {
 
   /** The state may be what is wrong, so it is dropped: another try begins from a checkpoint. */
   const fail = async ({ generation }: Assign, error: FleetError) => {
-    const [step, failed] = [committed(), session ?? embedding];
+    const [step, failed] = [committed(), session ?? embedding ?? inherited];
     session = undefined;
     embedding = undefined;
+    inherited = undefined;
     phases.enter({ kind: 'failed', reason: error.message });
     reportFailure(own, { runId, generation, step, error });
     await failed?.close();

@@ -12,6 +12,7 @@ import type { WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Compute } from '../compute/client.ts';
 import type { Recorder } from '../compute/recorder.ts';
 import type { WorkerMetrics } from '../metrics.ts';
+import type { Supernets } from '../training/inherited.ts';
 import type { RowProofs } from '../training/row-proof.ts';
 import type { TeacherBlocks } from '../training/teacher-blocks.ts';
 import type { TeacherRows } from '../training/teacher-rows.ts';
@@ -38,6 +39,8 @@ export interface Services {
   readonly datasets: Datasets;
   /** Embeddings that students of one order share. */
   readonly teacherBlocks: TeacherBlocks;
+  /** Search networks whose weights candidates inherit. */
+  readonly supernets: Supernets;
   /** Embeddings of single images, which batches of several orders and epochs share. */
   readonly teacherRows: TeacherRows;
   /** Whether the rows of a network depend on their batch here. */

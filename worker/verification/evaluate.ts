@@ -4,7 +4,8 @@
 
 import { IMAGE_BYTES } from '../../core/data/images/pixels.ts';
 import { FleetError } from '../../core/errors.ts';
-import type { NetworkSpec } from '../../core/spec/network.ts';
+import type { SupernetSpec } from '../../core/nn/supernet.ts';
+import { type NetworkSpec, SUPERNET_EMBEDDING } from '../../core/spec/network.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { Pair } from '../../core/verify/pairs.ts';
 import { evaluatePairs, type Verification } from '../../core/verify/roc.ts';
@@ -22,6 +23,29 @@ const EVALUATION_BATCH = 16;
 /** The graph that embeds held-out images. */
 export const evaluationGraph = (network: NetworkSpec): Extract<GraphSpec, { kind: 'embed' }> => ({
   ...{ kind: 'embed', network, batch: EVALUATION_BATCH },
+});
+
+/** A network as it is verified: the graph that embeds a batch of so many images, and what that takes. */
+export interface Embedder {
+  /** Its batch is EVALUATION_BATCH. */
+  readonly graph: GraphSpec;
+  /** E. */
+  readonly embedding: number;
+  /** Inputs of the graph before the images. */
+  inputs(state: NetworkState): Float32Array[];
+}
+
+/** The embedder of a network of its own. */
+export const embedderOf = (network: NetworkSpec): Embedder => ({
+  ...{ graph: evaluationGraph(network), embedding: network.embedding },
+  inputs: ({ weights, running }) => [weights, running],
+});
+
+/** The embedder of a sub-network of a search network, with these alphas. */
+export const subNetworkEmbedder = (supernet: SupernetSpec, alphas: Float32Array): Embedder => ({
+  graph: { kind: 'search-embed', supernet, batch: EVALUATION_BATCH },
+  embedding: SUPERNET_EMBEDDING,
+  inputs: ({ weights, running }) => [weights, alphas, running],
 });
 /** Examples of each of four sorts: same and different people, judged wrongly and rightly. */
 const EXAMPLES_EACH = 2;
@@ -43,7 +67,7 @@ export interface NetworkState {
 
 export interface EvaluationContext {
   readonly compute: Compute;
-  readonly network: NetworkSpec;
+  readonly network: Embedder;
   readonly images: LabelledImages;
   readonly pairs: readonly Pair[];
   /** Label of the person on each image; undefined for sets without labels. */
@@ -149,11 +173,8 @@ async function embed(
   state: NetworkState,
   batch: Uint8Array,
 ): Promise<Float32Array> {
-  const outputs = await context.compute.runGraph(evaluationGraph(context.network), [
-    state.weights,
-    state.running,
-    batch,
-  ]);
+  const { graph, inputs } = context.network;
+  const outputs = await context.compute.runGraph(graph, [...inputs(state), batch]);
   const [embeddings] = outputs;
   if (!embeddings) throw new FleetError('internal', 'the evaluation graph gave no output');
   return embeddings;

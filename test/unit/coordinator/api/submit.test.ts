@@ -7,7 +7,7 @@ import { createSubmissionReader } from '../../../../coordinator/api/submission-r
 import { checkSubmission } from '../../../../coordinator/api/submit.ts';
 import { step } from '../../../../coordinator/decisions/decide.ts';
 import type { Decided, Event } from '../../../../coordinator/model/events.ts';
-import { initialState, type State } from '../../../../coordinator/model/state.ts';
+import { initialState, runOf, type State } from '../../../../coordinator/model/state.ts';
 import { inspectData } from '../../../../core/data/inspection/inspect.ts';
 import { FleetError } from '../../../../core/errors.ts';
 import { cellCosts } from '../../../../core/nn/cell-costs.ts';
@@ -553,7 +553,10 @@ students:
 });
 
 /** A search with two epochs behind it. */
-async function searchedState(end: 'running' | 'failed' | 'done'): Promise<State> {
+const searchedState = async (end: 'running' | 'failed' | 'done'): Promise<State> =>
+  folded(await eventsOfSearch(end));
+
+async function eventsOfSearch(end: 'running' | 'failed' | 'done'): Promise<Event[]> {
   const [search] = await check(SEARCH);
   assert.ok(search?.kind === 'run');
   const { spec, facts } = search;
@@ -591,7 +594,7 @@ async function searchedState(end: 'running' | 'failed' | 'done'): Promise<State>
           ]
         : []),
   ];
-  return folded(decided.map((one, i) => ({ ...one, atMs: i }) as Event));
+  return decided.map((one, i) => ({ ...one, atMs: i }) as Event);
 }
 
 test('a network takes the genotype that a search has found, at its end or at an epoch', async () => {
@@ -641,4 +644,91 @@ evaluation: { training: { epochs: 1, batch: 16, shards: 4 }, verification: { pai
     /^strategy\.base: the genotype is outside the space, whose operations are dw_conv_3x3, skip_connect/,
   );
   assert.match(await refusal(sweep), /^strategy\.base: cells is neither a published genotype/);
+});
+
+test('a one-shot sweep gets what its candidates inherit at submit, and is refused where there is nothing to inherit', async () => {
+  const sweep = `
+kind: sweep
+name: ranked
+data: { kind: synthetic, identities: 12, images: 8, holdout: 4 }
+space: { channels: 2, layers: 4, embedding: 16 }
+strategy: { kind: one-shot, supernet: cells, trials: 20, calibration: 3 }
+evaluation: { training: { epochs: 1, batch: 16, shards: 4 }, verification: { pairs: 20 } }
+`;
+  const [done, failed, running] = await Promise.all(
+    (['done', 'failed', 'running'] as const).map(searchedState),
+  );
+  const inherited = async (state: State, named = 'cells') => {
+    const [taken] = await check(sweep, { 'strategy.supernet': named }, state);
+    assert.ok(taken?.kind === 'sweep' && taken.spec.strategy.kind === 'one-shot');
+    return taken.spec.strategy.inherits!;
+  };
+  const { run, stage, digest, calibration, supernet, batch } = await inherited(done!);
+  assert.deepEqual(
+    { run, stage, digest, calibration },
+    { run: 'run-1', stage: 2, digest: 'd', calibration: 3 },
+  );
+  const { search, training } = runOf(done!, 'run-1').job;
+  assert.deepEqual(supernet, search?.supernet);
+  assert.equal(batch, training.batch / training.shards);
+  assert.equal((await inherited(failed!, 'run-1@1')).stage, 1);
+  const refused = async (change: Record<string, string>, state: State | undefined, reason: RegExp) =>
+    assert.match(await refusal(sweep, change, state), reason);
+  await refused({}, undefined, /^strategy\.supernet: cells is no search of this fleet/);
+  await refused({}, failed, /^strategy\.supernet: search run-1 is failed; run-1@2 takes the weights/);
+  await refused({}, running, /^strategy\.supernet: search run-1 goes on; wait for its end/);
+  await refused({ 'strategy.supernet': 'cells@2' }, running, /^strategy\.supernet: .* keep it first: /);
+  await refused({ 'strategy.supernet': 'cells@7' }, done, /^strategy\.supernet: .* the epochs 1 to 2 of 3/);
+  await refused({ 'strategy.supernet': 'cells@x' }, done, /^strategy\.supernet: x is no epoch of run-1/);
+  await refused({ 'data.seed': '9' }, done, /^strategy\.supernet: run-1 was trained on other data/);
+  await refused(
+    { 'data.holdout': '5' },
+    done,
+    /^strategy\.supernet: run-1 holds out 4 people and this sweep 5/,
+  );
+  await refused({ 'strategy.inherits': '{ run: x }' }, done, /^strategy\.inherits/);
+  await refused({ screening: '{ score: synflow }' }, done, /^screening: a one-shot search evaluates every/);
+  await refused(
+    { objectives: '[{ name: accuracy }, { name: mflops, direction: minimise }]' },
+    done,
+    /^objectives: one-shot looks for one objective/,
+  );
+  await refused(
+    { 'evaluation.distillation': '{ teacher: t }' },
+    done,
+    /evaluation\.distillation: a one-shot search compares inherited weights/,
+  );
+  const dropped = folded([
+    ...(await eventsOfSearch('done')),
+    { kind: 'stage.dropped', runId: 'run-1', parts: 'all', reason: 'by request', atMs: 99 } as Event,
+  ]);
+  await refused({}, dropped, /^strategy\.supernet: stage 2 of run-1 is not kept any more/);
+});
+
+test('what a search is inherited for stays: its stage is not let go, and it is not removed', async () => {
+  const events = await eventsOfSearch('done');
+  const state = folded(events);
+  const [sweep] = await check(
+    `
+kind: sweep
+name: ranked
+data: { kind: synthetic, identities: 12, images: 8, holdout: 4 }
+space: { channels: 2, layers: 4, embedding: 16 }
+strategy: { kind: one-shot, supernet: cells, trials: 20 }
+evaluation: { training: { epochs: 1, batch: 16, shards: 4 }, verification: { pairs: 20 } }
+`,
+    {},
+    state,
+  );
+  const connected = connections(new Set<string>());
+  const after = step(state, { kind: 'submit', documents: [sweep!] }, { now: 100, connected }).state;
+  const give = (input: Parameters<typeof step>[1]) => step(after, input, { now: 200, connected });
+  assert.throws(
+    () => give({ kind: 'remove', id: 'run-1', reason: '' }),
+    /the candidates of sweep-1 inherit the weights of run-1/,
+  );
+  assert.throws(
+    () => give({ kind: 'drop', runId: 'run-1', stage: 2, reason: '' }),
+    /stage 2 of run-1 is needed by sweep-1/,
+  );
 });
