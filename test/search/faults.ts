@@ -106,18 +106,19 @@ test('it is paused in the middle of an epoch, and the broker is restarted', asyn
 });
 
 test('its last evaluation is begun again when a worker is killed in it, and finds the same cells', async () => {
-  // 12 images in each half and 8 a step: 9 steps, then 220 evaluations of the half of the alphas.
+  // 12 images in each half and a step: 6 steps, then 220 evaluations of the half of the alphas, each of two passes.
   const perturbed = (name: string, workers: string) =>
     text(name, workers, 'first')
       .replace('images: 8, holdout', 'images: 4, holdout')
+      .replace('batch: 8, shards: 4', 'batch: 12, shards: 2')
       .replace('force: true }', 'force: true, evaluateEvery: 3, decode: perturb }');
   const submit = async (name: string, workers: string) =>
     (await fleet.submit(perturbed(name, workers))).runIds[0]!;
   const alone = await submit('perturbed', '{ min: 1, max: 1 }');
   const { found, weightsDigest } = await fleet.finished(alone, 600_000);
   assert.ok(found?.evaluation !== undefined);
-  const id = await submit('perturbed-killed', '{ min: 2, max: 3 }');
-  await reaches(id, 9);
+  const id = await submit('perturbed-killed', '{ min: 2, max: 2 }');
+  await reaches(id, 6);
   const [victim] = (await fleet.run(id)).workerIds;
   await fleet.killWorker(victim!, 'SIGKILL');
   await fleet.startWorker(victim!, 120_000);

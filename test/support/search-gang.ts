@@ -2,7 +2,7 @@
 // that the caller gives. Decides contents and oracles: after each step all members must have equal bits.
 
 import assert from 'node:assert/strict';
-import type { Exchange, ExchangePlan } from '../../core/allreduce/exchange.ts';
+import type { Exchange, ExchangePlan, ExchangeStats } from '../../core/allreduce/exchange.ts';
 import { systemClock } from '../../core/clock.ts';
 import type { Loader } from '../../core/data/loading/loader.ts';
 import { type Samplings, samplingsOf } from '../../core/data/loading/samplings.ts';
@@ -47,6 +47,8 @@ export interface SearchMember {
   step(): ReturnType<typeof trainUnit>;
   /** What its state stands for at the end of a stage, with the others; undefined where nothing is decoded. */
   found(stage: number): Promise<SearchFound | undefined>;
+  /** Counters of its exchanges. */
+  stats(): readonly Readonly<ExchangeStats>[];
   leave(): Promise<void>;
 }
 
@@ -117,6 +119,7 @@ async function joinMember(options: SearchGangOptions, rank: number): Promise<Sea
     procedure,
     step: () => trainUnit(context),
     found: async (stage) => membership.found?.(stage, replica, context.alphaBatches!),
+    stats: () => [exchange.stats(), ...membership.exchangeStats()],
     async leave() {
       await membership.leave();
       exchange.close();
