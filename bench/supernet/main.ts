@@ -4,6 +4,7 @@
 // rounds (docs/darts.md). With --json the last line has the goals and the rows; --small rehearses it with fewer
 // images, whose figures say less.
 
+import { createCompute } from '../../worker/compute/client.ts';
 import { argumentsOf, say, tell } from '../goals.ts';
 import { measureScaling } from './scaling.ts';
 import { measureStep } from './step.ts';
@@ -15,8 +16,11 @@ const { values } = argumentsOf(
 );
 const isSmall = values.small === true;
 const startedAt = performance.now();
-const wire = await measureWire();
-const step = await measureStep(isSmall ? { shards: 1, rounds: 2 } : { shards: 4, rounds: 6 });
+// A process may load TensorFlow once.
+const compute = createCompute({ cacheDir: '' });
+const wire = await measureWire(compute);
+const step = await measureStep(compute, isSmall ? { shards: 1, rounds: 2 } : { shards: 4, rounds: 4 });
+await compute.close();
 const scaling = await measureScaling(
   isSmall ? { batch: 16, steps: 1, rounds: 1 } : { batch: 64, steps: 2, rounds: 2 },
 );

@@ -26,7 +26,7 @@ import { ALPHAS, trainedDigest, WEIGHTS } from '../../core/state-vectors.ts';
 import { NAMES } from '../../test/support/names.ts';
 import { startNats } from '../../test/support/nats.ts';
 import { joinSearch, tinySearch } from '../../test/support/search-gang.ts';
-import { type Compute, createCompute } from '../../worker/compute/client.ts';
+import type { Compute } from '../../worker/compute/client.ts';
 import { atMost, type Goal, median, say } from '../goals.ts';
 
 /** Images of a shard, the fewest that second order takes without `force`. */
@@ -41,20 +41,16 @@ interface StepRow {
 }
 
 /** The step's share and the rounds that it comes from. */
-export async function measureStep({
-  shards,
-  rounds,
-}: {
-  readonly shards: number;
-  readonly rounds: number;
-}): Promise<{ readonly goals: Goal[]; readonly rows: readonly StepRow[] }> {
+export async function measureStep(
+  compute: Compute,
+  { shards, rounds }: { readonly shards: number; readonly rounds: number },
+): Promise<{ readonly goals: Goal[]; readonly rows: readonly StepRow[] }> {
   say(
     `arithmetic of a step on ${layoutOf(buildSupernet(PUBLISHED)).parameterCount} weights: ${arithmeticSeconds().toFixed(3)} CPU s`,
   );
   const nats = await startNats({ jetstream: false });
   const log = createLogger({ program: 'bench', level: 'silent' });
   const plane = await createDataPlane({ ...nats.access, name: 'step', log, prefixes: NAMES.prefixes });
-  const compute = createCompute({ cacheDir: '' });
   const images = Math.ceil((shards * SHARD_IMAGES) / 4) * 2;
   const data = { kind: 'synthetic', identities: 8, images, holdout: 4, seed: 5, difficulty: 1 } as const;
   const loader = await createLoader({ data });
@@ -99,7 +95,6 @@ export async function measureStep({
     };
   } finally {
     await plane.close();
-    await compute.close();
     await loader.close();
     await nats.stop();
   }

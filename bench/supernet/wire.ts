@@ -20,7 +20,7 @@ import { membersOf } from '../../test/support/gang.ts';
 import { NAMES } from '../../test/support/names.ts';
 import { startNats } from '../../test/support/nats.ts';
 import { joinSearch, type SearchGangOptions, tinySearch } from '../../test/support/search-gang.ts';
-import { type Compute, createCompute } from '../../worker/compute/client.ts';
+import type { Compute } from '../../worker/compute/client.ts';
 import { trainedNetwork } from '../../worker/training/choose-procedure.ts';
 import { atMost, type Goal, say } from '../goals.ts';
 
@@ -49,18 +49,19 @@ interface WireRow {
 }
 
 /** The rows of both orders and of the two orders of moves, and the worst of them as a goal. */
-export async function measureWire(): Promise<{ readonly goals: Goal[]; readonly rows: WireRow[] }> {
+export async function measureWire(
+  compute: Compute,
+): Promise<{ readonly goals: Goal[]; readonly rows: WireRow[] }> {
   const nats = await startNats({ jetstream: false });
   const log = createLogger({ program: 'bench', level: 'silent' });
   const planes: DataPlane[] = [];
-  const real = createCompute({ cacheDir: '' });
   try {
     for (const rank of MEMBERS.keys())
       planes.push(await createDataPlane({ ...nats.access, name: `${rank}`, log, prefixes: NAMES.prefixes }));
     const rows: WireRow[] = [];
     for (const order of ['first', 'second'] as const)
       for (const variant of ['noleak', 'darts'] as const) {
-        const row = await measure({ order, variant, planes, compute: unpassed(real) });
+        const row = await measure({ order, variant, planes, compute: unpassed(compute) });
         rows.push(row);
         say(
           `${order} order, ${variant}: vectors of ${row.rounds.join(', ')} values; ${row.sent} bytes a step, ${row.planned.join(' + ')} by the plan; of ${row.steps} steps, with ${row.resends} messages sent again`,
@@ -73,7 +74,6 @@ export async function measureWire(): Promise<{ readonly goals: Goal[]; readonly 
     };
   } finally {
     for (const plane of planes) await plane.close();
-    await real.close();
     await nats.stop();
   }
 }
