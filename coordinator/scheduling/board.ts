@@ -15,11 +15,13 @@ import {
   heldPriorityOf,
   initialState,
   isWhole,
+  numberOf,
+  openRuns,
   type RunState,
   type State,
   type WorkerState,
 } from '../model/state.ts';
-import { changesBetween, rowAt } from '../model/table.ts';
+import { type Change, changesBetween, rowAt } from '../model/table.ts';
 import { isBlamed, isSuspect } from './blame.ts';
 import { createDevices, type Devices, deviceOf, isExclusive } from './devices.ts';
 import { createLazyHeap, type LazyHeap } from './lazy-heap.ts';
@@ -197,8 +199,7 @@ export function createBoard(): Board {
       for (const [id] of mapChanges(observed.connected, seen.connected)) touched.add(id);
       state = next;
       observed = seen;
-      for (const [number, from, to] of changesBetween(before.runs, next.runs))
-        changed(number, from, to, touched);
+      for (const [number, from, to] of runChanges(before, next)) changed(number, from, to, touched);
       followSuspects(touched);
       for (const id of touched) seat(id);
     },
@@ -219,6 +220,12 @@ export function createBoard(): Board {
       for (const id of lent) seat(id);
     },
   };
+}
+
+/** Runs that differ. Of a state after none those that are open: what has ended is nothing to the board, and may be long. */
+function runChanges(before: State, next: State): Iterable<Change<RunState | EndedRun>> {
+  if (before.runs.size > 0) return changesBetween(before.runs, next.runs);
+  return openRuns(next).map((run) => [numberOf(run.id), undefined, run]);
 }
 
 function addTo<K>(sets: Map<K, Set<number>>, key: K, number: number): void {

@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { createDesk } from '../../../../coordinator/decisions/desk.ts';
+import { decideGroup } from '../../../../coordinator/decisions/group.ts';
 import { createJournalIndex, type JournalIndex } from '../../../../coordinator/journal/journal-index.ts';
 import {
   chunksOf,
@@ -13,8 +15,9 @@ import {
 import type { Event } from '../../../../coordinator/model/events.ts';
 import { evolve } from '../../../../coordinator/model/evolve.ts';
 import { type State, trialOf } from '../../../../coordinator/model/state.ts';
+import { pagesOf } from '../../../../coordinator/model/table.ts';
 import { systemClock } from '../../../../core/clock.ts';
-import { plainOf } from '../../../support/state.ts';
+import { connections, plainOf } from '../../../support/state.ts';
 import { longestTurnMs } from '../../../support/turns.ts';
 import { grow } from '../model/grown.ts';
 
@@ -64,6 +67,24 @@ test('pages in which nobody has looked are stored again as they are, and one tha
   assert.deepEqual(plainOf(third.state), JSON.parse(JSON.stringify(plainOf(changed))));
   // The state that was read is as it was.
   assert.deepEqual(plainOf(decodeSnapshot(first).state), JSON.parse(JSON.stringify(plainOf(state))));
+});
+
+test('a coordinator that starts decides without looking at what has ended', async () => {
+  const read = decodeSnapshot(await written({ state, index }));
+  const input = { kind: 'started', version: 'test' } as const;
+  const at = () => ({ now: 1_000_000, connected: connections([]) });
+  let group = decideGroup(read.state, [{ input }], at, createDesk());
+  assert.deepEqual(group.refused, []);
+  for (let i = 0; group.isUnfinished && i < 10; i++) group = decideGroup(group.state, [], at, createDesk());
+  const looked = [read.state.trials, read.state.runs].map((table) => {
+    const pages = [...pagesOf<unknown>(table)];
+    return [pages.length, pages.filter((page) => 'rows' in page).length];
+  });
+  // The newest, and the best trial with its run.
+  assert.ok(
+    looked.every(([pages = 0, made = 0]) => pages >= 6 && made <= 2),
+    JSON.stringify(looked),
+  );
 });
 
 test('a page whose bytes are no page is damage when it is looked at, and no sooner', async () => {
