@@ -3,7 +3,6 @@
 // compiled for a candidate: its alphas are an input of graphs that all candidates have.
 
 import type { Loader } from '../../core/data/loading/loader.ts';
-import { createDeferred } from '../../core/deferred.ts';
 import { FleetError } from '../../core/errors.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import { buildSupernet, type SupernetSpec } from '../../core/nn/supernet.ts';
@@ -12,6 +11,7 @@ import { calibratedStatistics } from '../../core/search/inherited.ts';
 import type { Inherits } from '../../core/spec/inherits.ts';
 import type { Schedule } from '../../core/spec/schedule.ts';
 import { type StateVectors, vectorNamed, WEIGHTS } from '../../core/state-vectors.ts';
+import { untilAborted } from '../../core/until-aborted.ts';
 import type { Compute } from '../compute/client.ts';
 import type { GraphSpec } from '../compute/messages.ts';
 
@@ -56,16 +56,6 @@ export function createSupernets(): Supernets {
       return untilAborted(kept.loaded, signal);
     },
   };
-}
-
-/** The promise's outcome, or the signal's reason where that comes first. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: stopped, reject } = createDeferred<never>();
-  stopped.catch(() => undefined);
-  const stop = () => reject(signal.reason);
-  if (signal.aborted) stop();
-  signal.addEventListener('abort', stop, { once: true });
-  return Promise.race([promise, stopped]).finally(() => signal.removeEventListener('abort', stop));
 }
 
 async function loadSupernet(

@@ -5,6 +5,7 @@
 
 import { FleetError } from '../../core/errors.ts';
 import { type TaughtEpochs, teacherStageFor } from '../../core/spec/distillation.ts';
+import { untilAborted } from '../../core/until-aborted.ts';
 import type { BlockSupply } from './block-supply.ts';
 import { createRate } from './rate.ts';
 import {
@@ -151,14 +152,4 @@ function isReady(promise: Promise<unknown>): Promise<boolean> {
     promise.then(() => true),
     new Promise<boolean>((resolve) => setImmediate(resolve, false)),
   ]);
-}
-
-/** The result, or the signal's reason if that comes first. The work itself goes on for the next caller. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) return Promise.reject(signal.reason);
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }
