@@ -13,6 +13,7 @@ import { documentOf, documentSchema } from '../../core/spec/document.ts';
 import { OPS, type Op } from '../../core/spec/network.ts';
 import { type RunSpec, runSchema } from '../../core/spec/run.ts';
 import type { Compute } from '../../worker/compute/client.ts';
+import { cpuMs } from '../control/processor.ts';
 import { searchHere } from '../search-here.ts';
 import { type HeldOut, heldOutOf, trainHere, verifyHere } from '../train-here.ts';
 
@@ -84,9 +85,9 @@ export async function runArm(
   setting: DartsSetting,
   of: { readonly seed: number; readonly arm: Arm; readonly secondsMax: number },
 ): Promise<ArmResult> {
-  const begun = process.cpuUsage();
+  const begun = cpuMs();
   const found = of.arm === 'random' ? await atRandom(open, setting, of) : await byGradient(open, setting, of);
-  const searchSeconds = secondsSince(begun);
+  const searchSeconds = (cpuMs() - begun) / 1000;
   const spec = networkSpec(setting, {
     ...{ genotype: found.genotype, seed: of.seed, epochs: setting.winnerEpochs },
     ...{ holdout: setting.testPeople, pairs: setting.pairs.test },
@@ -109,12 +110,6 @@ export async function runArm(
 }
 
 const skipsOf = (key: string): number => skipConnections(genotypeOfText(key));
-
-/** Seconds of processor time of this process and its threads. */
-function secondsSince(begun: NodeJS.CpuUsage): number {
-  const { user, system } = process.cpuUsage(begun);
-  return (user + system) / 1e6;
-}
 
 interface Found {
   readonly genotype: string;
@@ -151,7 +146,7 @@ async function atRandom(
   setting: DartsSetting,
   { seed, secondsMax }: { readonly seed: number; readonly secondsMax: number },
 ): Promise<Found> {
-  const begun = process.cpuUsage();
+  const begun = cpuMs();
   const heldOut = peopleOf(await heldOutOf(chosenBy), setting.choicePeople);
   const skipsOnTheWay: number[] = [];
   let best: { readonly genotype: string; readonly auc: number } | undefined;
@@ -164,7 +159,7 @@ async function atRandom(
     const { auc } = await trainedAndVerified(compute, chosenBy, spec, heldOut);
     if (best === undefined || auc > best.auc) best = { genotype, auc };
     skipsOnTheWay.push(skipsOf(genotype));
-    const spent = secondsSince(begun);
+    const spent = (cpuMs() - begun) / 1000;
     if (spent + spent / (number + 1) > secondsMax) return { genotype: best.genotype, skipsOnTheWay };
   }
 }

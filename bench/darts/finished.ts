@@ -2,9 +2,8 @@
 // ended goes on where it was. Results belong to one setting, with the folder and the number of its images; of another none
 // is read.
 
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { sha256Hex } from '../../core/digest.ts';
+import { textIfThere, writeWhole } from '../whole-file.ts';
 import type { ArmResult, DartsSetting } from './arms.ts';
 
 /** The name of the file of a setting on so many training images. */
@@ -13,18 +12,11 @@ export const finishedName = (setting: DartsSetting, trainingImages: number): str
 
 /** The results of the file; none where there is no file. */
 export function readFinished(file: string): ArmResult[] {
-  try {
-    return JSON.parse(readFileSync(file, 'utf8')) as ArmResult[];
-  } catch (caught) {
-    if ((caught as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw caught;
-  }
+  const text = textIfThere(file);
+  return text === undefined ? [] : (JSON.parse(text) as ArmResult[]);
 }
 
-/** Writes all results, so that the file is the old or the new one at any moment. */
+/** Writes all results. */
 export function writeFinished(file: string, results: readonly ArmResult[]): void {
-  mkdirSync(dirname(file), { recursive: true });
-  const part = `${file}.${process.pid}`;
-  writeFileSync(part, `${JSON.stringify(results, undefined, 1)}\n`);
-  renameSync(part, file);
+  writeWhole(file, `${JSON.stringify(results, undefined, 1)}\n`);
 }

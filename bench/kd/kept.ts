@@ -2,7 +2,7 @@
 // it was stopped, and further seeds cost only themselves. Decides when a kept network stands for one that would be
 // trained: when everything that its bits follow from is equal.
 
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sha256Hex } from '../../core/digest.ts';
 import { FleetError } from '../../core/errors.ts';
@@ -10,8 +10,10 @@ import { sharedFloats } from '../../core/shared-memory.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { dataKeyOf } from '../../core/spec/data-key.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
+import { folderDigest } from '../../core/system/folder-digest.ts';
 import { PACKAGE_ROOT } from '../../core/system/places.ts';
 import type { TrainedNetwork } from '../train-here.ts';
+import { textIfThere, writeWhole } from '../whole-file.ts';
 import type { Reached } from './setting.ts';
 
 /** A trained network: what it reached, and the networks of its stages where students learn from it. */
@@ -49,23 +51,15 @@ export function keepIn(folder: string): Keeper {
   const pathOf = (key: KeptKey) => join(folder, `${nameOf(key)}.json`);
   return {
     find(key) {
-      const text = textOf(pathOf(key));
+      const text = textIfThere(pathOf(key));
       return text === undefined ? undefined : networkOf(text, pathOf(key));
     },
     keep(key, { reached, stages }) {
-      mkdirSync(folder, { recursive: true });
       const text = JSON.stringify({
         ...{ name: key.spec.name, seed: key.spec.training.seed, reached },
         stages: stages.map(({ weights, running }) => [textOfFloats(weights), textOfFloats(running)]),
       });
-      // Whole or not at all, because the benchmark may be stopped at any time.
-      const part = `${pathOf(key)}.${process.pid}.part`;
-      try {
-        writeFileSync(part, text);
-        renameSync(part, pathOf(key));
-      } finally {
-        rmSync(part, { force: true });
-      }
+      writeWhole(pathOf(key), text);
     },
   };
 }
@@ -73,15 +67,6 @@ export function keepIn(folder: string): Keeper {
 function nameOf({ spec: { data, ...spec }, digest, device, code, teacher }: KeptKey): string {
   const of = { spec, data: dataKeyOf({ data, digest }), device, code };
   return sha256Hex(canonicalJson(teacher === undefined ? of : { ...of, teacher: nameOf(teacher) }));
-}
-
-function textOf(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (caught) {
-    if ((caught as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw caught;
-  }
 }
 
 function networkOf(text: string, path: string): KeptNetwork {
@@ -121,19 +106,11 @@ function floatsOf(text: string): Float32Array {
 
 /** Digest of the sources that train and verify here; comments count, since no list of what decides bits is complete. */
 export function codeDigest(): string {
-  const folders = ['core', 'worker'].map((name) => digestOf(join(PACKAGE_ROOT, name)));
+  const folders = ['core', 'worker'].map((name) =>
+    folderDigest(join(PACKAGE_ROOT, name), /\.(ts|cc|h|inc)$/),
+  );
   const files = ['bench/kd/arms.ts', 'bench/train-here.ts'].map((name) =>
     sha256Hex(readFileSync(join(PACKAGE_ROOT, name))),
   );
   return sha256Hex([...folders, ...files].join('\n'));
-}
-
-function digestOf(folder: string): string {
-  const entries = readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
-  const lines = entries.map((entry) => {
-    const path = join(folder, entry.name);
-    if (entry.isDirectory()) return `${entry.name}/ ${digestOf(path)}`;
-    return /\.(ts|cc|h|inc)$/.test(entry.name) ? `${entry.name} ${sha256Hex(readFileSync(path))}` : '';
-  });
-  return sha256Hex(lines.join('\n'));
 }

@@ -7,7 +7,6 @@
 // stopped and extended.
 
 import { execFileSync } from 'node:child_process';
-import { renameSync, writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { type CellSpace, cellSpace } from '../../coordinator/strategies/cell-space.ts';
 import { createLoader } from '../../core/data/loading/loader.ts';
@@ -31,6 +30,7 @@ import { prepare } from '../../test/golden/execute.ts';
 import { createCompute } from '../../worker/compute/client.ts';
 import { optionsOf, say } from '../goals.ts';
 import { heldOutOf, trainHere, verifyHere } from '../train-here.ts';
+import { writeWhole } from '../whole-file.ts';
 import {
   type Choice,
   keyOfChoice,
@@ -77,9 +77,7 @@ function store(candidate: OwnCandidate): void {
     ...{ deviceClass: 'cpu', setting: SETTING },
     candidates: [...candidates, candidate].sort((a, b) => a.number - b.number),
   };
-  const part = `${OWN_TABLE}.${process.pid}`;
-  writeFileSync(part, gzipSync(JSON.stringify(table), { level: 9 }));
-  renameSync(part, OWN_TABLE);
+  writeWhole(OWN_TABLE, gzipSync(JSON.stringify(table), { level: 9 }));
   const auc = candidate.auc.map((stages) => stages.map((value) => value.toFixed(3)).join(' ')).join(' | ');
   say(`${candidate.number} ${candidate.key}: ${auc}`);
   say(`${table.candidates.length} candidates, ${processorSeconds().toFixed(0)} s of processor time here`);

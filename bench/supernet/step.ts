@@ -27,6 +27,7 @@ import { NAMES } from '../../test/support/names.ts';
 import { startNats } from '../../test/support/nats.ts';
 import { joinSearch, tinySearch } from '../../test/support/search-gang.ts';
 import type { Compute } from '../../worker/compute/client.ts';
+import { cpuMs } from '../control/processor.ts';
 import { atMost, type Goal, median, say } from '../goals.ts';
 
 /** Images of a shard, the fewest that second order takes without `force`. */
@@ -134,7 +135,7 @@ function arithmeticSeconds(): number {
   const means = rounds.map((round) => floats(roundLength(sizes, round)));
   const took: number[] = [];
   for (let turn = 0; turn < 4; turn++) {
-    const before = process.cpuUsage();
+    const before = cpuMs();
     for (const [place, round] of rounds.entries())
       if (place < rounds.length - 1) continueStep(open, round, means[place]!);
       else commitStep(open, means[place]!);
@@ -142,18 +143,13 @@ function arithmeticSeconds(): number {
       { name: WEIGHTS, values: state.weights },
       { name: ALPHAS, values: state.alphas },
     ]);
-    took.push(secondsSince(before));
+    took.push((cpuMs() - before) / 1000);
   }
   return Math.min(...took);
 }
 
 async function cpuSecondsOf(work: () => Promise<unknown>): Promise<number> {
-  const before = process.cpuUsage();
+  const before = cpuMs();
   await work();
-  return secondsSince(before);
-}
-
-function secondsSince(before: NodeJS.CpuUsage): number {
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1e6;
+  return (cpuMs() - before) / 1000;
 }

@@ -5,12 +5,13 @@
 // wrong graph without an error, so it errs by leaving too much in: a changed comment records anew, in a
 // second.
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256Hex } from '../../digest.ts';
 import { FleetError, toFleetError } from '../../errors.ts';
 import { canonicalJson } from '../../spec/canonical-json.ts';
+import { folderDigest } from '../../system/folder-digest.ts';
 import { PROGRAMS } from '../../system/places.ts';
 import { optimised } from '../passes/passes.ts';
 import { recomputed } from '../passes/recompute.ts';
@@ -150,16 +151,6 @@ let codeDigestKnown: string | undefined;
  * milliseconds, once a process.
  */
 function codeDigest(): string {
-  codeDigestKnown ??= digestFolder(join(PROGRAMS, 'core'));
+  codeDigestKnown ??= folderDigest(join(PROGRAMS, 'core'), /\.(ts|js)$/);
   return codeDigestKnown;
-}
-
-function digestFolder(folder: string): string {
-  const entries = readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
-  const lines = entries.map((entry) => {
-    const path = join(folder, entry.name);
-    if (entry.isDirectory()) return `${entry.name}/ ${digestFolder(path)}`;
-    return /\.(ts|js)$/.test(entry.name) ? `${entry.name} ${sha256Hex(readFileSync(path))}` : '';
-  });
-  return sha256Hex(lines.join('\n'));
 }
