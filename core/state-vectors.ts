@@ -8,6 +8,7 @@
 
 import { digest64, digest64Of, joinedDigest } from './digest.ts';
 import { FleetError } from './errors.ts';
+import { stepDigest } from './step-digest.ts';
 
 /** A piece of a vector that has a name of its own: one tensor of the network. */
 export interface VectorPart {
@@ -76,6 +77,10 @@ export const stateDigest = (vectors: StateVectors): string => digest64Of(vectors
  * 64-bit digest of what a run trains, by which the members of a gang compare in each step: the weights, and the
  * alphas of a search; 16 hex digits.
  */
+export const comparedDigest = (vectors: StateVectors): string =>
+  trainedDigestOf(vectors.map(({ name, values }) => ({ name, digest: () => stepDigest(values) })));
+
+/** 64-bit digest of what a run trains by which it is stored and reported; 16 hex digits. */
 export const trainedDigest = (vectors: StateVectors): string =>
   trainedDigestOf(vectors.map(({ name, values }) => ({ name, digest: () => digest64(values) })));
 

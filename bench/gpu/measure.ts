@@ -5,8 +5,9 @@ import { digest64 } from '../../core/digest.ts';
 import { toFleetError } from '../../core/errors.ts';
 import { initialRunning, initialWeights } from '../../core/nn/init.ts';
 import { trainingFunction } from '../../core/nn/step-function.ts';
-import { compileUpdate, keepState } from '../../core/optim/resident-sgd.ts';
+import { compileSgd, keepState } from '../../core/optim/resident-sgd.ts';
 import { applyStep } from '../../core/optim/sgd.ts';
+import { stepDigest } from '../../core/step-digest.ts';
 import type { Engine } from '../../core/tensor/graph/engine.ts';
 import { createPjrtEngine } from '../../core/tensor/graph/pjrt-engine.ts';
 import { tensorflowEngine } from '../../core/tensor/graph/tensorflow-engine.ts';
@@ -43,9 +44,9 @@ function measure(): Measurement {
     ...trainingFunction({ network, layout, loss, batch: work.batch }),
     precision: request.precision,
   });
-  const update = compileUpdate(engine, { layout, optimizer: OPTIMIZER });
+  const programs = compileSgd(engine, { layout, optimizer: OPTIMIZER });
   const compileSeconds = (performance.now() - start) / 1000;
-  const kept = update && keepState(engine, { layout, optimizer: OPTIMIZER, state });
+  const kept = programs && keepState(engine, { layout, optimizer: OPTIMIZER, state });
   const vector = new Float32Array(layout.vectorCount);
   const step = () => graph.run([kept?.weights() ?? weights, images, labels], vector);
   const digests = Array.from({ length: request.runs }, () => {
@@ -55,15 +56,16 @@ function measure(): Measurement {
   const stepSeconds = secondsOf(step, request.seconds);
   const mean = vector.slice();
   const apply = () => {
-    if (kept === undefined)
+    if (kept === undefined) {
       applyStep({ layout, ...state, mean, learningRate: LEARNING_RATE, optimizer: OPTIMIZER });
-    else kept.apply({ update: update!, mean, learningRate: LEARNING_RATE, weights });
+      stepDigest(weights);
+    } else kept.apply({ programs: programs!, mean, learningRate: LEARNING_RATE });
   };
   const updateSeconds = secondsOf(apply, request.seconds / 4);
   const transfer = transferSeconds(engine, weights);
   const loss0 = vector.at(-3)!;
   kept?.free();
-  update?.dispose();
+  programs?.dispose();
   graph.dispose();
   return {
     ...{ device, digests, loss: loss0, compileSeconds, stepSeconds, updateSeconds, ...transfer },

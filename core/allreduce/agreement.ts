@@ -20,7 +20,7 @@ export interface Standing {
   readonly round: number;
   /** The step that it would sum next; -1: without state. */
   readonly step: number;
-  /** digest64 of its weights, 16 hex digits. */
+  /** What its replica is compared by (`comparedDigest`), 16 hex digits. */
   readonly digest: string;
   /** The residuals of shards that it can give. */
   readonly inventory: readonly Omit<Residual, 'values'>[];

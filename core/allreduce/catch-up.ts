@@ -3,7 +3,7 @@
 // one stops the run for all.
 
 import { FleetError } from '../errors.ts';
-import { trainedDigest } from '../state-vectors.ts';
+import { comparedDigest } from '../state-vectors.ts';
 import { giverOfState, type Standings, sourceOfResidual } from './agreement.ts';
 import type { Header } from './message.ts';
 import type { Residual } from './residuals.ts';
@@ -44,7 +44,7 @@ export function createCatchUp(options: {
       await fetchFrom(rank, step, { kind: 'state' }),
       wire.nameOf(rank),
     );
-    const digest = trainedDigest(options.stateNames.map((name) => ({ name, values: state[name]! })));
+    const digest = comparedDigest(options.stateNames.map((name) => ({ name, values: state[name]! })));
     if (digest === announced) return state;
     const error = new FleetError(
       'dataLoss',

@@ -13,9 +13,9 @@
 // any placement. The open step cannot be completed without every member, therefore a member is at most one
 // step ahead of another, and results of two steps are all that may ever be asked for.
 
-import { digest64 } from '../digest.ts';
 import { FleetError } from '../errors.ts';
 import { letGoOfShared } from '../shared-memory.ts';
+import { stepDigest } from '../step-digest.ts';
 import type { ExchangeOptions } from './exchange-options.ts';
 import { createParts, type Parts } from './exchange-parts.ts';
 import { type Residual, residualsLeft } from './residuals.ts';
@@ -31,7 +31,7 @@ export type { Synced } from './sync.ts';
 export type { ExchangeStats, Faults, State } from './wire.ts';
 
 export interface ReduceOptions {
-  /** digest64 of the weights at the start of the step, if at hand. */
+  /** stepDigest of the weights at the start of the step, if at hand. */
   readonly digest?: string;
   /**
    * With int8: what earlier steps left is dropped. All members pass the same; a step after a checkpoint is
@@ -46,7 +46,7 @@ export type ShardResidual = Pick<Residual, 'shard' | 'values'>;
 export interface Exchange {
   /**
    * Agrees with all members on the step at which all go on: the largest that anybody has. `digest` is
-   * digest64 of the weights. A member that is behind gets the state of that step. Without state:
+   * stepDigest of the weights. A member that is behind gets the state of that step. Without state:
    * `WITHOUT_STATE`; when nobody has one the answer is step -1, and everybody loads the state and calls
    * again.
    */
@@ -133,7 +133,7 @@ async function reduceStep(
   pace.markStart(fresh);
   fillVectors(memory, options, given);
   const weightsDigest =
-    digest ?? (plan.members.length === 1 ? '' : digest64((await options.provideState()).weights));
+    digest ?? (plan.members.length === 1 ? '' : stepDigest((await options.provideState()).weights));
   checkGoingOn(parts);
   const reduction = steps.openReduction();
   const { duplicates } = stats;

@@ -3,12 +3,12 @@
 // sums are read from it; calls and answers are small messages. When the thread ends, every open call is
 // rejected and `died` resolves with the reason.
 
-import { digest64 } from '../digest.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { BrokerAddress } from '../net/broker-address.ts';
 import type { Prefixes } from '../net/subjects.ts';
 import { letGoOfShared } from '../shared-memory.ts';
+import { stepDigest } from '../step-digest.ts';
 import { type CallThread, openThread } from '../thread-calls.ts';
 import type { Exchange, ExchangePlan } from './exchange.ts';
 import type { Suspect } from './member-watch.ts';
@@ -172,7 +172,7 @@ function openExchange(
       checkVectors(plan, vectors);
       fillVectors(memory, plan, vectors);
       // Computed on this side, because the data thread would have to ask for the weights.
-      const digest = given.digest ?? digest64(provideState().weights);
+      const digest = given.digest ?? stepDigest(provideState().weights);
       const ask = { exchange: id, step, options: { ...given, digest } };
       await thread.call('reduce', ask, { signal: leaving.signal });
       return memory.floats(memory.layout.sum, elements);

@@ -1,6 +1,7 @@
 // The number of the protocol between worker and coordinator. It grows when one of them would misunderstand the
-// other: a report or command of another meaning, names that are made otherwise. A field that may be absent is
+// other: a report or command of another meaning, names that are made otherwise, another digest by which members of a
+// gang compare. A field that may be absent is
 // no reason.
 
 /** What this release speaks. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;

@@ -1,10 +1,11 @@
 // The state that SGD trains, on the device of an engine: weights, momentum and running statistics lie there from
-// step to step, the compiled update (sgd-module.ts) takes them over and gives them back in the same memory, and only
-// the mean goes in. Decides what comes out: the weights after each step, because their digest travels with the next
-// one, all three when somebody asks.
+// step to step, the compiled update (sgd-module.ts) takes them over and gives them back in the same memory. Decides what
+// crosses: the mean goes in with each step and the digest of the new weights comes out, which travels with the next one;
+// the vectors come out when somebody asks.
 
 import type { Layout } from '../nn/layout.ts';
 import type { Engine, Resident, ResidentModule } from '../tensor/graph/engine.ts';
+import { digestModule, digestOfSums } from './digest-module.ts';
 import { type AppliedStep, assessStep, type OptimizerOptions } from './sgd.ts';
 import { updateModule } from './sgd-module.ts';
 
@@ -15,21 +16,27 @@ export interface SgdArrays {
   readonly running: Float32Array;
 }
 
+/** What steps a state on the device: the update and the digest. */
+export interface SgdPrograms {
+  readonly update: ResidentModule;
+  readonly digest: ResidentModule;
+  dispose(): void;
+}
+
 /** A state on the device. Whoever made it frees it. */
 export interface ResidentSgd {
   /** The weights as an input of graphs; they are over with the next step. */
   weights(): Resident;
   /**
    * One step, with the bits of applyStep and its failures. `mean` [P + S + 3] is divided by the number of shards.
-   * Writes the new weights into `weights` [P], which holds those before the step.
+   * `digest`: stepDigest of the new weights, computed from where they lie.
    */
   apply(request: {
-    readonly update: ResidentModule;
+    readonly programs: SgdPrograms;
     readonly mean: Float32Array;
     readonly learningRate: number;
-    readonly weights: Float32Array;
     readonly step?: number;
-  }): AppliedStep;
+  }): AppliedStep & { readonly digest: string };
   /** Copies the state to the host. */
   read(into: SgdArrays): void;
   /** Bytes on the device. */
@@ -38,16 +45,25 @@ export interface ResidentSgd {
   free(): void;
 }
 
-/** The update for states of this layout, or undefined where the engine keeps vectors on the host. */
-export function compileUpdate(
+/** The programs for states of this layout, or undefined where the engine keeps vectors on the host. */
+export function compileSgd(
   engine: Engine,
   options: { readonly layout: Layout; readonly optimizer: OptimizerOptions; readonly cacheDir?: string },
-): ResidentModule | undefined {
+): SgdPrograms | undefined {
   const { layout, optimizer, cacheDir } = options;
-  return engine.compileModule?.(updateModule(layout, optimizer), {
-    what: "the optimiser's update",
-    cacheDir,
-  });
+  if (engine.compileModule === undefined) return undefined;
+  const compiled = (module: Parameters<typeof engine.compileModule>[0], what: string) =>
+    engine.compileModule!(module, { what, cacheDir });
+  const update = compiled(updateModule(layout, optimizer), "the optimiser's update");
+  const digest = compiled(digestModule(layout.parameterCount), 'the digest of the weights');
+  return {
+    update,
+    digest,
+    dispose() {
+      update.dispose();
+      digest.dispose();
+    },
+  };
 }
 
 /** Puts a state onto the device. */
@@ -61,14 +77,14 @@ export function keepState(
   let vectors = keepAll(engine, arrays);
   return {
     weights: () => vectors[0]!,
-    apply({ update, mean, learningRate, weights, step }) {
+    apply({ programs, mean, learningRate, step }) {
       const { applied, scale } = assessStep({
-        ...{ layout, mean, optimizer, weights: () => weights },
+        ...{ layout, mean, optimizer, weights: () => valuesOf(vectors[0]!) },
         ...(step === undefined ? {} : { step }),
       });
-      vectors = update.run(vectors, [mean, Float64Array.of(scale), Float64Array.of(learningRate)]);
-      vectors[0]!.read(weights);
-      return applied;
+      const scalars = [Float64Array.of(scale), Float64Array.of(learningRate)];
+      vectors = programs.update.run({ donated: vectors, arrays: [mean, ...scalars] });
+      return { ...applied, digest: digestOf(programs.digest, vectors[0]!) };
     },
     read(into) {
       const places = [into.weights, into.momentum, into.running];
@@ -79,6 +95,21 @@ export function keepState(
       for (const vector of vectors) vector.free();
     },
   };
+}
+
+function valuesOf(vector: Resident): Float32Array {
+  const values = new Float32Array(vector.length);
+  vector.read(values);
+  return values;
+}
+
+function digestOf(program: ResidentModule, weights: Resident): string {
+  const [sums] = program.run({ kept: [weights] });
+  try {
+    return digestOfSums(valuesOf(sums!), weights.length);
+  } finally {
+    sums!.free();
+  }
 }
 
 /** All or none: a device may have room for the first only. */

@@ -9,6 +9,7 @@ import type { Compression, Faults, State } from '../../core/allreduce/exchange.t
 import { slicesOf } from '../../core/allreduce/plan.ts';
 import { createResidualStore, type ResidualStore } from '../../core/allreduce/residuals.ts';
 import { digest64 } from '../../core/digest.ts';
+import { stepDigest } from '../../core/step-digest.ts';
 import {
   assertWeights,
   dumbSum,
@@ -296,7 +297,7 @@ async function synchroniseAndTellLost(replica: Replica): Promise<readonly number
   const mine =
     replica.step < 0
       ? { step: -1, digest: '0'.repeat(16) }
-      : { step: replica.step, digest: digest64(replica.state.weights) };
+      : { step: replica.step, digest: stepDigest(replica.state.weights) };
   const { step, state, residualsLost } = await replica.exchange.sync(mine);
   replica.step = step;
   if (state !== undefined) replica.state = state;

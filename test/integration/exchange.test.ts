@@ -17,6 +17,7 @@ import { FleetError } from '../../core/errors.ts';
 import { createLogger } from '../../core/log.ts';
 import type { DataConnection } from '../../core/net/data-connection.ts';
 import { connectNats } from '../../core/net/nats.ts';
+import { stepDigest } from '../../core/step-digest.ts';
 import {
   assertWeights,
   expectedSum,
@@ -303,7 +304,9 @@ test('a state that is not the announced one is dataLoss that names both digests'
       behind.exchange.sync(WITHOUT_STATE),
       rejectsWith(
         'dataLoss',
-        new RegExp(`rank 1 .* gave what has digest ${digest64(new Float32Array(elements))} .* ${announced}`),
+        new RegExp(
+          `rank 1 .* gave what has digest ${stepDigest(new Float32Array(elements))} .* ${announced}`,
+        ),
       ),
     );
     assert.equal((await given).step, 5);

@@ -1,12 +1,14 @@
 // `npm run test:pjrt`, the optimiser: the module on the CPU plugin changes weights, momentum and running statistics as
-// applyStep does, bit by bit, and in the memory of its arguments.
+// applyStep does, bit by bit, and in the memory of its arguments; and the digest of a step's weights is the host's.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
+import { digestModule, digestOfSums } from '../../core/optim/digest-module.ts';
 import { applyStep, assessStep } from '../../core/optim/sgd.ts';
 import { updateModule } from '../../core/optim/sgd-module.ts';
+import { stepDigest } from '../../core/step-digest.ts';
 import { compileModule } from '../support/lowered.ts';
 import { numbers } from '../support/tensors.ts';
 
@@ -60,3 +62,21 @@ for (const [title, classes] of [
     module.free();
     assert.ok(scales[0] === 1 && scales[1]! < 1, `${scales}`);
   });
+
+test('the digest of weights on the device is that of the host, for any number of words and any bits', () => {
+  for (const words of [1, 2, 31, 4096, 70_001]) {
+    const module = compileModule(digestModule(words), 'the digest');
+    const vector = numbers(words, words);
+    bits(vector).set([0x8000_0000, 0x7fc1_2345, 1, 0xff80_0000].slice(0, words));
+    const digestOf = () => digestOfSums(module.run([vector])[0] as Float32Array, words);
+    assert.equal(digestOf(), stepDigest(vector), `${words} words`);
+    const before = digestOf();
+    for (const bit of [0, 9, 23, 31]) {
+      const place = (bit * 7919) % words;
+      bits(vector)[place]! ^= 1 << bit;
+      assert.notEqual(digestOf(), before, `bit ${bit} of word ${place}`);
+      bits(vector)[place]! ^= 1 << bit;
+    }
+    module.free();
+  }
+});

@@ -21,7 +21,7 @@ import { systemClock } from '../../core/clock.ts';
 import { digest64 } from '../../core/digest.ts';
 import { createLogger } from '../../core/log.ts';
 import { connectData } from '../../core/net/data-connection.ts';
-import { trainedDigest } from '../../core/state-vectors.ts';
+import { comparedDigest } from '../../core/state-vectors.ts';
 import { NAMES } from './names.ts';
 import type { TestNats } from './nats.ts';
 
@@ -214,7 +214,7 @@ export async function synchronise(replica: Replica): Promise<void> {
   const mine =
     replica.step < 0
       ? WITHOUT_STATE
-      : { step: replica.step, digest: trainedDigest(entriesOf(replica.state)) };
+      : { step: replica.step, digest: comparedDigest(entriesOf(replica.state)) };
   const { step, state } = await replica.exchange.sync(mine);
   replica.step = step;
   if (state !== undefined) replica.state = state;

@@ -41,7 +41,7 @@ export interface Compute {
   /** Runs the first part of a graph that has two; the arrays must not change before the second part. */
   startTwoPart(graph: TwoPartSpec, inputs: Arrays): Promise<TwoPartRun>;
   /**
-   * One optimiser step in place; all arrays must be in shared memory. `digest`: digest64 of the new weights.
+   * One optimiser step in place; all arrays must be in shared memory. `digest`: stepDigest of the new weights.
    */
   applyStep(apply: ApplyRequest): Promise<Applied>;
   /**
@@ -90,8 +90,8 @@ export interface JobOwner {
 }
 
 /**
- * A state on the device. Of the vectors in shared memory that it was made from, the weights follow with each step, and
- * all do by `read`. Its holder frees it.
+ * A state on the device. The vectors in shared memory that it was made from follow by `read` alone. Its holder frees
+ * it.
  */
 export interface KeptState {
   /** As runGraph; its weights are the first input, and `inputs` are the others. */
@@ -249,7 +249,7 @@ function jobsBy(
       if (kept === undefined) return undefined;
       return {
         runGraph: (graph, inputs, into) => ask('run', { graph, kept, inputs, into }, 'train'),
-        apply: (step) => ask('apply-kept', { kept, ...step, weights: state.weights }, 'apply'),
+        apply: (step) => ask('apply-kept', { kept, ...step }, 'apply'),
         read: () => ask('read-kept', { kept, into: state }, 'apply'),
         // It fails only where the thread has ended, and the state with it.
         free: () => void ask('drop-kept', kept, 'apply').catch(() => undefined),

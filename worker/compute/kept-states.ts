@@ -3,11 +3,16 @@
 // any more.
 
 import { LRUCache } from 'lru-cache';
-import { digest64 } from '../../core/digest.ts';
 import { FleetError } from '../../core/errors.ts';
-import { compileUpdate, keepState, type ResidentSgd, type SgdArrays } from '../../core/optim/resident-sgd.ts';
+import {
+  compileSgd,
+  keepState,
+  type ResidentSgd,
+  type SgdArrays,
+  type SgdPrograms,
+} from '../../core/optim/resident-sgd.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
-import type { Engine, Resident, ResidentModule } from '../../core/tensor/graph/engine.ts';
+import type { Engine, Resident } from '../../core/tensor/graph/engine.ts';
 import type { LayoutFor } from './layouts.ts';
 import type { Applied, ApplyKeptRequest, UpdateSpec } from './messages.ts';
 
@@ -38,16 +43,16 @@ export function createKeptStates(options: {
     options.layoutFor(network, { classes, adapter });
   const cache = options.cacheDir === '' ? {} : { cacheDir: options.cacheDir };
   const states = new Map<number, { readonly update: UpdateSpec; readonly state: ResidentSgd }>();
-  const updates = new LRUCache<string, ResidentModule>({
+  const updates = new LRUCache<string, SgdPrograms>({
     max: UPDATES_MAX,
-    dispose: (module) => module.dispose(),
+    dispose: (programs) => programs.dispose(),
   });
   let next = 1;
-  const compiled = (update: UpdateSpec): ResidentModule | undefined => {
+  const compiled = (update: UpdateSpec): SgdPrograms | undefined => {
     const key = canonicalJson(update);
     const found =
       updates.get(key) ??
-      compileUpdate(engine, { layout: layoutFor(update), optimizer: update.optimizer, ...cache });
+      compileSgd(engine, { layout: layoutFor(update), optimizer: update.optimizer, ...cache });
     if (found !== undefined) updates.set(key, found);
     return found;
   };
@@ -65,10 +70,10 @@ export function createKeptStates(options: {
       return next++;
     },
     weights: (kept) => stateOf(kept).state.weights(),
-    apply({ kept, weights, ...rest }) {
+    apply({ kept, ...rest }) {
       const { update, state } = stateOf(kept);
-      const { gradientNorm } = state.apply({ update: compiled(update)!, weights, ...rest });
-      return { gradientNorm, digest: digest64(weights) };
+      const { gradientNorm, digest } = state.apply({ programs: compiled(update)!, ...rest });
+      return { gradientNorm, digest };
     },
     read: (kept, into) => stateOf(kept).state.read(into),
     drop(kept) {

@@ -116,8 +116,6 @@ export interface ApplyKeptRequest {
   readonly learningRate: number;
   /** As of ApplyRequest. */
   readonly step: number;
-  /** Shared memory [P] with the weights before the step, and those after it when it is done. */
-  readonly weights: Float32Array;
   /** As of ApplyRequest. */
   readonly mean: Float32Array;
 }
@@ -269,7 +267,7 @@ export type ComputeCalls = {
 export interface Applied {
   /** L2 norm over the backbone, before clipping. */
   readonly gradientNorm: number;
-  /** digest64 of the new weights. */
+  /** stepDigest of the new weights. */
   readonly digest: string;
 }
 

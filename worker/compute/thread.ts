@@ -3,7 +3,6 @@
 // the network.
 
 import { workerData } from 'node:worker_threads';
-import { digest64 } from '../../core/digest.ts';
 import { toFleetError } from '../../core/errors.ts';
 import { updateRows } from '../../core/head/rows.ts';
 import { initialWeights } from '../../core/nn/init.ts';
@@ -12,7 +11,8 @@ import { applyStep } from '../../core/optim/sgd.ts';
 import { scoreNetwork } from '../../core/screening/score.ts';
 import { commitStep, continueStep, type OpenStep } from '../../core/search/bilevel.ts';
 import { type Round, roundsOf } from '../../core/search/rounds.ts';
-import { ALPHAS, trainedDigest, WEIGHTS } from '../../core/state-vectors.ts';
+import { ALPHAS, comparedDigest, WEIGHTS } from '../../core/state-vectors.ts';
+import { stepDigest } from '../../core/step-digest.ts';
 import { tf } from '../../core/tensor/tf.ts';
 import { answerCalls } from '../../core/thread-calls.ts';
 import { createBegunTable } from './begun.ts';
@@ -124,7 +124,7 @@ function apply(request: ApplyRequest): Applied {
     optimizer: request.optimizer,
     step: request.step,
   });
-  return { gradientNorm, digest: digest64(request.weights) };
+  return { gradientNorm, digest: stepDigest(request.weights) };
 }
 
 function openStep({ supernet, ...rest }: SearchRequest): { readonly open: OpenStep; readonly round: Round } {
@@ -139,7 +139,7 @@ function commitSearch(request: SearchRequest): SearchApplied {
     ...{ trainingLoss, gradientNorm },
     ...(validationLoss === undefined ? {} : { validationLoss }),
     ...(differenceError === undefined ? {} : { differenceError }),
-    digest: trainedDigest([
+    digest: comparedDigest([
       { name: WEIGHTS, values: weights },
       { name: ALPHAS, values: alphas },
     ]),
@@ -148,7 +148,7 @@ function commitSearch(request: SearchRequest): SearchApplied {
 
 function applyOuter({ network, classes, adapter, ...rest }: OuterRequest): Applied {
   const { differenceNorm } = applyOuterStep({ layout: layoutFor(network, { classes, adapter }), ...rest });
-  return { gradientNorm: differenceNorm, digest: digest64(rest.weights) };
+  return { gradientNorm: differenceNorm, digest: stepDigest(rest.weights) };
 }
 
 function outputsOf(answer: ComputeCalls[keyof ComputeCalls]['answer']): readonly Float32Array[] {

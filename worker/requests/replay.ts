@@ -94,6 +94,7 @@ async function replay(
         step: replica.step,
         stage,
         weightsDigest: trainedDigest(state),
+        comparedDigest: replica.digest,
         stateDigest: stateDigest(state),
         tensors: request.eachStep ? tensorDigests(shape, state) : [],
         verdict: stored && verdictOf(shape, state, stored),

@@ -12,7 +12,7 @@ import { layoutOf } from '../../core/nn/layout.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { epochOfStep, stepsAtStage } from '../../core/spec/schedule.ts';
 import type { SearchFound } from '../../core/spec/search.ts';
-import { firstMisfit, type StateVectors } from '../../core/state-vectors.ts';
+import type { StateVectors } from '../../core/state-vectors.ts';
 import { verificationPairs } from '../../core/verify/pairs.ts';
 import type { Evaluation, EvaluationReport, Latency } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Membership } from '../training/procedure.ts';
@@ -206,7 +206,7 @@ export async function finishRun(context: FinishContext): Promise<void> {
       runId,
       generation,
       step: replica.step,
-      weightsDigest: await storedDigest(context, replica, session.schedule.epochs),
+      weightsDigest: await storedDigest(context, session.schedule.epochs),
       evaluation,
     },
   });
@@ -235,20 +235,15 @@ export async function haltRun(context: FinishContext, stage: number): Promise<vo
     $case: 'halted',
     value: {
       ...{ runId, generation, stage, step: replica.step },
-      weightsDigest: await storedDigest(context, replica, stage),
+      weightsDigest: await storedDigest(context, stage),
       evaluation,
     },
   });
 }
 
-/** Digest of all weights. A replica that lacks the head cannot give it, but the checkpoint of its stage can. */
-async function storedDigest(
-  { services, session, signal }: FinishContext,
-  replica: Replica,
-  stage: number,
-): Promise<string> {
-  const { runId, procedure } = session;
-  if (firstMisfit(procedure.stateShape, replica.vectors) === undefined) return replica.digest;
+/** Digest of all weights at the end of a stage, as its checkpoint has it. */
+async function storedDigest({ services, session, signal }: FinishContext, stage: number): Promise<string> {
+  const { runId } = session;
   const { checkpoints } = await services.broker;
   const last = await checkpoints.find(runId, stage, signal);
   const digest = last?.metadata.weights_digest;

@@ -169,7 +169,7 @@ export interface Contribution {
 export interface Applied {
   /** L2 norm of the backbone's mean gradient, or of its mean change in a round. */
   readonly gradientNorm: number;
-  /** Of what was trained (`trainedDigest`). */
+  /** Of what was trained (`comparedDigest`). */
   readonly digest: string;
   /** Absent: the last values of the mean. */
   readonly losses?: { readonly loss: number; readonly lossArcface: number; readonly lossKd: number };

@@ -5,10 +5,10 @@
 import type { Layout } from '../../core/nn/layout.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
 import {
+  comparedDigest,
   SGD_STATE,
   type StateShape,
   type StateVectors,
-  trainedDigest,
   vectorNamed,
   WEIGHTS,
 } from '../../core/state-vectors.ts';
@@ -16,7 +16,7 @@ import {
 export interface Replica {
   /** Committed steps. */
   step: number;
-  /** Of what is trained (`trainedDigest`), kept beside it because the optimiser's thread computes it anyway. */
+  /** Of what is trained (`comparedDigest`), kept beside it because the optimiser's thread computes it anyway. */
   digest: string;
   /** In shared memory, and changed in place by the optimiser. */
   readonly vectors: StateVectors;
@@ -34,7 +34,7 @@ export interface StateAtStep {
  */
 export function replicaOf({ step, vectors }: StateAtStep): Replica {
   const own = vectors.map(({ name, values }) => ({ name, values: inSharedMemory(values) }));
-  return { step, digest: trainedDigest(own), vectors: own };
+  return { step, digest: comparedDigest(own), vectors: own };
 }
 
 function inSharedMemory(values: Float32Array): Float32Array {

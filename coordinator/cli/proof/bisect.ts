@@ -190,8 +190,9 @@ async function firstRecorded(
   const recorded = new Map<number, StepPoint>();
   for await (const point of client.follow((service) => service.history, { runId }))
     recorded.set(point.step, point);
-  return points.find(({ step, weightsDigest }) => {
+  return points.find(({ step, comparedDigest, weightsDigest }) => {
     const then = recorded.get(step)?.weightsDigest;
-    return then !== undefined && then !== '' && then !== weightsDigest;
+    // A release that recorded the digest of stored weights has none of what members compare.
+    return then !== undefined && then !== '' && then !== comparedDigest && then !== weightsDigest;
   })?.step;
 }

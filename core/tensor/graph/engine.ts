@@ -38,13 +38,17 @@ export interface CompiledGraph {
   dispose(): void;
 }
 
-/** A module over vectors of the device: its results take the memory of as many first arguments. */
+/** A module over vectors of the device. */
 export interface ResidentModule {
   /**
-   * Runs it on vectors of the device, followed by arrays of the host, in the order of its arguments. The vectors are
-   * over once it ran, also where that failed; those returned take their places, and whoever called frees them.
+   * Runs it on its arguments in this order: vectors whose memory the first results take, vectors that stay, arrays of
+   * the host. The donated ones are over once it ran, also where that failed. Whoever called frees the results.
    */
-  run(donated: readonly Resident[], inputs: readonly (Float32Array | Float64Array)[]): Resident[];
+  run(given: {
+    readonly donated?: readonly Resident[];
+    readonly kept?: readonly Resident[];
+    readonly arrays?: readonly (Float32Array | Float64Array)[];
+  }): Resident[];
   dispose(): void;
 }
 

@@ -96,15 +96,15 @@ export function createPjrtEngine(place: PjrtPlace): Engine {
     compileModule(module, options) {
       const program = obtainProgram(place, module, options);
       return {
-        run(donated, arrays) {
-          const kept = donated.map((vector) => bufferOf(buffers, vector));
+        run({ donated = [], kept = [], arrays = [] }) {
+          const vectors = [...donated, ...kept].map((vector) => bufferOf(buffers, vector));
           return freeing((own) => {
             for (const [index, array] of arrays.entries()) {
-              const { element, shape } = module.inputs[kept.length + index]!;
+              const { element, shape } = module.inputs[vectors.length + index]!;
               own.push(client.upload(array, element as ElementType, shape, device));
             }
             try {
-              const results = program.run([...kept, ...own]);
+              const results = program.run([...vectors, ...own]);
               return results.map((result, index) =>
                 resident(buffers, result, elementsOf(module.outputs[index]!.shape)),
               );

@@ -17,7 +17,9 @@ export type Binary =
   | 'remainder'
   | 'atan2'
   | 'and'
-  | 'or';
+  | 'or'
+  | 'xor'
+  | 'shift_right_logical';
 
 /** Operations that reduce one axis or several; and, or are of truth values. */
 export type Reducer = 'add' | 'multiply' | 'maximum' | 'minimum' | 'and' | 'or';

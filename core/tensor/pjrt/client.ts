@@ -65,6 +65,8 @@ export interface Client {
   load(what: string, bytes: Uint8Array): Program;
   /** Copies an array to a device; it may change as soon as this returns. */
   upload(array: ArrayBufferView, type: ElementType, shape: readonly number[], device?: number): DeviceBuffer;
+  /** Bytes of arrays that were copied so far, between the host and all devices. */
+  copied(): { readonly toDevice: number; readonly fromDevice: number };
   /** Bytes of a device's memory, or null where the plugin does not report them. */
   memory(device?: number): { readonly bytesInUse: number; readonly bytesLimit?: number } | null;
 }
@@ -81,6 +83,8 @@ export function openClient(request: {
     binding.createClient(plugin.handle, request.options ?? {}),
   );
   const { handle } = client;
+  const copied = { toDevice: 0, fromDevice: 0 };
+  const adopted: Adopt = (device, made) => bufferOf(binding, device, made, copied);
   return {
     platform: client.platform,
     platformVersion: client.platformVersion,
@@ -88,17 +92,19 @@ export function openClient(request: {
     plugin: { version: `${plugin.major}.${plugin.minor}`, attributes: plugin.attributes },
     compile({ what, code, format = 'mlir', options = {} }) {
       const bytes = typeof code === 'string' ? Buffer.from(code) : code;
-      return programOf(binding, what, () => binding.compile(handle, bytes, format, compileOptions(options)));
+      return programOf(binding, adopted, what, () =>
+        binding.compile(handle, bytes, format, compileOptions(options)),
+      );
     },
-    load: (what, bytes) => programOf(binding, what, () => binding.load(handle, bytes)),
-    upload: (array, type, shape, device = 0) =>
-      bufferOf(
-        binding,
-        device,
-        calling('an array does not get to the device', () =>
-          binding.upload(handle, device, array, TYPES[type], shape),
-        ),
-      ),
+    load: (what, bytes) => programOf(binding, adopted, what, () => binding.load(handle, bytes)),
+    upload(array, type, shape, device = 0) {
+      const made = calling('an array does not get to the device', () =>
+        binding.upload(handle, device, array, TYPES[type], shape),
+      );
+      copied.toDevice += array.byteLength;
+      return adopted(device, made);
+    },
+    copied: () => ({ ...copied }),
     memory(device = 0) {
       try {
         return binding.memoryStatistics(handle, device);
@@ -112,17 +118,27 @@ export function openClient(request: {
 
 const handles = new WeakMap<DeviceBuffer, Handle>();
 
-function bufferOf(binding: PjrtBinding, device: number, handle: Handle): DeviceBuffer {
+type Adopt = (device: number, handle: Handle) => DeviceBuffer;
+
+function bufferOf(
+  binding: PjrtBinding,
+  device: number,
+  handle: Handle,
+  copied: { fromDevice: number },
+): DeviceBuffer {
   const buffer: DeviceBuffer = {
     device,
-    read: (into) => calling('an array does not come from the device', () => binding.download(handle, into)),
+    read(into) {
+      calling('an array does not come from the device', () => binding.download(handle, into));
+      copied.fromDevice += into.byteLength;
+    },
     free: () => binding.free(handle),
   };
   handles.set(buffer, handle);
   return buffer;
 }
 
-function programOf(binding: PjrtBinding, what: string, make: () => Handle): Program {
+function programOf(binding: PjrtBinding, adopted: Adopt, what: string, make: () => Handle): Program {
   const handle = calling(`the plugin does not compile ${what}`, make);
   const { outputs, ...bytes } = calling(`the plugin does not describe ${what}`, () =>
     binding.describe(handle),
@@ -133,9 +149,7 @@ function programOf(binding: PjrtBinding, what: string, make: () => Handle): Prog
       inputs: inputs.map((input) => handles.get(input)!),
     }));
     const results = calling(`${what} does not run`, () => binding.run(handle, launches));
-    return results.map((list, launch) =>
-      list.map((output) => bufferOf(binding, launches[launch]!.device, output)),
-    );
+    return results.map((list, launch) => list.map((output) => adopted(launches[launch]!.device, output)));
   };
   return {
     outputs: outputs.map(({ type, shape }) => ({ type: elementType(type, what), shape })),

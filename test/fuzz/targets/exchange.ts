@@ -23,6 +23,7 @@ import { digest64 } from '../../../core/digest.ts';
 import { decodeStanding, encodeStanding, standingLength } from '../../../core/head/holders.ts';
 import { greetingIn } from '../../../core/net/broker-greeting.ts';
 import { createFrameReader } from '../../../core/net/frame-reader.ts';
+import { stepDigest } from '../../../core/step-digest.ts';
 import type { Sections, Target } from '../target.ts';
 import { faultOf } from '../verdict.ts';
 
@@ -45,7 +46,7 @@ export function headerOf(kind: Kind, fields: Partial<Header> = {}): Header {
     chunk: 0,
     offset: 0,
     count: 0,
-    digest: digest64(WEIGHTS),
+    digest: stepDigest(WEIGHTS),
     ...fields,
   };
 }
@@ -117,7 +118,7 @@ const sync: Target = {
       holds: () => true,
       onAgreed: () => undefined,
     });
-    const agreed = whole.agree({ step: 5, digest: digest64(WEIGHTS) });
+    const agreed = whole.agree({ step: 5, digest: stepDigest(WEIGHTS) });
     agreed.catch(() => undefined);
     whole.acceptSync(found, data!);
     const fetch = createFetch({

@@ -855,7 +855,10 @@ export interface StepPoint {
   gradientNorm: number;
   imagesPerSecond: number;
   atMs: number;
-  /** Digest of the weights after the step: 64 bits, hex. */
+  /**
+   * Digest after the step by which the members of the gang compare: 64 bits, hex. Points of earlier releases have that of stored
+   * weights here.
+   */
   weightsDigest?: string | undefined;
 }
 
@@ -1064,6 +1067,8 @@ export interface ReplayPoint {
   verdict: StageVerdict | undefined;
   workerId: string;
   deviceClass: string;
+  /** As of StepPoint.weights_digest; empty from a worker of an earlier release. */
+  comparedDigest: string;
 }
 
 export interface TensorDigest {
@@ -15119,6 +15124,7 @@ function createBaseReplayPoint(): ReplayPoint {
     verdict: undefined,
     workerId: "",
     deviceClass: "",
+    comparedDigest: "",
   };
 }
 
@@ -15147,6 +15153,9 @@ export const ReplayPoint: MessageFns<ReplayPoint> = {
     }
     if (message.deviceClass !== "") {
       writer.uint32(66).string(message.deviceClass);
+    }
+    if (message.comparedDigest !== "") {
+      writer.uint32(74).string(message.comparedDigest);
     }
     return writer;
   },
@@ -15228,6 +15237,14 @@ export const ReplayPoint: MessageFns<ReplayPoint> = {
             message.deviceClass = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.comparedDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -15268,6 +15285,11 @@ export const ReplayPoint: MessageFns<ReplayPoint> = {
         : isSet(object.device_class)
         ? globalThis.String(object.device_class)
         : "",
+      comparedDigest: isSet(object.comparedDigest)
+        ? globalThis.String(object.comparedDigest)
+        : isSet(object.compared_digest)
+        ? globalThis.String(object.compared_digest)
+        : "",
     };
   },
 
@@ -15297,6 +15319,9 @@ export const ReplayPoint: MessageFns<ReplayPoint> = {
     if (message.deviceClass !== "") {
       obj.deviceClass = message.deviceClass;
     }
+    if (message.comparedDigest !== "") {
+      obj.comparedDigest = message.comparedDigest;
+    }
     return obj;
   },
 
@@ -15315,6 +15340,7 @@ export const ReplayPoint: MessageFns<ReplayPoint> = {
       : undefined;
     message.workerId = object.workerId ?? "";
     message.deviceClass = object.deviceClass ?? "";
+    message.comparedDigest = object.comparedDigest ?? "";
     return message;
   },
 };

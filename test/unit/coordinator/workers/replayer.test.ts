@@ -83,6 +83,7 @@ const point = (at: number, stage = 0): ReplayPoint => ({
   verdict: undefined,
   workerId: '',
   deviceClass: '',
+  comparedDigest: '',
 });
 const all = { fromStage: 0, toStage: 0, eachStep: true, steps: [] as number[] };
 const signal = () => new AbortController().signal;

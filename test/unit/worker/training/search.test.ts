@@ -17,7 +17,7 @@ import { pathOf } from '../../../../core/search/path.ts';
 import { skipConnections } from '../../../../core/search/policy.ts';
 import { type Order, roundsOf, type Variant } from '../../../../core/search/rounds.ts';
 import { OPS } from '../../../../core/spec/network.ts';
-import { ALPHAS, stateDigest, trainedDigest, vectorNamed, WEIGHTS } from '../../../../core/state-vectors.ts';
+import { ALPHAS, comparedDigest, stateDigest, vectorNamed, WEIGHTS } from '../../../../core/state-vectors.ts';
 import type { Compute } from '../../../../worker/compute/client.ts';
 import type { SearchRequest } from '../../../../worker/compute/messages.ts';
 import {
@@ -65,7 +65,7 @@ const compute = {
   async commitSearch(request: SearchRequest) {
     const made = commitStep(openOf(request), request.mean);
     const { weights, alphas } = request.state;
-    const digest = trainedDigest([
+    const digest = comparedDigest([
       { name: WEIGHTS, values: weights },
       { name: ALPHAS, values: alphas },
     ]);
