@@ -4,6 +4,9 @@
 import { z } from 'zod';
 import { yamlSetting } from './text/yaml-setting.ts';
 
+/** What workers compute on: a CPU, or a GPU of NVIDIA, of AMD (ROCm), of Intel (oneAPI). */
+export const DEVICE_KINDS = ['cpu', 'cuda', 'rocm', 'oneapi'] as const;
+
 /** The name of a label, or its value. */
 const workerLabel = z
   .string()
@@ -16,7 +19,7 @@ const workerLabel = z
 export const workerLabels = z.record(workerLabel, workerLabel);
 
 const workerKind = z.strictObject({
-  deviceKind: z.enum(['cpu', 'cuda']),
+  deviceKind: z.enum(DEVICE_KINDS),
   /** Memory of its device, GB of 10^9 bytes; absent: any. */
   memoryGb: z.number().positive().optional(),
   /** All labels that it has; `*` in the place of a value stands for any. */

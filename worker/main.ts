@@ -166,6 +166,7 @@ function prepareLibraries(config: WorkerConfig) {
     gpus: config.device === 'cpu' ? [] : listGpus(),
     visible: cudaVisibleDevices(),
     driver: hasCudaDriver(),
+    plugin: installedFor(true) !== undefined,
     cpuLibraryChosen: tensorflowChosen() === 'cpu',
     memoryShare: config.gpuMemoryShare,
   });

@@ -1,7 +1,7 @@
 // What all documents share: seeds, names and how many workers a run may have.
 
 import { z } from 'zod';
-import { workerLabels } from '../worker-kinds.ts';
+import { DEVICE_KINDS, workerLabels } from '../worker-kinds.ts';
 import { over } from './rules.ts';
 
 /** A seed: 32 bits. */
@@ -67,7 +67,7 @@ export const requirement = z
       .optional()
       .describe('Least memory of the device, GB of 10^9 bytes: of the GPU, or of the host for a CPU'),
     labels: workerLabels.optional().describe('Labels that the worker must have, each with this value'),
-    deviceKind: z.enum(['cpu', 'cuda']).optional().describe('What the worker computes on'),
+    deviceKind: z.enum(DEVICE_KINDS).optional().describe('What the worker computes on'),
     device: z
       .enum(['shared', 'exclusive'])
       .optional()

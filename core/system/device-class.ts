@@ -1,10 +1,12 @@
 // What follows from the text of one device class. Two classes are otherwise compared as whole texts.
 
+const GPU_KINDS: readonly string[] = ['cuda', 'rocm', 'oneapi'];
+
 /**
  * Whether equal steps give equal bits on a device of this class. On a CPU they always do; on a GPU they do
- * when TensorFlow was set to be deterministic before it was loaded, which is a part of the class.
+ * when the library or the compiler was set to be deterministic, which is a part of the class.
  */
 export function isDeterministic(deviceClass: string): boolean {
   const [kind, ...parts] = deviceClass.split('/');
-  return kind !== 'cuda' || parts.includes('deterministic=1');
+  return !GPU_KINDS.includes(kind!) || parts.includes('deterministic=1');
 }

@@ -21,6 +21,8 @@ export function chooseDevice(parts: {
   readonly visible: string | undefined;
   /** Whether a driver's device file is there, even where no nvidia-smi lists its GPUs. */
   readonly driver: boolean;
+  /** Whether set-up has fetched a plugin of PJRT for GPUs, which it does where it finds one of any vendor. */
+  readonly plugin: boolean;
   /**
    * Whether POCKETFLEET_TENSORFLOW=cpu is set: the person who set this machine up chose the CPU's library.
    */
@@ -38,5 +40,5 @@ export function chooseDevice(parts: {
     const names = gpus.map(({ name }) => name).join(', ');
     return { gpu: true, required: `nvidia-smi lists ${names}`, environment };
   }
-  return parts.driver ? { ...onCpu, gpu: true, environment } : { ...onCpu, environment: {} };
+  return parts.driver || parts.plugin ? { ...onCpu, gpu: true, environment } : { ...onCpu, environment: {} };
 }

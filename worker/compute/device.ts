@@ -94,7 +94,7 @@ export function describeDevice(
     deviceClass: classOf(proof, threads, settings),
     tensorflowVersion: proof.tensorflowVersion,
     threads,
-    memoryBytes: proof.gpu?.memoryBytes ?? totalmem(),
+    memoryBytes: memoryOf(proof),
     gpu: proof.gpu && {
       uuid: proof.gpu.uuid,
       computeCapability: proof.gpu.computeCapability,
@@ -104,6 +104,12 @@ export function describeDevice(
       cublas: proof.gpu.cublas ?? '',
     },
   };
+}
+
+/** Of a GPU that CUDA does not know, what its plugin reports. */
+function memoryOf({ kind, gpu, engine }: DeviceProof): number {
+  const reported = engine.name === 'pjrt' && kind !== 'cpu' ? engine.memoryBytes : undefined;
+  return gpu?.memoryBytes ?? reported ?? totalmem();
 }
 
 function classOf(proof: DeviceProof, threads: number, settings: KernelSettings): string {

@@ -12,7 +12,8 @@ export const word = (text: string): string => text.trim().replace(/[\s/]+/g, '-'
 /**
  * E.g. `cuda/NVIDIA-H200/sm_90/sms=132/driver=580.159.4/engine=pjrt/plugin=jax-cuda13-pjrt-0.11.2/interface=0.115/
  * deterministic=1/xla_gpu_autotune_level=0`, or on a CPU, whose instructions and number of cores the compiler
- * uses, `cpu/avx512/AMD-EPYC/cores=2/engine=pjrt/...`.
+ * uses, `cpu/avx512/cores=2/engine=pjrt/...`. Of GPUs of other vendors the plugin names the kind of device and the
+ * version of its platform, which has that of the driver's runtime: `rocm/AMD-Instinct-MI300X/platform=rocm-70000/...`.
  */
 export function pjrtClass(parts: {
   readonly facts: PjrtFacts;
@@ -21,20 +22,10 @@ export function pjrtClass(parts: {
   readonly cores: number;
   readonly settings: KernelSettings;
 }): string {
-  const { facts, gpu, settings } = parts;
+  const { facts, settings } = parts;
   const { xla_gpu_deterministic_ops: deterministic, ...options } = facts.options;
-  const device =
-    facts.platform === 'cpu'
-      ? ['cpu', parts.instructions, `cores=${parts.cores}`]
-      : [
-          facts.platform,
-          word(facts.deviceKind),
-          `sm_${gpu?.computeCapability.replace('.', '') ?? '?'}`,
-          `sms=${gpu?.multiprocessors ?? '?'}`,
-          `driver=${gpu?.driver ?? '?'}`,
-        ];
   return [
-    ...device,
+    ...deviceOf(parts),
     'engine=pjrt',
     `plugin=${word(facts.plugin)}`,
     `interface=${facts.interface}`,
@@ -42,4 +33,22 @@ export function pjrtClass(parts: {
     ...Object.entries(options).map(([name, value]) => `${name}=${value}`),
     ...['XLA_FLAGS'].filter((name) => name in settings).map((name) => `${name}=${settings[name]}`),
   ].join('/');
+}
+
+function deviceOf({ facts, gpu, instructions, cores }: Parameters<typeof pjrtClass>[0]): string[] {
+  const { platform, deviceKind, platformVersion } = facts;
+  switch (platform) {
+    case 'cpu':
+      return [platform, instructions, `cores=${cores}`];
+    case 'cuda':
+      return [
+        ...[platform, word(deviceKind)],
+        `sm_${gpu?.computeCapability.replace('.', '') ?? '?'}`,
+        `sms=${gpu?.multiprocessors ?? '?'}`,
+        `driver=${gpu?.driver ?? '?'}`,
+      ];
+    case 'rocm':
+    case 'oneapi':
+      return [platform, word(deviceKind), `platform=${word(platformVersion)}`];
+  }
 }

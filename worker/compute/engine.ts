@@ -34,6 +34,8 @@ export type EngineFacts =
       readonly interface: string;
       /** Kind of the device in the plugin's words, such as `NVIDIA H200`. */
       readonly deviceKind: string;
+      /** Version of the platform in the plugin's words, such as `rocm 70000`. */
+      readonly platformVersion: string;
       /** Bytes of the device's memory that the process may take; undefined where the plugin reports none. */
       readonly memoryBytes: number | undefined;
       /** Options of the compiler that decide bits. */
@@ -78,6 +80,7 @@ function openPjrt(plugin: InstalledPlugin, memoryShare: number): OpenedEngine {
       plugin: plugin.name,
       interface: client.plugin.version,
       deviceKind: client.devices[0] ?? '',
+      platformVersion: client.platformVersion,
       memoryBytes: client.memory()?.bytesLimit,
       options,
     },

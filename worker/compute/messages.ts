@@ -14,6 +14,7 @@ import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
 import type { CudaDevice } from '../../core/tensor/device-facts.ts';
 import type { Precision } from '../../core/tensor/graph/obtain.ts';
+import type { DEVICE_KINDS } from '../../core/worker-kinds.ts';
 import type { EngineFacts } from './engine.ts';
 
 /** A compiled graph by content: runs that agree in all of it share one. */
@@ -278,7 +279,8 @@ export type KernelSettings = Readonly<Record<string, string>>;
 export interface DeviceProof {
   /** What compiles and runs graphs. */
   readonly engine: EngineFacts;
-  readonly kind: 'cpu' | 'cuda';
+  /** The plugin's platform, where PJRT computes. */
+  readonly kind: (typeof DEVICE_KINDS)[number];
   readonly name: string;
   readonly tensorflowVersion: string;
   /** Whether TensorFlow rewrites compiled graphs. */

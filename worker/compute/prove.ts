@@ -1,5 +1,6 @@
 // The proof of the device: a kernel with a known result is run, the library names where it ran, and CUDA
-// names which GPU that is. To ask the library what it was built for would not show that kernels run there.
+// names which GPU that is. To ask the library what it was built for would not show that kernels run there. With PJRT
+// the engine has run its kernel when it was opened, and the device is the plugin's, whoever made it.
 
 import { deviceFacts } from '../../core/tensor/device-facts.ts';
 import { addonFacts, deviceInfo } from '../../core/tensor/tf.ts';
@@ -9,13 +10,15 @@ import type { DeviceProof } from './messages.ts';
 /** `engine` is the thread's; TensorFlow's own device is proved beside it, because it records every graph. */
 export function proveDevice(engine: EngineFacts): DeviceProof {
   const found = deviceInfo();
+  // TensorFlow itself runs on GPUs of NVIDIA alone.
+  const kind = engine.name === 'pjrt' ? engine.platform : found.kind === 'gpu' ? 'cuda' : 'cpu';
   // A worker sees one GPU (CUDA_VISIBLE_DEVICES); of several the first is the one that sessions run on.
-  const isGpu = engine.name === 'pjrt' ? engine.platform === 'cuda' : found.kind === 'gpu';
-  const gpu = isGpu ? deviceFacts().devices[0] : undefined;
+  const gpu = kind === 'cuda' ? deviceFacts().devices[0] : undefined;
+  const isOther = engine.name === 'pjrt' && kind !== 'cpu';
   return {
     engine,
-    kind: isGpu ? 'cuda' : 'cpu',
-    name: gpu?.name ?? found.name,
+    kind,
+    name: gpu?.name ?? (isOther ? engine.deviceKind : found.name),
     tensorflowVersion: found.tensorflow,
     graphs: found.graphs,
     kernels: found.kernels,

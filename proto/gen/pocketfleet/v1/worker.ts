@@ -107,7 +107,7 @@ export interface Hello_LabelsEntry {
 }
 
 export interface Device {
-  /** cpu | cuda; found by running a kernel, not by querying the library. */
+  /** cpu | cuda | rocm | oneapi; found by running a kernel, not by querying the library. */
   kind: string;
   name: string;
   /** What results depend on: device kind, instruction set, threads, TensorFlow version. Compared as a string. */

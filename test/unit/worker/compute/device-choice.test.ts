@@ -9,6 +9,7 @@ const parts: Parameters<typeof chooseDevice>[0] = {
   gpus: [],
   visible: undefined,
   driver: false,
+  plugin: false,
   cpuLibraryChosen: false,
   memoryShare: 0,
 };
@@ -36,10 +37,12 @@ test('auto takes the CPU where a person chose its library', () => {
   assert.ok(chooseDevice({ ...parts, wanted: 'gpu', gpus: [GPU], cpuLibraryChosen: true }).required);
 });
 
-test('a driver whose nvidia-smi is missing may bring a GPU, which auto does not insist on', () => {
-  const { gpu, required, environment } = chooseDevice({ ...parts, driver: true, memoryShare: 0.45 });
-  assert.deepEqual([gpu, required], [true, undefined]);
-  assert.deepEqual(environment, { POCKETFLEET_GPU_MEMORY_SHARE: '0.45' });
+test('a driver without nvidia-smi, or a plugin of PJRT for GPUs, may bring one, which auto does not insist on', () => {
+  for (const there of [{ driver: true }, { plugin: true }]) {
+    const { gpu, required, environment } = chooseDevice({ ...parts, ...there, memoryShare: 0.45 });
+    assert.deepEqual([gpu, required], [true, undefined]);
+    assert.deepEqual(environment, { POCKETFLEET_GPU_MEMORY_SHARE: '0.45' });
+  }
 });
 
 test('gpu needs one everywhere, cpu hides all of them', () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isDeterministic } from '../../../../core/system/device-class.ts';
 import type { CudaDevice } from '../../../../core/tensor/device-facts.ts';
 import {
   describeDevice,
@@ -9,6 +10,7 @@ import {
   kernelSettings,
   nativeEnvironment,
 } from '../../../../worker/compute/device.ts';
+import { proveDevice } from '../../../../worker/compute/prove.ts';
 
 const avx512 = ['avx', 'avx2', 'avx512f', 'avx512bw', 'avx512vl', 'avx512dq'];
 
@@ -173,6 +175,7 @@ test('where a plugin of PJRT computes, the class names it, its version, its devi
       plugin: 'jax-cuda13-pjrt 0.11.2',
       interface: '0.115',
       deviceKind: 'NVIDIA H200',
+      platformVersion: 'cuda 13000',
       memoryBytes: 1e11,
       options: { xla_gpu_deterministic_ops: true, xla_gpu_autotune_level: 0 },
     },
@@ -198,4 +201,27 @@ test('where a plugin of PJRT computes, the class names it, its version, its devi
     describeDevice({ ...proof, engine, kind: 'cpu', gpu: undefined }, 2).deviceClass,
     /^cpu\/\w+\/cores=\d+\/engine=pjrt\/plugin=jax-cuda13-pjrt-0\.11\.2\/interface=0\.115\/xla_cpu_multi_thread_eigen=false$/,
   );
+});
+
+test('a GPU of another vendor is one, by the names that its plugin gives', () => {
+  const facts = {
+    ...{ name: 'pjrt' as const, plugin: 'jax-rocm7-pjrt 0.11.2', interface: '0.115' },
+    ...{ deviceKind: 'AMD Instinct MI300X', platformVersion: 'rocm 70000', memoryBytes: 2e11 },
+    options: { xla_gpu_deterministic_ops: true, xla_gpu_autotune_level: 0 },
+  };
+  for (const platform of ['rocm', 'oneapi'] as const) {
+    const proof = proveDevice({ ...facts, platform });
+    assert.deepEqual([proof.kind, proof.name, proof.gpu], [platform, 'AMD Instinct MI300X', undefined]);
+    const device = describeDevice(proof, 2);
+    assert.equal(device.memoryBytes, 2e11);
+    assert.equal(
+      device.deviceClass,
+      `${platform}/AMD-Instinct-MI300X/platform=rocm-70000/engine=pjrt/plugin=jax-rocm7-pjrt-0.11.2/interface=0.115/deterministic=1/xla_gpu_autotune_level=0`,
+    );
+    assert.equal(isDeterministic(device.deviceClass), true);
+    assert.equal(isDeterministic(device.deviceClass.replace('deterministic=1', 'deterministic=0')), false);
+  }
+  const onCpu = proveDevice({ ...facts, platform: 'cpu' });
+  assert.equal(onCpu.kind, 'cpu');
+  assert.notEqual(onCpu.name, 'AMD Instinct MI300X');
 });
