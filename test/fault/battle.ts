@@ -1,4 +1,4 @@
-// A real small training run on a real fleet while faults happen to it, one after the other, each asserted to have happened. One
+// A real small run on a real fleet while faults happen to it, one after the other, each asserted to have happened. One
 // run follows the other until the deck is used up; each must end with the bytes of the undisturbed run and a ledger that
 // holds. Decides how a fault is done and what proves it; which come when is deck.ts'.
 
@@ -10,6 +10,7 @@ import type { Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { startFleet, type TestFleet } from '../support/fleet.ts';
 import { isRunning, until } from '../support/processes.ts';
 import { dealDeck, type Fault } from './deck.ts';
+import type { Disturbed } from './disturbed.ts';
 import { type Lookout, startLookout } from './lookout.ts';
 
 export interface Outcome {
@@ -24,24 +25,7 @@ export interface Outcome {
 
 const WORKERS = ['w1', 'w2', 'w3'];
 const FAULT_MS_MAX = 90_000;
-const RUN_MS_MAX = 240_000;
-
-/** 5 training identities x 24 images = 120 images, 16 a step: 8 epochs of 7.5 steps, a checkpoint each. */
-const spec = (name: string, workers: number, sync: string) => `
-kind: teacher
-name: ${name}
-network: { kind: pocketnet, channels: 2, layers: 4, embedding: 8, genotype: casia }
-data: { kind: synthetic, identities: 8, images: 24, holdout: 3, seed: 5 }
-training:
-  epochs: 8
-  batch: 16
-  shards: 8
-  seed: 7
-  sync: ${sync}
-  optimizer: { learningRate: 0.05, milestones: [6] }
-verification: { pairs: 40 }
-workers: { min: 1, max: ${workers} }
-`;
+const RUN_MS_MAX = 600_000;
 
 interface Battle {
   readonly fleet: TestFleet;
@@ -55,11 +39,11 @@ interface Battle {
 export async function fight(options: {
   readonly seed: number;
   readonly faults: number;
-  /** `training.sync` of the disturbed runs, by turns; each is first trained undisturbed. */
-  readonly syncs: readonly string[];
+  /** The disturbed runs, by turns; each is first run undisturbed. */
+  readonly kinds: readonly Disturbed[];
   readonly log: (line: string) => void;
 }): Promise<Outcome> {
-  const { log, syncs } = options;
+  const { log, kinds } = options;
   const startedAt = performance.now();
   const deck = dealDeck(options.seed, options.faults);
   const fleet = await startFleet({
@@ -73,21 +57,22 @@ export async function fight(options: {
   const battle: Battle = { fleet, lookout, alive: new Set(WORKERS), down: [], done };
   try {
     const references: Run[] = [];
-    for (const [i, sync] of syncs.entries()) {
-      const run = await finishRun(battle, await submit(fleet, spec(`undisturbed-${i + 1}`, 1, sync)));
-      log(`undisturbed, ${sync}: weights ${run.weightsDigest} after ${run.step} steps`);
+    for (const [i, kind] of kinds.entries()) {
+      const run = await finishRun(battle, await submit(fleet, kind.yaml(`undisturbed-${i + 1}`, 1)));
+      log(`undisturbed, ${kind.said}: weights ${run.weightsDigest} after ${run.step} steps`);
       references.push(run);
     }
     const peace = new AbortController();
     const totals = { runs: 0, steps: 0, generations: 0 };
     const runs = (async () => {
       while (!peace.signal.aborted) {
-        const turn = totals.runs % syncs.length;
-        const yaml = spec(`disturbed-${totals.runs + 1}`, 3, syncs[turn]!);
+        const turn = totals.runs % kinds.length;
+        const yaml = kinds[turn]!.yaml(`disturbed-${totals.runs + 1}`, WORKERS.length);
         const run = await finishRun(battle, await submit(fleet, yaml));
         const reference = references[turn]!;
         assert.equal(run.weightsDigest, reference.weightsDigest, `weights of ${run.id}`);
         assert.deepEqual(run.evaluation, reference.evaluation, `evaluation of ${run.id}`);
+        assert.deepEqual(run.found, reference.found, `cells of ${run.id}`);
         totals.runs += 1;
         totals.steps += run.step;
         totals.generations += run.generation;

@@ -1,11 +1,12 @@
 // At least 200 faults, of every kind, over real training: messages lost and doubled, slow and broken wires, processes stopped,
 // killed and started again. Every fault is asserted to have happened, every run to end with the same bytes and a ledger
-// that holds. POCKETFLEET_SEED repeats a schedule. `npm run soak` runs a thousand.
+// that holds. POCKETFLEET_SEED repeats a schedule. `npm run soak` runs a thousand, and a hundred over searches.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { fight } from '../fault/battle.ts';
 import { dealDeck } from '../fault/deck.ts';
+import { training } from '../fault/disturbed.ts';
 import { seedOf } from '../fault/seed.ts';
 
 const FAULTS = 200;
@@ -39,7 +40,7 @@ test(`${FAULTS} faults over real training change no byte of its result, and ever
   const outcome = await fight({
     seed,
     faults: FAULTS,
-    syncs: ['{ kind: every-step }'],
+    kinds: [training('{ kind: every-step }')],
     log: (line) => t.diagnostic(line),
   });
   t.diagnostic(JSON.stringify(outcome));
