@@ -205,19 +205,22 @@ function change(
   const workers = before.workers + (by.workers ?? 0);
   const open = before.open + (by.open ?? 0);
   const openTrials = (before.openTrials ?? 0) + (by.trials ?? 0);
-  const quota = key.startsWith(OWNER) ? quotaOf(books, key.slice(OWNER.length)) : undefined;
+  const isOwner = key.startsWith(OWNER);
   // The history of an owner counts further; that of a thing ends with it.
-  if (workers <= 0 && open <= 0 && !key.startsWith(OWNER))
+  if (workers <= 0 && open <= 0 && !isOwner) {
     books.accounts = withoutEntry(books.accounts, key, books.edit);
-  else
-    set(books, key, {
-      usedMs: usedAt(before, nowMs, usageHalfLifeMs),
-      atMs: Math.max(before.atMs, nowMs),
-      workers,
-      open,
-      ...(openTrials === 0 ? {} : { openTrials }),
-      ...(quota === undefined ? {} : countedFor(quota, before, { nowMs, ...by })),
-    });
+    return;
+  }
+  const account: { -readonly [K in keyof Account]: Account[K] } = {
+    usedMs: usedAt(before, nowMs, usageHalfLifeMs),
+    atMs: Math.max(before.atMs, nowMs),
+    workers,
+    open,
+  };
+  if (openTrials !== 0) account.openTrials = openTrials;
+  const quota = isOwner ? quotaOf(books, key.slice(OWNER.length)) : undefined;
+  if (quota !== undefined) Object.assign(account, countedFor(quota, before, { nowMs, ...by }));
+  set(books, key, account);
 }
 
 /** What of an account's history its limits look at. */

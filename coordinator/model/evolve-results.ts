@@ -1,7 +1,7 @@
 // What events do to the index of results and of open runs by what they compute (results.ts).
 
 import { addCandidate, noCandidates, withCandidate } from './candidates.ts';
-import { optional, type Working } from './folding.ts';
+import type { Working } from './folding.ts';
 import { type Identity, identityOf, identityText } from './identity.ts';
 import { lookup, withEntry, withoutEntry } from './persistent-map.ts';
 import { NO_CODE, NONE, resultOf, resultsKey, VOID } from './results.ts';
@@ -9,13 +9,13 @@ import { type EndedRun, isWhole, type Member, numberOf, type RunState, runOf } f
 import { rowAt } from './table.ts';
 
 /** The code of a run once this gang has it. */
-export function codeWith(w: Working, run: RunState, members: readonly Member[]): { readonly code?: string } {
+export function codeWith(w: Working, run: RunState, members: readonly Member[]): string | undefined {
   let code = run.generation === 0 ? undefined : run.code;
   for (const { workerId } of members) {
     const own = lookup(w.workers, workerId)?.code ?? NO_CODE;
     code = code === undefined || code === own ? own : NO_CODE;
   }
-  return optional('code', code);
+  return code;
 }
 
 /** A run that began, or that goes on after its end. */

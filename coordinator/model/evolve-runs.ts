@@ -153,21 +153,24 @@ export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
   }
   const unstoredMs = unstoredAt(run, event.atMs);
   if (run.generation === 0) countAttempt(w, shareOf(w, run));
-  changeRun(w, run.id, {
+  const code = codeWith(w, run, event.members);
+  const change: { -readonly [K in keyof RunState]?: RunState[K] } = {
     // Who is lost or leaves while it pauses changes nothing of that.
     state: run.state === 'pausing' ? 'pausing' : 'running',
     reason: event.reason,
     generation: event.generation,
     gang: event.members,
     deviceClass: run.deviceClass ?? event.deviceClass,
-    ...codeWith(w, run, event.members),
     startedAtMs: run.startedAtMs ?? event.atMs,
     changedAtMs: event.atMs,
-    ...(unstoredMs === 0 && run.unstoredMs === undefined ? {} : { unstoredMs }),
-    ...optional('agedPriority', event.agedPriority),
-    ...optional('lentByRunId', event.lentByRunId),
-    ...optional('imageRowsBytes', event.imageRows?.bytesMax),
-  });
+  };
+  // One by one, as at its beginning.
+  if (code !== undefined) change.code = code;
+  if (unstoredMs !== 0 || run.unstoredMs !== undefined) change.unstoredMs = unstoredMs;
+  if (event.agedPriority !== undefined) change.agedPriority = event.agedPriority;
+  if (event.lentByRunId !== undefined) change.lentByRunId = event.lentByRunId;
+  if (event.imageRows !== undefined) change.imageRowsBytes = event.imageRows.bytesMax;
+  changeRun(w, run.id, change);
   if (run.trialId === undefined || trialOf(w, run.trialId).state !== 'queued') return;
   changeTrial(w, run.trialId, { state: 'running', reason: event.reason });
 }
@@ -197,14 +200,15 @@ function forgetClass(w: Working, id: string): void {
 
 /** What is known of its gang or its twin alone is over: what it pauses for, what waiting had earned it, what it has not stored. */
 export function noLongerPlaced(w: Working, id: string): void {
-  const { pausing, agedPriority, unstoredMs, twinRunId, ...rest } = runOf(w, id);
-  if (
-    pausing !== undefined ||
-    agedPriority !== undefined ||
-    unstoredMs !== undefined ||
-    twinRunId !== undefined
-  )
-    w.runs = withRow(w.runs, numberOf(id), rest, w.edit);
+  const run = runOf(w, id);
+  const isPlain =
+    run.pausing === undefined &&
+    run.agedPriority === undefined &&
+    run.unstoredMs === undefined &&
+    run.twinRunId === undefined;
+  if (isPlain) return;
+  const { pausing: _pausing, agedPriority: _priority, unstoredMs: _ms, twinRunId: _twin, ...rest } = run;
+  w.runs = withRow(w.runs, numberOf(id), rest, w.edit);
 }
 
 /**

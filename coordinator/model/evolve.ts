@@ -120,9 +120,7 @@ export interface Fold {
  * such as one that was just decoded; the beginning when it is absent.
  */
 export function createFold(from: State = initialState): Fold {
-  const { numbers, counts } = from;
-  const fresh = { ...from, numbers: { ...numbers }, counts: { ...counts } };
-  const w = workingOn(fresh, new Edit(), true);
+  const w = workingOn(from, new Edit(), true);
   return {
     add(event) {
       w.events += 1;
@@ -540,11 +538,10 @@ function trialAttempted(w: Working, event: EventOf<'trial.attempted'>): void {
 function trialEnded(w: Working, event: EventOf<'trial.ended'>): void {
   const { state } = event;
   const { trialId, reason, atMs: endedAtMs, objectives, measuredOn } = event;
-  changeTrial(w, trialId, {
-    ...{ state, reason, endedAtMs },
-    ...optional('objectives', objectives),
-    ...optional('measuredOn', measuredOn),
-  });
+  const end: { -readonly [K in keyof TrialState]?: TrialState[K] } = { state, reason, endedAtMs };
+  if (objectives !== undefined) end.objectives = objectives;
+  if (measuredOn !== undefined) end.measuredOn = measuredOn;
+  changeTrial(w, trialId, end);
   const trial = trialOf(w, trialId);
   const sweep = sweepOf(w, trial.sweepId);
   countTrial(w, sweep.owner ?? '', -1);
@@ -553,7 +550,8 @@ function trialEnded(w: Working, event: EventOf<'trial.ended'>): void {
     failuresInRow: failuresAfter(w, sweep, trial),
     search: searchOf(sweep.spec).ended(sweep.search, resultOf(sweep.spec, trial)),
   };
-  if (state === 'done') Object.assign(change, countedOn(sweep, event), { trialsDone: sweep.trialsDone + 1 });
+  if (state === 'done') change.trialsDone = sweep.trialsDone + 1;
+  if (state === 'done' && measuredOn !== undefined) change.measuredOn = countedOn(sweep, measuredOn);
   if (state === 'failed') change.trialsFailed = sweep.trialsFailed + 1;
   if (state !== 'done') change.endedBadly = withNumber(sweep.endedBadly, trial.id, w.edit);
   else if (isBest(w, sweep, trial)) change.bestTrialId = trial.id;

@@ -29,32 +29,46 @@ export type Working = { -readonly [K in keyof State]: State[K] } & {
   readonly ownsRows: boolean;
 };
 
-/** A copy of a state to work on. */
+/** A copy of a state to work on, or the state itself where it was made under this edit. */
 export function workingOn(state: State, edit: Edit, ownsRows = false): Working {
-  return { ...state, edit, ownsRows };
+  return edit.owns(state) ? (state as Working) : edit.made({ ...state, edit, ownsRows });
 }
 
 /** Notes that this number was given out. */
 export function took(w: Working, noun: Noun, id: string): void {
   const number = numberOf(id);
   if (number <= w.numbers[noun]) return;
-  if (w.ownsRows) (w.numbers as Record<Noun, number>)[noun] = number;
-  else w.numbers = { ...w.numbers, [noun]: number };
+  if (!w.edit.owns(w.numbers)) w.numbers = w.edit.made({ ...w.numbers });
+  (w.numbers as Record<Noun, number>)[noun] = number;
 }
 
 /** Moves one thing from one count to another; undefined: it was in none, or is in none any more. */
 export function recount(w: Working, from: string | undefined, to: string | undefined): void {
   if (from === to) return;
-  const counts: Record<string, number> = w.ownsRows ? w.counts : { ...w.counts };
+  if (!w.edit.owns(w.counts)) w.counts = w.edit.made({ ...w.counts });
+  const counts: Record<string, number> = w.counts;
   if (from !== undefined) counts[from] = (counts[from] ?? 0) - 1;
   if (to !== undefined) counts[to] = (counts[to] ?? 0) + 1;
-  w.counts = counts;
 }
 
 /** The name of a count of runs; made once, because a text that is put together anew must be looked up anew. */
 export function runCount(kind: RunState['job']['kind'], state: RunState['state']): string {
   return RUN_COUNTS[kind][state];
 }
+
+/** The same for trials. */
+export function trialCount(state: TrialState['state']): string {
+  return TRIAL_COUNTS[state];
+}
+
+const TRIAL_COUNTS = {
+  queued: 'trial queued',
+  running: 'trial running',
+  paused: 'trial paused',
+  done: 'trial done',
+  failed: 'trial failed',
+  cancelled: 'trial cancelled',
+} as const;
 
 const RUN_COUNTS = {
   candidate: countsOf('candidate'),
@@ -95,7 +109,7 @@ export function changeSweep(w: Working, id: string, change: Partial<SweepState>)
 /** Changes fields of a trial. */
 export function changeTrial(w: Working, id: string, change: Partial<TrialState>): void {
   const trial = trialOf(w, id);
-  if (change.state !== undefined) recount(w, `trial ${trial.state}`, `trial ${change.state}`);
+  if (change.state !== undefined) recount(w, trialCount(trial.state), trialCount(change.state));
   if (w.ownsRows) Object.assign(trial, change);
   else w.trials = withRow(w.trials, numberOf(id), { ...trial, ...change }, w.edit);
 }

@@ -1,7 +1,6 @@
 // What was measured of a candidate: the objectives of its run, and on which device class its latency was measured.
 // A latency is journalled with the result it came with and never measured again for it.
 
-import { optional } from './folding.ts';
 import {
   accuracyOf,
   type EndedRun,
@@ -52,10 +51,7 @@ export function latencyOfEnded(
 /** The counts of a sweep's latencies by device class, after another result. */
 export function countedOn(
   { measuredOn: counts = {} }: Pick<SweepState, 'measuredOn'>,
-  { measuredOn }: Pick<TrialState, 'measuredOn'>,
-): Pick<SweepState, 'measuredOn'> {
-  return optional(
-    'measuredOn',
-    measuredOn === undefined ? undefined : { ...counts, [measuredOn]: (counts[measuredOn] ?? 0) + 1 },
-  );
+  deviceClass: string,
+): Readonly<Record<string, number>> {
+  return { ...counts, [deviceClass]: (counts[deviceClass] ?? 0) + 1 };
 }

@@ -16,8 +16,19 @@ const MASK = WIDTH - 1;
 
 /** The right to change in place what was made under it. */
 export class Edit {
-  /** Distinguishes edits for a debugger; identity alone counts. */
-  readonly edit = true;
+  /** A handful: what else a fold makes has its owner in it, as nodes do, or is never changed again. */
+  readonly #made: object[] = [];
+
+  /** Notes that this was made under the edit. */
+  made<T extends object>(value: T): T {
+    this.#made.push(value);
+    return value;
+  }
+
+  /** Whether this was made under the edit, and nobody else has seen it. */
+  owns(value: object): boolean {
+    return this.#made.includes(value);
+  }
 }
 
 interface Node {

@@ -347,18 +347,18 @@ function made<S>(setting: Kept<S>, before: SearchState<S>, move: Made): SearchSt
   const { strategy } = setting;
   const { kind, trial, key, fidelity, cursor } = move;
   const number = before.moves + 1;
-  const { seen = number - before.lag, ...reached } = cursor;
+  const { seen = number - before.lag, draws, walked } = cursor;
   const state = caughtUp(setting, before, seen);
-  const news: News = {
-    ...{ kind: 'moved', move: number, trial, made: kind, key },
-    ...(fidelity === undefined ? {} : { fidelity }),
-  };
+  const about = { kind: 'moved', move: number, trial, made: kind, key } as const;
+  const news: News = fidelity === undefined ? about : { ...about, fidelity };
+  // Field by field: a fold makes a hundred thousand of them.
   return {
-    ...state,
     strategy: strategy.tell(state.strategy, news),
-    cursor: { ...reached, skipped: NONE_SKIPPED },
+    cursor: walked === undefined ? { draws, skipped: NONE_SKIPPED } : { draws, walked, skipped: NONE_SKIPPED },
     moves: number,
     trials: state.trials + (kind === 'evaluate' ? 1 : 0),
+    lag: state.lag,
+    early: state.early,
     open: kind === 'stop' || !strategy.learns ? state.open : [...state.open, { move: number, trial }],
   };
 }

@@ -18,11 +18,14 @@ export interface Standing {
 
 type Aims = Pick<SweepSpec, 'objectives'>;
 
-const ACCURACY_ALONE: NonNullable<Aims['objectives']> = [{ name: 'accuracy', direction: 'maximise' }];
+/** One of the things that a sweep looks for. */
+type Aim = Required<NonNullable<Aims['objectives']>[number]>;
+
+const ACCURACY_ALONE: readonly Aim[] = [{ name: 'accuracy', direction: 'maximise' }];
 
 /** What a sweep looks for, the most important first. */
-export function aimsOf({ objectives = ACCURACY_ALONE }: Aims) {
-  return objectives.map(({ name, direction = 'maximise' }) => ({ name, direction }));
+export function aimsOf({ objectives }: Aims): readonly Aim[] {
+  return objectives?.map(({ name, direction = 'maximise' }) => ({ name, direction })) ?? ACCURACY_ALONE;
 }
 
 /** What a sweep looks for, with directions, in a form that is equal for equal ones in any order. */
