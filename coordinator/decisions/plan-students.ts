@@ -95,7 +95,7 @@ function frontAims(spec: Pick<SweepSpec, 'objectives'>): {
   objectives: NonNullable<SweepSpec['objectives']>;
 } {
   const aims = aimsOf(spec);
-  if (aims.length > 1) return { objectives: aims };
+  if (aims.length > 1) return { objectives: [...aims] };
   const beside =
     aims[0]!.name === 'parameters'
       ? { name: 'accuracy' as const, direction: 'maximise' as const }

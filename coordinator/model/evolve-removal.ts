@@ -6,7 +6,7 @@ import { resultForgotten } from './evolve-results.ts';
 import { studentLeft } from './evolve-runs.ts';
 import { forgetAccount } from './evolve-time.ts';
 import { unnamed } from './find.ts';
-import { changeRun, recount, type Working } from './folding.ts';
+import { changeRun, recount, trialCount, type Working } from './folding.ts';
 import { allNumbers } from './roll.ts';
 import {
   isWhole,
@@ -45,7 +45,7 @@ function removeSweep(w: Working, sweep: SweepState): void {
   for (const number of allNumbers(sweep.allRunIds)) removeRun(w, `run-${number}`);
   for (const number of allNumbers(sweep.trialIds)) {
     const trial = trialWith(w, `trial-${number}`);
-    if (trial !== undefined) recount(w, `trial ${trial.state}`, undefined);
+    if (trial !== undefined) recount(w, trialCount(trial.state), undefined);
     w.trials = withoutRow(w.trials, number, w.edit);
   }
   const teacher = sweep.teacherRunId === undefined ? undefined : wholeRunWith(w, sweep.teacherRunId);

@@ -60,6 +60,7 @@ import {
   optional,
   recount,
   took,
+  trialCount,
   type Working,
   withNewest,
   withNumber,
@@ -493,7 +494,7 @@ function trialPromoted(w: Working, event: EventOf<'trial.promoted'>): void {
   // The run of one that goes on while it is judged has its workers.
   const state = newest !== undefined && hasGang(newest) ? 'running' : 'queued';
   const change = { state, reason, move, ...optional('fidelity', fidelity) } as const;
-  recount(w, `trial ${trial.state}`, `trial ${state}`);
+  recount(w, trialCount(trial.state), trialCount(state));
   w.trials = withRow(w.trials, numberOf(trialId), { ...trial, ...change }, w.edit);
   changeSweep(w, sweep.id, {
     openTrials: withNumber(sweep.openTrials, trialId, w.edit),
@@ -628,7 +629,7 @@ function trialResumed(w: Working, trialId: string, reason: string): void {
     return;
   }
   const { endedAtMs: _ended, objectives: _objectives, measuredOn: _class, ...trial } = before;
-  recount(w, `trial ${trial.state}`, 'trial queued');
+  recount(w, trialCount(trial.state), trialCount('queued'));
   w.trials = withRow(w.trials, numberOf(trialId), { ...trial, state: 'queued', reason }, w.edit);
   const sweep = sweepOf(w, trial.sweepId);
   countTrial(w, sweep.owner ?? '', 1);

@@ -23,29 +23,36 @@ import { type Edit, rowAt, type Table, withoutRow, withRow } from './table.ts';
 
 /** A state that is being made; only the function that makes it sees it. */
 export type Working = { -readonly [K in keyof State]: State[K] } & {
-  /** Under which tables and maps may be changed in place. */
+  /** Under which the state was made; its tables and maps may be changed in place where they were too. */
   readonly edit: Edit;
   /** Rows are changed in place too: nobody has seen any of them. */
   readonly ownsRows: boolean;
+  /** `numbers` was made for this state. */
+  ownsNumbers: boolean;
+  /** `counts` was made for this state. */
+  ownsCounts: boolean;
 };
 
 /** A copy of a state to work on, or the state itself where it was made under this edit. */
 export function workingOn(state: State, edit: Edit, ownsRows = false): Working {
-  return edit.owns(state) ? (state as Working) : edit.made({ ...state, edit, ownsRows });
+  if ((state as Partial<Working>).edit === edit) return state as Working;
+  return { ...state, edit, ownsRows, ownsNumbers: false, ownsCounts: false };
 }
 
 /** Notes that this number was given out. */
 export function took(w: Working, noun: Noun, id: string): void {
   const number = numberOf(id);
   if (number <= w.numbers[noun]) return;
-  if (!w.edit.owns(w.numbers)) w.numbers = w.edit.made({ ...w.numbers });
+  if (!w.ownsNumbers) w.numbers = { ...w.numbers };
+  w.ownsNumbers = true;
   (w.numbers as Record<Noun, number>)[noun] = number;
 }
 
 /** Moves one thing from one count to another; undefined: it was in none, or is in none any more. */
 export function recount(w: Working, from: string | undefined, to: string | undefined): void {
   if (from === to) return;
-  if (!w.edit.owns(w.counts)) w.counts = w.edit.made({ ...w.counts });
+  if (!w.ownsCounts) w.counts = { ...w.counts };
+  w.ownsCounts = true;
   const counts: Record<string, number> = w.counts;
   if (from !== undefined) counts[from] = (counts[from] ?? 0) - 1;
   if (to !== undefined) counts[to] = (counts[to] ?? 0) + 1;

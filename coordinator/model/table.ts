@@ -14,21 +14,13 @@ const BITS = 5;
 const WIDTH = 1 << BITS;
 const MASK = WIDTH - 1;
 
-/** The right to change in place what was made under it. */
+/**
+ * The right to change in place what was made under it. It refers to nothing: nodes that live for long have their edit,
+ * and would keep whatever it knew.
+ */
 export class Edit {
-  /** A handful: what else a fold makes has its owner in it, as nodes do, or is never changed again. */
-  readonly #made: object[] = [];
-
-  /** Notes that this was made under the edit. */
-  made<T extends object>(value: T): T {
-    this.#made.push(value);
-    return value;
-  }
-
-  /** Whether this was made under the edit, and nobody else has seen it. */
-  owns(value: object): boolean {
-    return this.#made.includes(value);
-  }
+  /** Distinguishes edits for a debugger; identity alone counts. */
+  readonly edit = true;
 }
 
 interface Node {

@@ -114,10 +114,16 @@ export function createBoard(): Board {
     const deviceId = deviceOf(worker);
     const isAlone = alone.has(id) || devices.exclusiveOn(deviceId) !== undefined;
     const isTaken = isAlone || loans.get(id)?.isAlone === true;
+    const held = heldBy(worker);
+    const before = pools.seatOf(id);
+    if (before?.deviceClass === deviceClass && isAlike(before.traits, worker)) {
+      const { traits, poolKey } = before;
+      return { id, deviceClass, deviceId, traits, poolKey, slots, held, isTaken };
+    }
     const traits = traitsOf(worker);
     return {
       ...{ id, deviceClass, deviceId, traits, poolKey: poolKey(deviceClass, traits) },
-      ...{ slots, held: heldBy(worker), isTaken },
+      ...{ slots, held, isTaken },
     };
   }
 
@@ -258,8 +264,16 @@ export function kindOf(worker: WorkerState): Kind {
 }
 
 /** What runs may require of a worker. */
-export function traitsOf({ deviceKind, memoryBytes = 0, labels = {} }: WorkerState): Traits {
+export function traitsOf({ deviceKind, memoryBytes = 0, labels = NO_LABELS }: WorkerState): Traits {
   return { deviceKind, memoryGb: Math.floor(memoryBytes / 1e9), labels };
+}
+
+const NO_LABELS = {};
+
+/** Whether these are the traits of a worker, as far as that is seen without looking into its labels. */
+function isAlike(traits: Traits, { deviceKind, memoryBytes = 0, labels = NO_LABELS }: WorkerState): boolean {
+  if (traits.labels !== labels || traits.deviceKind !== deviceKind) return false;
+  return traits.memoryGb === Math.floor(memoryBytes / 1e9);
 }
 
 /** A worker is what a run requires. */

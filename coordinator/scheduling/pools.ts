@@ -123,6 +123,10 @@ export function createPools(): Pools {
     const others = (pool.onDevice.get(seat.deviceId) ?? 0) + by;
     if (others > 0) pool.onDevice.set(seat.deviceId, others);
     else pool.onDevice.delete(seat.deviceId);
+    countLoad(pool, seat, by);
+  }
+
+  function countLoad(pool: Mutable, seat: Seat, by: 1 | -1): void {
     if (seat.isTaken && seat.held < seat.slots) pool.taken += by;
     if (!isFree(seat)) return;
     pool.free += by;
@@ -143,9 +147,16 @@ export function createPools(): Pools {
     },
     place(id, seat) {
       const before = seats.get(id);
-      if (before !== undefined) count(before, -1);
       if (seat === undefined) seats.delete(id);
       else seats.set(id, seat);
+      // Most that are placed stay where they are and hold one run more or less.
+      if (before !== undefined && before.poolKey === seat?.poolKey && before.deviceId === seat.deviceId) {
+        const pool = poolOf(seat);
+        countLoad(pool, before, -1);
+        countLoad(pool, seat, 1);
+        return;
+      }
+      if (before !== undefined) count(before, -1);
       if (seat !== undefined) count(seat, 1);
     },
     seatOf: (id) => seats.get(id),

@@ -31,6 +31,8 @@ export interface Queue {
 function keyOf(run: RunState, { account }: Share, isBlamed: boolean): string {
   const { workers, training } = run.job;
   if (run.twinRunId !== undefined) return JSON.stringify([account, priorityOf(run), 'twin']);
+  if (isPlain(run) && !isBlamed)
+    return `${priorityOf(run)} ${workers.min} ${training.exact} ${workOf(run)} ${account}`;
   const avoided = run.avoided.map(({ workerId, untilMs }) => `${workerId}@${untilMs}`);
   return JSON.stringify([
     account,
@@ -48,6 +50,13 @@ function keyOf(run: RunState, { account }: Share, isBlamed: boolean): string {
     // One that has begun is no further attempt of its owner.
     run.generation > 0,
   ]);
+}
+
+/** It begins, and needs nothing but workers, as most that are queued. */
+function isPlain(run: RunState): boolean {
+  if (run.generation > 0 || run.deviceClass !== undefined || run.teacherRunId !== undefined) return false;
+  if (run.waitsForStage !== undefined || run.avoided.length > 0) return false;
+  return run.job.require === undefined && run.memory === undefined;
 }
 
 /**

@@ -354,7 +354,8 @@ function made<S>(setting: Kept<S>, before: SearchState<S>, move: Made): SearchSt
   // Field by field: a fold makes a hundred thousand of them.
   return {
     strategy: strategy.tell(state.strategy, news),
-    cursor: walked === undefined ? { draws, skipped: NONE_SKIPPED } : { draws, walked, skipped: NONE_SKIPPED },
+    cursor:
+      walked === undefined ? { draws, skipped: NONE_SKIPPED } : { draws, walked, skipped: NONE_SKIPPED },
     moves: number,
     trials: state.trials + (kind === 'evaluate' ? 1 : 0),
     lag: state.lag,

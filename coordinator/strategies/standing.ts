@@ -18,8 +18,13 @@ export interface Standing {
 
 type Aims = Pick<SweepSpec, 'objectives'>;
 
+type Objective = NonNullable<Aims['objectives']>[number];
+
 /** One of the things that a sweep looks for. */
-type Aim = Required<NonNullable<Aims['objectives']>[number]>;
+interface Aim {
+  readonly name: Objective['name'];
+  readonly direction: NonNullable<Objective['direction']>;
+}
 
 const ACCURACY_ALONE: readonly Aim[] = [{ name: 'accuracy', direction: 'maximise' }];
 

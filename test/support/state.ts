@@ -79,7 +79,14 @@ function plainValue(value: unknown): unknown {
     return Object.fromEntries([...numbers].filter(([, n]) => n !== 0).sort(([a], [b]) => (a < b ? -1 : 1)));
   }
   // A working state carries what it was made with, and counts that are 0 are none.
-  const { edit: _edit, ownsRows: _owns, counts, ...fields } = value as Record<string, unknown>;
+  const {
+    edit: _edit,
+    ownsRows: _rows,
+    ownsNumbers: _numbers,
+    ownsCounts: _counts,
+    ...own
+  } = value as Record<string, unknown>;
+  const { counts, ...fields } = own;
   const plain = Object.fromEntries(Object.entries(fields).map(([key, one]) => [key, plainValue(one)]));
   if (counts === undefined) return plain;
   return {

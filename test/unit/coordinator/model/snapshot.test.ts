@@ -3,33 +3,20 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { eventsOf, isRefusal } from '../../../../coordinator/journal/formats/reader.ts';
 import {
   createJournalIndex,
   type IndexPart,
   type JournalIndex,
 } from '../../../../coordinator/journal/journal-index.ts';
-import { decodeGroup, isForeign } from '../../../../coordinator/journal/message.ts';
 import type { Event } from '../../../../coordinator/model/events.ts';
 import { createFold } from '../../../../coordinator/model/evolve.ts';
 import { encodeState } from '../../../../coordinator/model/snapshot.ts';
 import { decodeState } from '../../../../coordinator/model/snapshot-decoder.ts';
 import { FOLD, type StatePart } from '../../../../coordinator/model/snapshot-parts.ts';
 import { initialState, type State } from '../../../../coordinator/model/state.ts';
-import { journalFixture, journalFixtures } from '../../../support/journal-fixtures.ts';
+import { eventsInFixture, journalFixtures } from '../../../support/journal-fixtures.ts';
 import { folded, plainIndex, plainOf } from '../../../support/state.ts';
 import { grow } from './grown.ts';
-
-/** The events of a stored journal, message by message, in the newest format. */
-function messagesIn(name: string): (readonly Event[])[] {
-  return journalFixture(name).map(({ data }) => {
-    const group = decodeGroup(data);
-    assert.ok(!isForeign(group));
-    const events = eventsOf(group);
-    assert.ok(!isRefusal(events));
-    return events;
-  });
-}
 
 /** As it is stored. */
 const stored = <T>(parts: Iterable<T>): T[] => JSON.parse(JSON.stringify([...parts]));
@@ -62,7 +49,7 @@ function foldedInPlace(events: readonly Event[], from?: State): State {
 
 for (const file of journalFixtures())
   test(`${file}: a snapshot and what came after it give the state of the whole journal, at every cut`, () => {
-    const events = messagesIn(file).flat();
+    const events = eventsInFixture(file).flat();
     assert.ok(events.length > 5);
     const whole = plainOf(folded(events));
     assert.deepEqual(plainOf(foldedInPlace(events)), whole, 'folded in place');
@@ -79,7 +66,7 @@ for (const file of journalFixtures())
 
 for (const file of journalFixtures())
   test(`${file}: an index in a snapshot and what came after it is that of the whole journal, at every cut`, () => {
-    const messages = messagesIn(file);
+    const messages = eventsInFixture(file);
     const whole = plainIndex(indexOf(messages));
     for (let cut = 0; cut <= messages.length; cut++) {
       const before = indexOf(messages.slice(0, cut));
