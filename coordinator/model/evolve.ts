@@ -99,7 +99,7 @@ const SUBMISSIONS_MAX = 10_000;
 
 /**
  * The state after one more event. The one given stays as it is, except for what was made under `edit`: a fold
- * over many events passes one edit, and gets states of which only the last may be looked at.
+ * over many events passes one edit, and gets one state that changes, which nobody else looks at before the last.
  */
 export function evolve(before: State, event: Event, edit: Edit = new Edit()): State {
   const w = workingOn(before, edit);
