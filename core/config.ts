@@ -356,6 +356,15 @@ export const workerConfigSchema = z.strictObject({
     .describe(
       'what compiles and runs its graphs: tensorflow, pjrt (a plugin of PJRT that `npm run setup:pjrt` installed), or auto: pjrt on a GPU where that computes, else tensorflow; part of the device class',
     ),
+  engineDevices: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(64)
+    .default(1)
+    .describe(
+      'devices of a plugin of PJRT that it computes on, all of one kind; each has a replica and computes own shards at the same time',
+    ),
   labels: z
     .string()
     .regex(

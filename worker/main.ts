@@ -74,7 +74,10 @@ async function main(): Promise<void> {
 
   const cacheDir = config.cacheDir === '' ? cacheFolder() : config.cacheDir;
   const graphCache = join(cacheDir, 'graphs');
-  const engine = { wanted: config.engine, gpu: choice.gpu, memoryShare: config.gpuMemoryShare };
+  const engine = {
+    ...{ wanted: config.engine, gpu: choice.gpu, memoryShare: config.gpuMemoryShare },
+    devices: config.engineDevices,
+  };
   const compute = createCompute({
     cacheDir: graphCache,
     engine,

@@ -91,7 +91,7 @@ function openEngine(): { readonly engine: Engine; readonly device: string } {
         ...(plugin.tools === undefined ? {} : { xla_gpu_cuda_data_dir: plugin.tools }),
       };
   return {
-    engine: createPjrtEngine({ client, plugin: plugin.name, options, device: 0 }),
+    engine: createPjrtEngine({ client, plugin: plugin.name, options, devices: [0] }),
     device: `${plugin.name}: ${client.devices[0]}`,
   };
 }

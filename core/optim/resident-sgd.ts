@@ -1,8 +1,9 @@
-// The state that SGD trains, on the device of an engine: weights, momentum and running statistics lie there from
+// The state that SGD trains, on the devices of an engine, a replica on each: weights, momentum and running statistics lie there from
 // step to step, the compiled update (sgd-module.ts) takes them over and gives them back in the same memory. Decides what
 // crosses: the mean goes in with each step and the digest of the new weights comes out, which travels with the next one;
 // the vectors come out when somebody asks.
 
+import { FleetError } from '../errors.ts';
 import type { Layout } from '../nn/layout.ts';
 import type { Engine, Resident, ResidentModule } from '../tensor/graph/engine.ts';
 import { digestModule, digestOfSums } from './digest-module.ts';
@@ -39,7 +40,7 @@ export interface ResidentSgd {
   }): AppliedStep & { readonly digest: string };
   /** Copies the state to the host. */
   read(into: SgdArrays): void;
-  /** Bytes on the device. */
+  /** Bytes on the devices. */
   readonly bytes: number;
   /** A second call does nothing. */
   free(): void;
@@ -84,29 +85,38 @@ export function keepState(
       });
       const scalars = [Float64Array.of(scale), Float64Array.of(learningRate)];
       vectors = programs.update.run({ donated: vectors, arrays: [mean, ...scalars] });
-      return { ...applied, digest: digestOf(programs.digest, vectors[0]!) };
+      return { ...applied, digest: digestOf(engine, programs.digest, vectors[0]!) };
     },
     read(into) {
       const places = [into.weights, into.momentum, into.running];
       for (const [index, vector] of vectors.entries()) vector.read(places[index]!);
     },
-    bytes: arrays.reduce((sum, { byteLength }) => sum + byteLength, 0),
+    bytes: engine.devices * arrays.reduce((sum, { byteLength }) => sum + byteLength, 0),
     free() {
       for (const vector of vectors) vector.free();
     },
   };
 }
 
-function valuesOf(vector: Resident): Float32Array {
+function valuesOf(vector: Resident, device = 0): Float32Array {
   const values = new Float32Array(vector.length);
-  vector.read(values);
+  vector.read(values, device);
   return values;
 }
 
-function digestOf(program: ResidentModule, weights: Resident): string {
+/** The digest that all devices have; another one at one of them ends the run here, as at a member of its gang. */
+function digestOf({ devices }: Engine, program: ResidentModule, weights: Resident): string {
   const [sums] = program.run({ kept: [weights] });
   try {
-    return digestOfSums(valuesOf(sums!), weights.length);
+    const digests = Array.from({ length: devices }, (_, device) =>
+      digestOfSums(valuesOf(sums!, device), weights.length),
+    );
+    const other = digests.findIndex((digest) => digest !== digests[0]);
+    if (other < 0) return digests[0]!;
+    throw new FleetError(
+      'dataLoss',
+      `replicas differ on the devices of this worker: the first has weights ${digests[0]}, device ${other} has ${digests[other]}; that device computes wrongly, or its memory is damaged`,
+    );
   } finally {
     sums!.free();
   }

@@ -66,7 +66,7 @@ test('a training step has the numbers of TensorFlow, and equal bits in each run 
   );
   assert(measured < 1e-3, `${measured}`);
   const digests = [0, 1, 2, 3].map((device) => {
-    const other = compiled(cpuEngine({ device }));
+    const other = compiled(cpuEngine({ devices: [device] }));
     const digest = digest64(other.run([weights, images, labels])[0]!);
     other.dispose();
     return digest;

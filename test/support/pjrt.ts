@@ -24,7 +24,7 @@ export function cpuClient(): Client {
 /** The compiler at its quickest: on a busy machine a step of four layers is minutes otherwise. */
 const QUICK = { xla_backend_optimization_level: 0, xla_llvm_disable_expensive_passes: true };
 
-/** An engine on a device of that client. */
-export function cpuEngine({ device = 0 } = {}): Engine {
-  return createPjrtEngine({ client: cpuClient(), plugin: 'xla-cpu-pjrt', options: QUICK, device });
+/** An engine on devices of that client. */
+export function cpuEngine({ devices = [0] }: { devices?: readonly number[] } = {}): Engine {
+  return createPjrtEngine({ client: cpuClient(), plugin: 'xla-cpu-pjrt', options: QUICK, devices });
 }

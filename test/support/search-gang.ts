@@ -57,7 +57,8 @@ export interface SearchGangOptions {
   readonly classes: number;
   readonly trainingImages: number;
   readonly loader: Pick<Loader, 'batch'>;
-  readonly compute: Compute;
+  /** What computes, for all members or for each. */
+  readonly compute: Compute | ((rank: number) => Compute);
   /** The plane of each member. */
   readonly planes: (rank: number) => Plane;
   /** Shards of each member. */
@@ -75,7 +76,8 @@ export async function joinSearch(options: SearchGangOptions): Promise<SearchMemb
 }
 
 async function joinMember(options: SearchGangOptions, rank: number): Promise<SearchMember> {
-  const { spec, classes, trainingImages, compute, counts, runId, generation = 1 } = options;
+  const { spec, classes, trainingImages, counts, runId, generation = 1 } = options;
+  const compute = typeof options.compute === 'function' ? options.compute(rank) : options.compute;
   const signal = options.signal ?? new AbortController().signal;
   const samplings: Samplings = samplingsOf(spec, trainingImages);
   const { schedule } = samplings.own;

@@ -22,6 +22,7 @@ import type {
   GraphSpec,
   InitialRequest,
   JobFacts,
+  KeptRun,
   LatencyRequest,
   OuterRequest,
   SearchApplied,
@@ -94,8 +95,10 @@ export interface JobOwner {
  * it.
  */
 export interface KeptState {
-  /** As runGraph; its weights are the first input, and `inputs` are the others. */
-  runGraph(graph: GraphSpec, inputs: Arrays, into: Float32Array): Promise<readonly Float32Array[]>;
+  /** How many runs the device computes at once: it may be several devices, each with a replica of the state. */
+  readonly devices: number;
+  /** Runs a graph whose first input is the weights. */
+  runGraph(graph: GraphSpec, runs: readonly KeptRun[]): Promise<void>;
   /** One optimiser step, with the bits of applyStep. */
   apply(step: Pick<ApplyRequest, 'learningRate' | 'step' | 'mean'>): Promise<Applied>;
   read(): Promise<void>;
@@ -245,10 +248,11 @@ function jobsBy(
     },
     keepState: async (update, state) => {
       assertShared({ ...state });
-      const { kept } = await ask('keep', { update, state }, 'prepare');
+      const { kept, devices } = await ask('keep', { update, state }, 'prepare');
       if (kept === undefined) return undefined;
       return {
-        runGraph: (graph, inputs, into) => ask('run', { graph, kept, inputs, into }, 'train'),
+        devices,
+        runGraph: (graph, runs) => ask('run-kept', { graph, kept, runs }, 'train'),
         apply: (step) => ask('apply-kept', { kept, ...step }, 'apply'),
         read: () => ask('read-kept', { kept, into: state }, 'apply'),
         // It fails only where the thread has ended, and the state with it.

@@ -16,6 +16,8 @@ export interface EngineRequest {
   readonly gpu: boolean;
   /** Part of the GPU's memory that the process may take, of 1; 0: nearly all. */
   readonly memoryShare: number;
+  /** Devices of the plugin that compute; 1 without it. */
+  readonly devices?: number;
 }
 
 /** What is known of the engine; part of the device proof. */
@@ -53,11 +55,12 @@ const TENSORFLOW: OpenedEngine = {
 };
 
 /** Opens the engine. Throws where it is asked for by name and cannot compute. */
-export function openEngine({ wanted, gpu, memoryShare }: EngineRequest): OpenedEngine {
+export function openEngine(request: EngineRequest): OpenedEngine {
+  const { wanted, gpu } = request;
   const plugin = installedFor(gpu);
   if (wanted === 'tensorflow' || (wanted === 'auto' && (!gpu || plugin === undefined))) return TENSORFLOW;
   try {
-    return openPjrt(plugin ?? refuseAbsent(gpu), memoryShare);
+    return openPjrt(plugin ?? refuseAbsent(gpu), request);
   } catch (caught) {
     if (wanted === 'pjrt') throw caught;
     const { message } = toFleetError(caught);
@@ -65,15 +68,24 @@ export function openEngine({ wanted, gpu, memoryShare }: EngineRequest): OpenedE
   }
 }
 
-function openPjrt(plugin: InstalledPlugin, memoryShare: number): OpenedEngine {
+function openPjrt(
+  plugin: InstalledPlugin,
+  { memoryShare, devices = 1 }: Pick<EngineRequest, 'memoryShare' | 'devices'>,
+): OpenedEngine {
   const client = openClient({ path: plugin.path, options: clientOptions(plugin, memoryShare) });
   const options = compilerOptions(plugin);
-  prove(client, options);
+  checkDevices(client, devices);
+  prove(client, devices, options);
   const { tools } = plugin;
   // Where CUDA's tools lie decides no bits.
   const all = tools === undefined ? options : { ...options, xla_gpu_cuda_data_dir: tools };
   return {
-    engine: createPjrtEngine({ client, plugin: plugin.name, options: all, device: 0 }),
+    engine: createPjrtEngine({
+      client,
+      plugin: plugin.name,
+      options: all,
+      devices: [...Array(devices).keys()],
+    }),
     facts: {
       name: 'pjrt',
       platform: plugin.platform,
@@ -119,20 +131,38 @@ module @product {
   }
 }`;
 
-/** Computes [1 2; 3 4] x [5 6; 7 8] = [19 22; 43 50]: a listed device is no proof that programs run on it. */
-function prove(client: Client, options: Readonly<Record<string, Option>>): void {
-  const program = client.compile({ what: 'the product of the device proof', code: PRODUCT, options });
-  const inputs = [Float32Array.of(1, 2, 3, 4), Float32Array.of(5, 6, 7, 8)].map((values) =>
-    client.upload(values, 'f32', [2, 2]),
-  );
-  const [output] = program.run(inputs);
-  const product = new Float32Array(4);
-  output!.read(product);
-  for (const buffer of [...inputs, output!]) buffer.free();
-  program.free();
-  if (product.join() !== '19,22,43,50')
+/** Refuses more devices than there are, and devices of several kinds, whose bits would differ. */
+function checkDevices({ devices }: Client, wanted: number): void {
+  const taken = devices.slice(0, wanted);
+  if (taken.length < wanted)
     throw new FleetError(
       'failedPrecondition',
-      `a matrix product on the device of PJRT gave ${product.join(', ')} where 19, 22, 43, 50 is right; the device or its driver is broken`,
+      `the worker is to compute on ${wanted} devices and the plugin has ${devices.length}; set engineDevices (POCKETFLEET_ENGINE_DEVICES) to that at most`,
     );
+  const other = taken.find((kind) => kind !== taken[0]);
+  if (other !== undefined)
+    throw new FleetError(
+      'failedPrecondition',
+      `the worker is to compute on devices of one kind, and has ${taken[0]} and ${other}; give each kind a worker of its own`,
+    );
+}
+
+/** Computes [1 2; 3 4] x [5 6; 7 8] = [19 22; 43 50]: a listed device is no proof that programs run on it. */
+function prove(client: Client, devices: number, options: Readonly<Record<string, Option>>): void {
+  const program = client.compile({ what: 'the product of the device proof', code: PRODUCT, options });
+  for (let device = 0; device < devices; device++) {
+    const inputs = [Float32Array.of(1, 2, 3, 4), Float32Array.of(5, 6, 7, 8)].map((values) =>
+      client.upload(values, 'f32', [2, 2], device),
+    );
+    const [output] = program.run(inputs);
+    const product = new Float32Array(4);
+    output!.read(product);
+    for (const buffer of [...inputs, output!]) buffer.free();
+    if (product.join() !== '19,22,43,50')
+      throw new FleetError(
+        'failedPrecondition',
+        `a matrix product on device ${device} of PJRT gave ${product.join(', ')} where 19, 22, 43, 50 is right; the device or its driver is broken`,
+      );
+  }
+  program.free();
 }

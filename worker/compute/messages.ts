@@ -110,6 +110,14 @@ export interface UpdateSpec {
 /** What is compiled ahead of its first use. */
 export type Compilable = GraphSpec | TwoPartSpec | UpdateSpec;
 
+/** One run of a graph on the weights of a kept state. */
+export interface KeptRun {
+  /** The inputs behind the weights. */
+  readonly inputs: Arrays;
+  /** Shared memory for the first output. */
+  readonly into: Float32Array;
+}
+
 /** The optimiser's step of a state that is kept on the device. */
 export interface ApplyKeptRequest {
   /** Number of the state. */
@@ -211,9 +219,6 @@ export type ComputeCalls = {
   readonly run: {
     readonly ask: {
       readonly graph: GraphSpec;
-      /** A kept state whose weights are the first input. */
-      readonly kept?: number;
-      /** The inputs, or those behind the weights. */
       readonly inputs: Arrays;
       /** Shared memory for the first output, which is then no part of the answer. */
       readonly into: Float32Array | undefined;
@@ -242,7 +247,12 @@ export type ComputeCalls = {
   /** Puts a state onto the device; without a number where the engine keeps vectors on the host. */
   readonly keep: {
     readonly ask: { readonly update: UpdateSpec; readonly state: SgdArrays };
-    readonly answer: { readonly kept: number | undefined };
+    readonly answer: { readonly kept: number | undefined; readonly devices: number };
+  };
+  /** Runs a graph whose first input is the weights of a kept state, as many times at once as there are devices. */
+  readonly 'run-kept': {
+    readonly ask: { readonly graph: GraphSpec; readonly kept: number; readonly runs: readonly KeptRun[] };
+    readonly answer: undefined;
   };
   readonly 'apply-kept': { readonly ask: ApplyKeptRequest; readonly answer: Applied };
   /** Copies a kept state into shared memory. */

@@ -53,8 +53,7 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
       const { digest, nodes } = graph.kind === 'backbone' ? graphs.twoPart(graph) : graphs.get(graph);
       return { digest, nodes };
     },
-    run: ({ graph, kept, inputs, into }) =>
-      graphs.get(graph).run(kept === undefined ? inputs : [states.weights(kept), ...inputs], into),
+    run: ({ graph, inputs, into }) => graphs.get(graph).run(inputs, into),
     begin: ({ graph, inputs }) => begun.begin(graph, inputs),
     finish: ({ begun: number, inputs, into }) => begun.finish(number, inputs, into),
     release: (number) => {
@@ -62,7 +61,12 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
       return undefined;
     },
     apply,
-    keep: ({ update, state }) => ({ kept: states.keep(update, state) }),
+    keep: ({ update, state }) => ({ kept: states.keep(update, state), devices: engine.devices }),
+    'run-kept': ({ graph, kept, runs }) => {
+      const weights = states.weights(kept);
+      graphs.get(graph).runAll(runs.map(({ inputs, into }) => ({ inputs: [weights, ...inputs], into })));
+      return undefined;
+    },
     'apply-kept': states.apply,
     'read-kept': ({ kept, into }) => {
       states.read(kept, into);

@@ -3,6 +3,7 @@
 
 import { layoutOf } from '../../core/nn/layout.ts';
 import { adapterWidth } from '../../core/spec/distillation.ts';
+import type { KeptRun } from '../compute/messages.ts';
 import type { Contribution, GangPlace, Membership, Procedure, ProcedureOptions, Unit } from './procedure.ts';
 import { sgdShape } from './replica.ts';
 import { createResidentReplica, type ResidentReplica, updateOf } from './resident-replica.ts';
@@ -16,20 +17,24 @@ export function createEveryStep(options: ProcedureOptions): Procedure {
   const graph = trainingGraph(spec, classes);
   const perShard = schedule.batch / schedule.shards;
 
-  const contributeShard = async (resident: ResidentReplica, unit: Unit, shard: number) => {
-    const batch = await unit.readBatch(unit.first, shard);
-    const taught = (await unit.teacher?.inputsOf({ step: unit.first, shard, images: batch.images })) ?? [];
-    const vector = unit.exchange.vector(shard);
-    await resident.runGraph(graph, unit.replica, [batch.images, batch.labels, ...taught], vector);
-    unit.batchDone();
-    return [shard, vector] as const;
+  const runOf = async (unit: Unit, shard: number): Promise<KeptRun> => {
+    const { images, labels } = await unit.readBatch(unit.first, shard);
+    const taught = (await unit.teacher?.inputsOf({ step: unit.first, shard, images })) ?? [];
+    return { inputs: [images, labels, ...taught], into: unit.exchange.vector(shard) };
   };
-  /** All shards at once: the compute thread takes them one after the other, as their batches arrive. */
+  const contributeShards = async (resident: ResidentReplica, unit: Unit, shards: readonly number[]) => {
+    const runs = await Promise.all(shards.map((shard) => runOf(unit, shard)));
+    await resident.runGraph(graph, unit.replica, runs);
+    for (const _ of runs) unit.batchDone();
+    return runs.map(({ into }, i) => [shards[i]!, into] as const);
+  };
+  /** All shards at once: the compute thread takes them one device's worth after the other, as their batches arrive. */
   const contribute = async (resident: ResidentReplica, unit: Unit): Promise<Contribution> => {
-    await resident.prepare(unit.replica);
-    const vectors = Promise.all(unit.shards.map((shard) => contributeShard(resident, unit, shard)));
+    const together = await resident.prepare(unit.replica);
+    const groups = inGroups(unit.shards, together);
+    const vectors = Promise.all(groups.map((shards) => contributeShards(resident, unit, shards)));
     return {
-      vectors: new Map(await Promise.race([vectors, unit.failed])),
+      vectors: new Map((await Promise.race([vectors, unit.failed])).flat()),
       waited: 0,
       images: perShard * unit.shards.length,
     };
@@ -62,3 +67,9 @@ export function createEveryStep(options: ProcedureOptions): Procedure {
     dispose: () => undefined,
   };
 }
+
+/** As many shards in each as are computed at once. */
+const inGroups = (shards: readonly number[], together: number): number[][] =>
+  Array.from({ length: Math.ceil(shards.length / together) }, (_, group) =>
+    shards.slice(group * together, (group + 1) * together),
+  );

@@ -7,16 +7,16 @@
 import { adapterWidth } from '../../core/spec/distillation.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { Compute, KeptState } from '../compute/client.ts';
-import type { Arrays, GraphSpec, UpdateSpec } from '../compute/messages.ts';
+import type { GraphSpec, KeptRun, UpdateSpec } from '../compute/messages.ts';
 import type { Membership, ProcedureOptions } from './procedure.ts';
 import { type Replica, sgdVectors } from './replica.ts';
 import { sgdUpdate } from './sgd-update.ts';
 
 export interface ResidentReplica {
-  /** Makes the replica ready for runGraph; once a unit. */
-  prepare(replica: Replica): Promise<void>;
+  /** Makes the replica ready for runGraph; once a unit. Resolves with how many runs are computed at once. */
+  prepare(replica: Replica): Promise<number>;
   /** Runs a graph whose first input is the replica's weights. */
-  runGraph(graph: GraphSpec, replica: Replica, inputs: Arrays, into: Float32Array): Promise<void>;
+  runGraph(graph: GraphSpec, replica: Replica, runs: readonly KeptRun[]): Promise<void>;
   readonly applyMean: Membership['applyMean'];
   /** Copies into memory what steps have changed on the device since the last time. */
   settle(): Promise<void>;
@@ -47,13 +47,14 @@ export function createResidentReplica(options: ProcedureOptions, classes: number
   };
   return {
     async prepare(replica) {
-      if (isPrepared) return;
-      kept = await compute.keepState(updateOf(spec, classes), sgdVectors(replica));
+      if (!isPrepared) kept = await compute.keepState(updateOf(spec, classes), sgdVectors(replica));
       isPrepared = true;
+      return kept?.devices ?? 1;
     },
-    async runGraph(graph, replica, inputs, into) {
-      if (kept === undefined) await compute.runGraph(graph, [sgdVectors(replica).weights, ...inputs], into);
-      else await kept.runGraph(graph, inputs, into);
+    async runGraph(graph, replica, runs) {
+      if (kept !== undefined) return kept.runGraph(graph, runs);
+      const { weights } = sgdVectors(replica);
+      for (const { inputs, into } of runs) await compute.runGraph(graph, [weights, ...inputs], into);
     },
     async applyMean(unit, mean) {
       if (kept === undefined) return onHost(unit, mean);

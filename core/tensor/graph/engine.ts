@@ -8,16 +8,22 @@ import type { CompileOptions } from './obtain.ts';
 import { checkArrays, type GraphArray } from './session.ts';
 import type { TwoPartGraph, TwoPartOptions } from './two-part.ts';
 
-/** A vector that the engine keeps on its device. Whoever made it frees it. */
+/** A vector that the engine keeps on each of its devices. Whoever made it frees it. */
 export interface Resident {
   readonly length: number;
-  /** Copies the values into memory that may be shared between threads. */
-  read(into: Float32Array): void;
+  /** Copies the values that one device has, by default the first, into memory that may be shared between threads. */
+  read(into: Float32Array, device?: number): void;
   free(): void;
 }
 
 /** An array of the host, or a vector that is on the device already. */
 export type EngineInput = GraphArray | Resident;
+
+/** The inputs of one run, and where its first output is written. */
+export interface GraphRun {
+  readonly inputs: readonly EngineInput[];
+  readonly into: Float32Array;
+}
 
 /** A graph that is ready to run. */
 export interface CompiledGraph {
@@ -26,6 +32,8 @@ export interface CompiledGraph {
    * the first output is written there and is no part of the result; the other outputs are copies.
    */
   run(inputs: readonly EngineInput[], into?: Float32Array): Float32Array[];
+  /** Runs the graph once for each list of inputs, as many at a time as the engine has devices. Only the first output counts. */
+  runAll(runs: readonly GraphRun[]): void;
   /** Number of operations in the graph, constants and inputs included. */
   readonly nodes: number;
   /** SHA-256 of the graph. Graphs of equal digests compute the same bits on one device class. */
@@ -38,10 +46,10 @@ export interface CompiledGraph {
   dispose(): void;
 }
 
-/** A module over vectors of the device. */
+/** A module over vectors of the devices. */
 export interface ResidentModule {
   /**
-   * Runs it on its arguments in this order: vectors whose memory the first results take, vectors that stay, arrays of
+   * Runs it on each device, on its arguments in this order: vectors whose memory the first results take, vectors that stay, arrays of
    * the host. The donated ones are over once it ran, also where that failed. Whoever called frees the results.
    */
   run(given: {
@@ -54,9 +62,11 @@ export interface ResidentModule {
 
 export interface Engine {
   readonly name: 'tensorflow' | 'pjrt';
+  /** How many devices compute. */
+  readonly devices: number;
   compile(options: CompileOptions): CompiledGraph;
   compileTwoPart(options: TwoPartOptions): TwoPartGraph;
-  /** Puts a vector onto the device. */
+  /** Puts a vector onto each device. */
   keep(values: Float32Array): Resident;
   /** Compiles a module over vectors of the device. Absent where vectors are kept on the host. */
   readonly compileModule?: (

@@ -1,6 +1,7 @@
-// A plugin of PJRT as an engine: graphs are lowered to StableHLO, compiled by the vendor's compiler for a device
-// of the plugin's client, and run there. Vectors that are kept stay on the device; the others travel with each
-// run. Whatever a run was fed or returned on the device is freed when the run ends.
+// A plugin of PJRT as an engine: graphs are lowered to StableHLO, compiled by the vendor's compiler for devices
+// of the plugin's client, and run there. Vectors that are kept stay, one replica on each device; the others travel with
+// each run. Whatever a run was fed or returned on a device is freed when the run ends. Single runs are on the first
+// device; several at once are dealt to the devices in turn, and modules over kept vectors run on all of them.
 
 import { FleetError } from '../../errors.ts';
 import type { DeviceBuffer, ElementType, Program } from '../pjrt/client.ts';
@@ -21,29 +22,30 @@ import type { Begun, TwoPartGraph, TwoPartOptions } from './two-part.ts';
 
 /** Where and how an engine computes. */
 export interface PjrtPlace extends ProgramPlace {
-  /** Number of the device among the client's. */
-  readonly device: number;
+  /** Numbers of the devices among the client's, all of one kind; at least one. */
+  readonly devices: readonly number[];
 }
 
 const ELEMENTS = { float32: 'f32', int32: 'i32', uint8: 'ui8' } as const;
 
-/** An engine on one device. Several engines may share a client. */
+/** Several engines may share a client. */
 export function createPjrtEngine(place: PjrtPlace): Engine {
-  const { client, device } = place;
-  const buffers = new WeakMap<Resident, DeviceBuffer>();
+  const { client, devices } = place;
+  const buffers: Replicas = new WeakMap();
 
-  /** Uploads what lies on the host. What is uploaded is also put on the list `own`. */
-  const feed = (declared: readonly GraphInput[], inputs: readonly EngineInput[], own: DeviceBuffer[]) =>
+  /** Uploads what lies on the host. What is uploaded is also put on the list `own`. `at`: place among the devices. */
+  const feed: Feed = (declared, inputs, own, at = 0) =>
     inputs.map((input, index): DeviceBuffer => {
-      if (!isArray(input)) return bufferOf(buffers, input);
+      if (!isArray(input)) return buffersOf(buffers, input)[at]!;
       const { dtype, shape } = declared[index]!;
-      const buffer = client.upload(input, ELEMENTS[dtype], shape, device);
+      const buffer = client.upload(input, ELEMENTS[dtype], shape, devices[at]);
       own.push(buffer);
       return buffer;
     });
 
   return {
     name: 'pjrt',
+    devices: devices.length,
     compile(options) {
       const { inputs, cacheDir, precision = 'float32' } = options;
       checkInputs(inputs);
@@ -64,6 +66,19 @@ export function createPjrtEngine(place: PjrtPlace): Engine {
                 own.push(...outputs);
                 return readOutputs(outputs, outputShapes, into);
               });
+            },
+            runAll(runs) {
+              for (const { inputs: given } of runs) checkEngineInputs(inputs, given);
+              for (let from = 0; from < runs.length; from += devices.length) {
+                const wave = runs.slice(from, from + devices.length);
+                freeing((own) => {
+                  const fed = wave.map(({ inputs: given }, at) => feed(inputs, given, own, at));
+                  const results = program.runAll(fed);
+                  own.push(...results.flat());
+                  for (const [at, outputs] of results.entries())
+                    readOutputs(outputs.slice(0, 1), outputShapes, wave[at]!.into);
+                });
+              }
             },
             dispose: program.free,
           };
@@ -90,23 +105,38 @@ export function createPjrtEngine(place: PjrtPlace): Engine {
       });
     },
     keep(values) {
-      const buffer = client.upload(values, 'f32', [values.length], device);
-      return resident(buffers, buffer, values.length);
+      const own: DeviceBuffer[] = [];
+      try {
+        for (const device of devices) own.push(client.upload(values, 'f32', [values.length], device));
+      } catch (caught) {
+        for (const buffer of own) buffer.free();
+        throw caught;
+      }
+      return resident(buffers, own, values.length);
     },
     compileModule(module, options) {
       const program = obtainProgram(place, module, options);
       return {
         run({ donated = [], kept = [], arrays = [] }) {
-          const vectors = [...donated, ...kept].map((vector) => bufferOf(buffers, vector));
+          const vectors = [...donated, ...kept].map((vector) => buffersOf(buffers, vector));
           return freeing((own) => {
-            for (const [index, array] of arrays.entries()) {
-              const { element, shape } = module.inputs[vectors.length + index]!;
-              own.push(client.upload(array, element as ElementType, shape, device));
-            }
+            const lists = devices.map((device, at) => [
+              ...vectors.map((replicas) => replicas[at]!),
+              ...arrays.map((array, index) => {
+                const { element, shape } = module.inputs[vectors.length + index]!;
+                const buffer = client.upload(array, element as ElementType, shape, device);
+                own.push(buffer);
+                return buffer;
+              }),
+            ]);
             try {
-              const results = program.run([...vectors, ...own]);
-              return results.map((result, index) =>
-                resident(buffers, result, elementsOf(module.outputs[index]!.shape)),
+              const results = program.runAll(lists);
+              return module.outputs.map(({ shape }, index) =>
+                resident(
+                  buffers,
+                  results.map((outputs) => outputs[index]!),
+                  elementsOf(shape),
+                ),
               );
             } finally {
               for (const vector of donated) vector.free();
@@ -124,20 +154,30 @@ const nameOf = ({ key }: CompileOptions): string =>
 
 const elementsOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
-function resident(buffers: WeakMap<Resident, DeviceBuffer>, buffer: DeviceBuffer, length: number): Resident {
+/** The buffers of each vector that is kept, one a device. */
+type Replicas = WeakMap<Resident, readonly DeviceBuffer[]>;
+
+type Feed = (
+  declared: readonly GraphInput[],
+  inputs: readonly EngineInput[],
+  own: DeviceBuffer[],
+  at?: number,
+) => DeviceBuffer[];
+
+function resident(buffers: Replicas, own: readonly DeviceBuffer[], length: number): Resident {
   const vector: Resident = {
     length,
-    read: (into) => buffer.read(into),
+    read: (into, device = 0) => own[device]!.read(into),
     free() {
-      buffer.free();
+      for (const buffer of own) buffer.free();
       buffers.delete(vector);
     },
   };
-  buffers.set(vector, buffer);
+  buffers.set(vector, own);
   return vector;
 }
 
-function bufferOf(buffers: WeakMap<Resident, DeviceBuffer>, vector: Resident): DeviceBuffer {
+function buffersOf(buffers: Replicas, vector: Resident): readonly DeviceBuffer[] {
   const found = buffers.get(vector);
   if (found !== undefined) return found;
   throw new FleetError('failedPrecondition', 'this vector was freed, or is kept by another engine');
@@ -177,11 +217,7 @@ function twoParts(parts: {
   readonly options: TwoPartOptions;
   readonly programs: readonly Program[];
   readonly outputShapes: readonly (readonly number[])[];
-  readonly feed: (
-    declared: readonly GraphInput[],
-    inputs: readonly EngineInput[],
-    own: DeviceBuffer[],
-  ) => DeviceBuffer[];
+  readonly feed: Feed;
   readonly keptBytes: number;
 }): Pick<TwoPartGraph, 'begin' | 'begun' | 'dispose'> {
   const { first, inputs } = parts.options;

@@ -8,6 +8,7 @@ import { compileTwoPart } from './two-part.ts';
 /** Computes on the device of TensorFlow's addon. */
 export const tensorflowEngine: Engine = {
   name: 'tensorflow',
+  devices: 1,
   compile: compileGraph,
   compileTwoPart,
   keep: keepOnHost,
