@@ -70,10 +70,17 @@ test('undisturbed on one worker: a genotype at each epoch, a ledger of both halv
   assert.match(await pocketfleet('replay', id), /equal/);
 });
 
-test('a worker is killed with SIGKILL in four places of a step, and comes back', async () => {
+test('rank 0 is killed with SIGKILL in four places of a step and as an epoch ends, and comes back', async () => {
   const id = await begin('killed');
-  for (const [i, delayMs] of [0, 60, 150, 300].entries()) {
-    await reaches(id, 2 + 3 * i);
+  // 3 steps an epoch: after the last of them rank 0 stores the stage.
+  for (const [step, delayMs] of [
+    [2, 0],
+    [5, 60],
+    [8, 150],
+    [11, 300],
+    [15, 0],
+  ] as const) {
+    await reaches(id, step);
     await later(delayMs);
     const [victim] = (await fleet.run(id)).workerIds;
     await fleet.killWorker(victim!, 'SIGKILL');
