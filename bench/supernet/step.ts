@@ -39,6 +39,8 @@ interface StepRow {
   /** Processor seconds. */
   readonly step: number;
   readonly passes: number;
+  /** Of `passes`: those of one sign of the finite difference, which a second worker a shard could make meanwhile. */
+  readonly sign: number;
 }
 
 /** The step's share and the rounds that it comes from. */
@@ -78,17 +80,26 @@ export async function measureStep(
     await member!.step();
     const made = calls.slice();
     const stepSeconds = () => cpuSecondsOf(() => member!.step());
-    const passSeconds = () => cpuSecondsOf(() => Promise.all(made.map((call) => compute.runGraph(...call))));
+    const again = (some: typeof made) =>
+      cpuSecondsOf(() => Promise.all(some.map((call) => compute.runGraph(...call))));
+    // The last round is that of both signs, half of all passes.
+    const passSeconds = async () => {
+      const before = await again(made.slice(0, made.length / 2));
+      const signs = await again(made.slice(made.length / 2));
+      return { passes: before + signs, sign: signs / 2 };
+    };
     for (let round = 1; round <= rounds; round++) {
       const early = round % 2 === 0 ? await passSeconds() : undefined;
       const step = await stepSeconds();
-      const passes = early ?? (await passSeconds());
-      rows.push({ round, step, passes });
+      const { passes, sign } = early ?? (await passSeconds());
+      rows.push({ round, step, passes, sign });
       say(
         `round ${round}: a step ${step.toFixed(2)} CPU s, its ${made.length} passes ${passes.toFixed(2)} CPU s`,
       );
     }
     await member!.leave();
+    const share = median(rows.map(({ step, sign }) => sign / step));
+    say(`one sign of the finite difference: ${(100 * share).toFixed(1)} % of a step`);
     const ratio = median(rows.map(({ step, passes }) => step / passes));
     return {
       goals: [atMost('CPU time of a second-order step against its four passes', ratio, 1.1, 'times')],
