@@ -47,13 +47,23 @@ async function finish(id: string): Promise<Run> {
   return run;
 }
 
+/**
+ * A run whose gang nothing has disturbed. On a busy machine a worker may be silent for so long that it is taken for lost,
+ * which takes with it what int8 had left over: such a run may have other bytes, so another one is trained.
+ */
+async function undisturbed(name: string, workers: number): Promise<Run> {
+  const gangs: number[] = [];
+  while (gangs.length < 3) {
+    const run = await finish(await submit(`${name}-${gangs.length + 1}`, workers));
+    if (run.generation === 1) return run;
+    gangs.push(run.generation);
+  }
+  throw new Error(`no run with ${workers} workers had one gang, but ${gangs.join(', ')}`);
+}
+
 test('with int8 one worker and two end with the same bytes', async () => {
-  const alone = await finish(await submit('alone', 1));
-  const together = await finish(await submit('together', 2));
-  // A worker that was lost on the way takes with it what int8 had left over, and the bytes are then others.
-  const told = ({ name, weightsDigest, generation }: Run) =>
-    `${name} ${weightsDigest} by ${generation} gangs`;
-  assert.equal(together.weightsDigest, alone.weightsDigest, `${told(alone)}, ${told(together)}`);
+  const [alone, together] = [await undisturbed('alone', 1), await undisturbed('together', 2)];
+  assert.equal(together.weightsDigest, alone.weightsDigest);
 });
 
 test('with int8 a run whose member is killed in the middle of a stage ends with a ledger that holds', async () => {
