@@ -1,5 +1,5 @@
-// Every dashboard on a real Prometheus that scrapes a real fleet: a plan with a sweep, a run that fails, a worker
-// that is killed, a store that becomes full. Names each panel without data, and draws all of them as SVG.
+// Every dashboard on a real Prometheus that scrapes a real fleet: a plan with a sweep, a search that is probed, a run
+// that fails, a worker that is killed, a store that becomes full. Names each panel without data, and draws all of them as SVG.
 //   npm run test:monitoring [-- FOLDER]
 
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
@@ -35,6 +35,16 @@ data: { kind: synthetic, identities: 8, images: 24, holdout: 3, seed: 5 }
 training: { epochs: 10000, batch: 16, shards: 4, seed: 7, optimizer: { ${optimizer} } }
 verification: { pairs: 40 }
 workers: { min: 1, max: 2 }
+`;
+
+/** Probes its finite difference in every step. */
+const searching = `
+kind: search
+name: cells
+supernet: { channels: 2, layers: 4 }
+data: { kind: synthetic, identities: 8, images: 8, holdout: 2, seed: 5 }
+search: { order: second, variant: darts, epochs: 1000, batch: 4, shards: 1, seed: 7, probeEvery: 1, force: true }
+workers: { min: 1, max: 1 }
 `;
 
 async function curvesOf(
@@ -89,6 +99,8 @@ try {
     until(what, async () => (await prometheus.query(query)).length > 0, 240_000);
   await seen('a worker is scraped', 'pocketfleet_worker_attached == 1');
   await fleet.submit(readFileSync(new URL('../../examples/demo-tiny.yaml', import.meta.url), 'utf8'));
+  await fleet.submit(searching);
+  await seen('a finite difference is probed', 'pocketfleet_search_difference_error');
   await fleet.submit(endless('long', 'learningRate: 0.05'));
   await fleet.submit(endless('diverges', 'learningRate: 10, clipNorm: 1.0e+30, weightDecay: 1'));
   await seen('a run fails', 'pocketfleet_runs_finished_total{outcome="failed"} > 0');
