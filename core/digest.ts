@@ -1,5 +1,5 @@
-// Digests: a fast 64-bit one by which replicas are compared in each step, and SHA-256, which names stored
-// bytes. Decides how bytes become a name.
+// Digests: a fast 64-bit one by which stored and reported weights are compared, and SHA-256, which names stored
+// bytes. Decides how bytes become a name. What members of a gang compare in each step is step-digest.ts'.
 //
 // The 64-bit digest reads the data as 32-bit words. Each word enters two different 32-bit hashes (rounds in
 // the manner of xxHash32: multiply, add, rotate, multiply; two sets of constants), so that 64 bits of state
@@ -7,7 +7,7 @@
 // words at once. The finish mixes the length and the other stripe in and spreads every bit. It has no key: it
 // finds accidents, not forgeries.
 
-import { createHash } from 'node:crypto';
+import { hash as oneShot } from 'node:crypto';
 
 const A1 = 0x9e3779b1;
 const A2 = 0x85ebca77;
@@ -32,7 +32,7 @@ export function joinedDigest(digests: readonly string[]): string {
 
 /** SHA-256, 64 hex digits. */
 export function sha256Hex(bytes: Uint8Array | string): string {
-  return createHash('sha256').update(bytes).digest('hex');
+  return oneShot('sha256', bytes, 'hex');
 }
 
 function hash(words: Uint32Array): string {

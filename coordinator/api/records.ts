@@ -2,10 +2,10 @@
 // checkpoints may be exported. It keeps no state and writes nothing, so that reading is never in the way of
 // decisions.
 
-import { createHash } from 'node:crypto';
 import { loadNetwork } from '../../core/checkpoint/checkpoint-store.ts';
 import { readEvaluation } from '../../core/checkpoint/evaluation.ts';
 import type { ArtefactStore } from '../../core/checkpoint/store.ts';
+import { sha256Hex } from '../../core/digest.ts';
 import { FleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { type ExportFormat, exportModel } from '../../core/model/export-format.ts';
@@ -104,7 +104,7 @@ async function* exported(
       ...(labelMap === undefined ? {} : { labels: labelMap }),
     },
   });
-  const digest = createHash('sha256').update(file).digest('hex');
+  const digest = sha256Hex(file);
   for (let at = 0; at < file.length; at += CHUNK_BYTES) {
     const data = Buffer.from(file.subarray(at, at + CHUNK_BYTES));
     const last = at + CHUNK_BYTES >= file.length;

@@ -8,8 +8,8 @@
 // JSON begins with a brace and a deflated message with the number of its format, so that a reader names a
 // format that it does not know.
 
-import { hash } from 'node:crypto';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { sha256Hex } from '../../core/digest.ts';
 import { excerpt, foundText } from '../../core/text/printable.ts';
 import { DICTIONARY } from './formats/dictionary.ts';
 
@@ -57,7 +57,7 @@ const INFLATED_BYTES_MAX = 256 << 20;
 const DEFLATE_FROM_BYTES = 128;
 
 /** What names a message in the message after it: the first 128 bits of the SHA-256 of its bytes, hex. */
-export const digestOf = (bytes: Uint8Array): string => hash('sha256', bytes, 'hex').slice(0, 32);
+export const digestOf = (bytes: Uint8Array): string => sha256Hex(bytes).slice(0, 32);
 
 /** The bytes of a group in the present format. */
 export function encodeGroup(link: Link, group: readonly unknown[]): Uint8Array {

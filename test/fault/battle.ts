@@ -25,7 +25,7 @@ export interface Outcome {
 
 const WORKERS = ['w1', 'w2', 'w3'];
 const FAULT_MS_MAX = 90_000;
-const RUN_MS_MAX = 600_000;
+const RUN_MS_MAX = 240_000;
 
 interface Battle {
   readonly fleet: TestFleet;

@@ -2,7 +2,7 @@
 // written. A transfer that a restart of the coordinator breaks is made again; one that arrives damaged leaves
 // nothing that looks like a model, and what was there before stays.
 
-import { createHash } from 'node:crypto';
+import { sha256Hex } from '../../../core/digest.ts';
 import { FleetError } from '../../../core/errors.ts';
 import { type Absence, persist } from '../absence.ts';
 import type { FleetClient } from '../client.ts';
@@ -43,7 +43,7 @@ async function transfer(
   }
   signal?.throwIfAborted();
   const bytes = Buffer.concat(chunks);
-  const digest = createHash('sha256').update(bytes).digest('hex');
+  const digest = sha256Hex(bytes);
   if (digest !== expected)
     throw new FleetError(
       'dataLoss',

@@ -3,13 +3,13 @@
 // be a constant. Equal recordings give equal bytes, because the digest of the graph is part of a run's device
 // class.
 
-import { createHash } from 'node:crypto';
 import {
   type AttrValue,
   GraphDef,
   type NodeDef,
   SavedModel,
 } from '../../../proto/gen/tensorflow/v1/saved_model.ts';
+import { sha256Hex } from '../../digest.ts';
 import { FleetError } from '../../errors.ts';
 import { DT } from '../ops/kernels.ts';
 import { liveNodes } from '../recording/consumers.ts';
@@ -79,7 +79,7 @@ export function saveGraph(recording: Recording): SavedGraph {
       savedModelSchemaVersion: 1,
       metaGraphs: [{ metaInfoDef: { tags: ['serve'] }, graphDef }],
     }).finish(),
-    digest: createHash('sha256').update(GraphDef.encode(graphDef).finish()).digest('hex'),
+    digest: sha256Hex(GraphDef.encode(graphDef).finish()),
     nodes: definitions.length,
     outputShapes: outputs.map(({ node, output }) => nodes[node]!.outputs[output]!.shape),
   };
