@@ -9,6 +9,7 @@
 import { OPS } from '../spec/network.ts';
 import { addAll } from '../tensor/ops/kernels.ts';
 import {
+  affineSeparable,
   avgPool,
   batchNormEval,
   batchNormTrain,
@@ -171,10 +172,15 @@ function runPrelus(pass: Pass, index: number, x: Tensor): Tensor {
 function runSeparable(pass: Pass, block: Separable, norm: number): Tensor {
   const window = pass.network.layers[block.depthwise];
   if (window?.kind !== 'depthwise') throw new Error(`layer ${block.depthwise} is no depthwise convolution`);
+  const { stride, padding } = window;
+  const x = inputOf(pass, block.prelu);
+  const weights = blockWeights(pass, block);
+  if (pass.running !== undefined)
+    return affineSeparable(x, { ...weights, ...normAsAffine(pass, norm) }, { stride, padding });
   const { y, mean, variance } = separable(
-    inputOf(pass, block.prelu),
-    { ...blockWeights(pass, block), ...normWeights(pass, norm) },
-    { stride: window.stride, padding: window.padding, epsilon: BATCH_NORM_EPSILON },
+    x,
+    { ...weights, ...normWeights(pass, norm) },
+    { stride, padding, epsilon: BATCH_NORM_EPSILON },
   );
   pass.statistics.push(mean, variance);
   return y;
@@ -186,15 +192,22 @@ function runSeparable(pass: Pass, block: Separable, norm: number): Tensor {
  * before these are joined.
  */
 function runReduction(pass: Pass, { branches }: Reduction, norm: number): Tensor {
-  const whole = normWeights(pass, norm);
+  const isEvaluation = pass.running !== undefined;
+  const whole = isEvaluation ? normAsAffine(pass, norm) : normWeights(pass, norm);
   const [scales, offsets] = [tf.split(whole.scale, 2), tf.split(whole.offset, 2)]; // [O] -> two [O / 2]
   const samples = evenAndOdd(inputOf(pass, branches[0].prelu)); // two [N, H / 2, W / 2, C]
-  const parts = branches.map((block, i) =>
-    separable(
-      samples[i]!,
-      { ...blockWeights(pass, block), scale: scales[i]!, offset: offsets[i]! },
-      { stride: 1, padding: 0, epsilon: BATCH_NORM_EPSILON },
-    ),
+  const blocks = branches.map((block, i) => ({
+    ...blockWeights(pass, block),
+    ...{ scale: scales[i]!, offset: offsets[i]! },
+  }));
+  const window = { stride: 1, padding: 0 };
+  if (isEvaluation)
+    return tf.concat(
+      blocks.map((weights, i) => affineSeparable(samples[i]!, weights, window)),
+      -1,
+    );
+  const parts = blocks.map((weights, i) =>
+    separable(samples[i]!, weights, { ...window, epsilon: BATCH_NORM_EPSILON }),
   );
   const joined = (name: 'y' | 'mean' | 'variance') =>
     tf.concat(
@@ -255,11 +268,11 @@ function kernelOf(
   if (scaling !== undefined) kernel = tf.mul(kernel, weightOf(pass, scaling, 'weight'));
   const norm = pass.fusion.normalisedBy.get(index);
   if (norm !== undefined) {
-    const { scale, shift } = normAsAffine(pass, norm);
+    const { scale, offset } = normAsAffine(pass, norm);
     // A depthwise kernel [k, k, C, 1] has its output channels in the last but one axis, all others in the
     // last.
     kernel = tf.mul(kernel, layer.kind === 'depthwise' ? tf.reshape(scale, [-1, 1]) : scale);
-    bias = bias === null ? shift : tf.add(tf.mul(bias, scale), shift);
+    bias = bias === null ? offset : tf.add(tf.mul(bias, scale), offset);
   }
   return { kernel, bias };
 }
@@ -321,15 +334,15 @@ function plus(x: Tensor, bias: Tensor | null): Tensor {
   return bias === null ? x : tf.add(x, bias);
 }
 
-/** A batch norm in evaluation mode as y = scale x + shift, both [C]. */
-function normAsAffine(pass: Pass, index: number): { scale: Tensor; shift: Tensor } {
+/** A batch norm in evaluation mode as y = scale x + offset, both [C]. */
+function normAsAffine(pass: Pass, index: number): { scale: Tensor; offset: Tensor } {
   const { mean, variance } = runningOf(pass, index);
   const deviation = tf.sqrt(tf.add(variance, BATCH_NORM_EPSILON));
   const { bias } = pass.weights.get(index) ?? {};
   const weight = scaleOf(pass, index);
   const scale = weight === null ? tf.div(1, deviation) : tf.div(weight, deviation);
   const shifted = tf.mul(mean, scale);
-  return { scale, shift: bias === undefined ? tf.neg(shifted) : tf.sub(bias, shifted) };
+  return { scale, offset: bias === undefined ? tf.neg(shifted) : tf.sub(bias, shifted) };
 }
 
 /** Runs a batch norm that is part of no other operation; in training mode its statistics go to the result. */

@@ -2,9 +2,8 @@
 // maps, and a step waits for memory, so each one saved counts. The forms, all equal in exact arithmetic:
 //
 // * A depthwise 1x1 is a factor of each channel, multiplied into the kernel of the pointwise convolution behind it.
-// * A batch norm in evaluation is a scale and a shift, which go into the convolution or linear layer before it.
-// * PReLU, depthwise, pointwise and batch norm in a row are one operation of our own in training; a factorised
-//   reduction is two.
+// * A batch norm in evaluation is a scale and an offset, which go into the convolution or linear layer before it.
+// * PReLU, depthwise, pointwise and batch norm in a row are one operation of our own; a factorised reduction is two.
 // * A mixture's op weight becomes the scale of the batch norm that it multiplies.
 // * PReLUs of one map run together, and equal pools of one map are one.
 //
@@ -81,14 +80,12 @@ export const NO_FUSION: Fusion = {
 
 /**
  * The fusion of a network. `separables`: whether an operation for whole separable blocks exists, which is
- * then used in training.
+ * then used.
  */
 export function fusionOf(network: LayerGraph, mode: 'train' | 'eval', separables = false): Fusion {
   const consumers = consumerCounts(network);
-  const separable =
-    separables && mode === 'train' ? separableBlocks(network, consumers) : new Map<number, Separable>();
-  const reductions =
-    separables && mode === 'train' ? factorizedReductions(network, consumers) : new Map<number, Reduction>();
+  const separable = separables ? separableBlocks(network, consumers) : new Map<number, Separable>();
+  const reductions = separables ? factorizedReductions(network, consumers) : new Map<number, Reduction>();
   const blocks = [...separable.values(), ...[...reductions.values()].flatMap(({ branches }) => branches)];
   const inBlock = new Set([
     ...blocks.flatMap((block) => [block.prelu, block.depthwise, block.pointwise]),
@@ -115,6 +112,7 @@ export function fusionOf(network: LayerGraph, mode: 'train' | 'eval', separables
     if (
       mode === 'eval' &&
       layer.kind === 'batchNorm' &&
+      !inBlock.has(input) &&
       (before?.kind === 'conv' || before?.kind === 'depthwise' || before?.kind === 'linear')
     )
       normalisedBy.set(input, index);

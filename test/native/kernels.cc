@@ -89,7 +89,7 @@ bool run(const Block& block, bool adds, int parts, int dparts) {
   deviation.fill(0);
   Moments moments{0, mean.values, deviation.values};
   scratch.fill(NAN);
-  kernels.forward(block, weights, {x.parts}, z.values, moments, scratch.values);
+  kernels.forward(block, weights, {x.parts}, z.values, &moments, scratch.values);
   bool good = z.finite() && mean.finite() && deviation.finite();
   // Again with pending norms: of all parts with `adds`, else of every other one. All pixels of their y must
   // be written.
@@ -101,7 +101,7 @@ bool run(const Block& block, bool adds, int parts, int dparts) {
     source.x.maps[part] = pending.back()->y.values;
   }
   scratch.fill(NAN);
-  kernels.forward(block, weights, source, z.values, moments, scratch.values);
+  kernels.forward(block, weights, source, z.values, &moments, scratch.values);
   good = good && z.finite() && mean.finite() && deviation.finite();
   for (const auto& buffer : pending) good = good && buffer->y.finite();
 

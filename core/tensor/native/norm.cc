@@ -45,6 +45,16 @@ void normOf(const Moments& moments, int channels, float epsilon, const float* sc
   }
 }
 
+void givenNorm(int channels, const float* scale, const float* offset, float* mean, float* unbiased, float* inverse,
+               float* norm) {
+  for (int c = 0; c < channels; c++) {
+    mean[c] = unbiased[c] = 0.0f;
+    inverse[c] = 1.0f;
+    norm[c] = scale[c];
+    norm[channels + c] = offset[c];
+  }
+}
+
 NormBackward normBackward(int channels, int padded, double count, const double* sums, const float* mean,
                           const float* inverse, const float* scale, float* dScale, float* dOffset) {
   NormBackward made;

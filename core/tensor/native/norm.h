@@ -29,6 +29,10 @@ struct BatchMoments {
 void normOf(const Moments& moments, int channels, float epsilon, const float* scale, const float* offset, float* mean,
             float* unbiased, float* inverse, float* norm);
 
+/** The norm of a given scale and offset, and the statistics of a map that needs no norm: 0, 0 and 1. */
+void givenNorm(int channels, const float* scale, const float* offset, float* mean, float* unbiased, float* inverse,
+               float* norm);
+
 /** The coefficients of dz, and the memory that they lie in. */
 struct NormBackward {
   std::vector<float> memory;

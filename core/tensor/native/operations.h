@@ -27,6 +27,8 @@ struct Attributes {
   std::vector<int> requestedParts;
   /** "raw": whether the norm is left to the first reader. Output 0 is then the norm [2, O] instead of y. */
   bool leavesNorm = false;
+  /** "affine": whether the norm is scale and offset as they are, not made of the statistics of this batch. */
+  bool affine = false;
   /**
    * "F", "unfinished", "terms": the parts of x whose norm is left to this operation, and what is added to
    * each: 0 nothing, 1 a map, 2 a map before its norm.

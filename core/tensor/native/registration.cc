@@ -19,7 +19,7 @@ void* makeAttributes(TF_OpKernelConstruction* construction) {
   TF_OpKernelConstruction_GetAttrInt32(construction, "parts", &attributes->parts, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "dparts", &attributes->dparts, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "N", &attributes->summands, status);
-  int sumsGiven = 0, requests = 0, leavesNorm = 0, pending = 0;
+  int sumsGiven = 0, requests = 0, leavesNorm = 0, affine = 0, pending = 0;
   TF_OpKernelConstruction_GetAttrInt32(construction, "S", &sumsGiven, status);
   attributes->sumsGiven = sumsGiven > 0;
   TF_OpKernelConstruction_GetAttrInt32(construction, "W", &requests, status);
@@ -27,6 +27,8 @@ void* makeAttributes(TF_OpKernelConstruction* construction) {
   TF_OpKernelConstruction_GetAttrInt32List(construction, "waiting", attributes->requestedParts.data(), requests, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "raw", &leavesNorm, status);
   attributes->leavesNorm = leavesNorm > 0;
+  TF_OpKernelConstruction_GetAttrInt32(construction, "affine", &affine, status);
+  attributes->affine = affine > 0;
   TF_OpKernelConstruction_GetAttrInt32(construction, "F", &pending, status);
   attributes->pendingParts.resize(pending);
   attributes->terms.resize(pending);
@@ -61,7 +63,7 @@ bool registerAll() {
         "added: N * float", "norms: T * float"},
        {"y: float", "mean: float", "variance: float", "z: float", "inverse: float", "finished: F * float"},
        {"stride: int", "padding: int", "epsilon: float", "parts: int >= 1 = 1", "N: int >= 0 = 0", "raw: int = 0",
-        "F: int >= 0 = 0", "T: int >= 0 = 0", "unfinished: list(int) = []", "terms: list(int) = []"},
+        "affine: int = 0", "F: int >= 0 = 0", "T: int >= 0 = 0", "unfinished: list(int) = []", "terms: list(int) = []"},
        separable},
       {"FleetSeparableGrad",
        {"dy: float", "slope: float", "depthwise: float", "pointwise: float", "scale: float", "z: float", "mean: float",

@@ -115,7 +115,8 @@ void unpack(float* to, const float* from, int rows, int columns, int padded) {
  * Forward. Inputs: slope, depthwise, pointwise, scale, offset, parts of x, summands of y, and for each
  * pending part of x its norm, summand and summand's norm as far as there are any. Outputs: y, or the norm [2,
  * O] where that is left to the first reader; batch mean; unbiased batch variance; z; 1 / deviation; y of each
- * pending part of x.
+ * pending part of x. With a norm that is affine the statistics are those of a map that it leaves as it is: mean and
+ * variance 0, deviation 1.
  */
 void separable(void* kernel, TF_OpKernelContext* context) {
   Call call(context);
@@ -139,23 +140,32 @@ void separable(void* kernel, TF_OpKernelContext* context) {
 
   const Kernels& kernels = kernelsOf(block, attributes);
   const Weights weights = pack(block, kernels.lanes, slope.values, depthwise.values, pointwise.values);
-  BatchMoments moments(block.images, weights.out);
   const size_t pixels = block.pixels(), outPixels = block.outPixels(), to = outPixels * block.out;
-  forEach(block.images, Order::ascending, [&](int image) {
-    float* scratch = imageScratch.atLeast(kernels.scratchSize(block, weights));
-    kernels.forward(block, weights, source.from(image * pixels), z + image * to, moments.images[image], scratch);
-  });
   std::vector<float> ownNorm(attributes.leavesNorm ? 0 : elementsOf(normShape));
   float* norm = attributes.leavesNorm ? y : ownNorm.data();
-  normOf(moments.joined(), block.out, block.epsilon, scale.values, offset.values, mean, variance, inverse, norm);
-  if (attributes.leavesNorm) return;
-  // The statistics exist only now, so this is the second pass over z: images last first, because the newest
-  // ones are in the cache.
   const PendingNorm whole{z, norm, added.first(0), nullptr, y, to * block.images >= STREAMING_FLOATS_MIN};
-  forEach(block.images, Order::descending, [&](int image) {
+  const auto normalise = [&](int image) {
     kernels.normalise(image * outPixels, block.outPixels(), block.out, whole);
     added.addOthers(kernels, image * outPixels, outPixels, {1, block.out, {y}});
-  });
+  };
+  const auto forward = [&](int image, Moments* moments) {
+    float* scratch = imageScratch.atLeast(kernels.scratchSize(block, weights));
+    kernels.forward(block, weights, source.from(image * pixels), z + image * to, moments, scratch);
+  };
+  if (attributes.affine) {
+    givenNorm(block.out, scale.values, offset.values, mean, variance, inverse, norm);
+    forEach(block.images, Order::ascending, [&](int image) {
+      forward(image, nullptr);
+      if (!attributes.leavesNorm) normalise(image);
+    });
+    return;
+  }
+  BatchMoments moments(block.images, weights.out);
+  forEach(block.images, Order::ascending, [&](int image) { forward(image, &moments.images[image]); });
+  normOf(moments.joined(), block.out, block.epsilon, scale.values, offset.values, mean, variance, inverse, norm);
+  // The statistics exist only now, so this is the second pass over z: images last first, because the newest
+  // ones are in the cache.
+  if (!attributes.leavesNorm) forEach(block.images, Order::descending, normalise);
 }
 
 /**

@@ -189,7 +189,7 @@ struct Kernels {
   /** Floats of scratch that `forward` and `backward` need. */
   size_t (*scratchSize)(const Block&, const Weights&);
   /** z of one image; its moments are joined to those given. */
-  void (*forward)(const Block&, const Weights&, const Source& x, float* z, Moments&, float* scratch);
+  void (*forward)(const Block&, const Weights&, const Source& x, float* z, Moments*, float* scratch);
   /** Applies a pending norm to `pixels` rows of `channels` from pixel `first` on. */
   void (*normalise)(size_t first, int pixels, int channels, const PendingNorm&);
   /** Adds the sums of dy and of dy (z - mean) over some pixels to `sums` [2, channels]. */

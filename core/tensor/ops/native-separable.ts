@@ -4,10 +4,11 @@
 // TensorFlow's operations write and read whole maps. S-128, 8 images: 451 ms a step with the library's
 // operations, 284 to 296 with this one (docs/performance.md).
 
-import type { Tensor } from '../tf.ts';
+import { type Tensor, tf } from '../tf.ts';
 import { attr, defineKernel, execute, runKernel } from './kernels.ts';
 
 const SEPARABLE = 'FleetSeparable';
+const AFFINE_SEPARABLE = 'FleetAffineSeparable';
 
 /** C channels in, O channels out, k the depthwise kernel. */
 export interface SeparableWeights {
@@ -22,10 +23,13 @@ export interface SeparableWeights {
   readonly offset: Tensor;
 }
 
-export interface SeparableWindow {
-  /** Of the depthwise convolution, in pixels. */
+/** Of the depthwise convolution, in pixels. */
+interface Window {
   readonly stride: number;
   readonly padding: number;
+}
+
+export interface SeparableWindow extends Window {
   /** Of the batch norm, added to the variance. */
   readonly epsilon: number;
 }
@@ -78,6 +82,31 @@ defineKernel({
     };
   },
 });
+
+// The same operation with an affine norm, which a batch norm is in evaluation. No gradient is registered: a tape that
+// meets this kernel fails with its name.
+tf.registerKernel({
+  kernelName: AFFINE_SEPARABLE,
+  backendName: 'tensorflow',
+  kernelFunc: ({ inputs, attrs }) => {
+    const { x, slope, depthwise, pointwise, scale, offset } = inputs as Record<string, Tensor>;
+    const outputs = execute(
+      'FleetSeparable',
+      [...windowAttributes({ ...(attrs as unknown as Window), epsilon: 0 }), attr.int('affine', 1)],
+      [slope!, depthwise!, pointwise!, scale!, offset!, x!],
+      5,
+    );
+    tf.dispose(outputs.slice(1));
+    return outputs[0]!;
+  },
+});
+
+/** The block of a map [N, H, W, C] with y = z scale + offset behind it; not differentiable. */
+export const nativeAffineSeparable = (
+  x: Tensor,
+  weights: SeparableWeights,
+  { stride, padding }: Window,
+): Tensor => runKernel(AFFINE_SEPARABLE, { x, ...weights }, { stride, padding })[0]!;
 
 /** [y, batch mean, unbiased batch variance, ...reserved] of a map [N, H, W, C]. */
 export const nativeSeparable = (x: Tensor, weights: SeparableWeights, window: SeparableWindow): Tensor[] =>

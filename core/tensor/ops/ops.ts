@@ -19,7 +19,12 @@ import { nativeConv2d, nativeDepthwiseConv2d, nativeMatMul } from './native-conv
 import { nativeBatchNorm, nativeBatchNormEval } from './native-norm.ts';
 import { nativeAvgPool, nativeMaxPool } from './native-pool.ts';
 import { nativePrelus } from './native-prelu.ts';
-import { nativeSeparable, type SeparableWeights, type SeparableWindow } from './native-separable.ts';
+import {
+  nativeAffineSeparable,
+  nativeSeparable,
+  type SeparableWeights,
+  type SeparableWindow,
+} from './native-separable.ts';
 
 /**
  * x [N, H, W, Ci], kernel [kh, kw, Ci, Co] -> [N, H', W', Co] with H' = floor((H + 2 padding - kh) / stride)
@@ -103,6 +108,17 @@ export function separable(x: Tensor, weights: SeparableWeights, window: Separabl
   const hidden = depthwiseConv2d(prelu(x, slope), depthwise, window.stride, window.padding);
   return batchNormTrain(conv2d(hidden, pointwise), scale, offset, window.epsilon);
 }
+
+/**
+ * The same block with y = z scale + offset in place of the batch norm, z [N, H', W', O] being the pointwise
+ * convolution's map: the block in evaluation. Not differentiable. Only where the operation exists
+ * (`hasOwnKernels`).
+ */
+export const affineSeparable = (
+  x: Tensor,
+  weights: SeparableWeights,
+  window: Pick<SeparableWindow, 'stride' | 'padding'>,
+): Tensor => nativeAffineSeparable(x, weights, window);
 
 /**
  * Normalises x [N, H, W, C] or [N, C] by given statistics [C]; not differentiable on the tensorflow backend.

@@ -1,4 +1,4 @@
-// Runs separable blocks of many shapes, forward and backward, against the composed operations and prints, as
+// Runs separable blocks of many shapes, forward and backward, and forward with an affine norm, against the composed operations and prints, as
 // JSON, the largest relative error of any output or gradient and a digest of all bits. A process of its own,
 // because threads and instruction set are read when TensorFlow is loaded.
 
@@ -9,7 +9,7 @@ import {
   composedDepthwiseConv2d,
   composedPrelu,
 } from '../../../../core/tensor/ops/composed.ts';
-import { type SeparableWeights, separable } from '../../../../core/tensor/ops/ops.ts';
+import { affineSeparable, type SeparableWeights, separable } from '../../../../core/tensor/ops/ops.ts';
 import { hasOwnKernels, type Scalar, type Tensor, tf } from '../../../../core/tensor/tf.ts';
 import { relativeError, tensorOf } from '../../../support/tensors.ts';
 
@@ -65,15 +65,17 @@ function weightsOf({ map, out, kernel }: Case, seed: number): SeparableWeights {
   };
 }
 
-function composed(x: Tensor, weights: SeparableWeights, { stride, padding }: Case): Tensor[] {
+/** The map before the norm. */
+function convolved(x: Tensor, weights: SeparableWeights, { stride, padding }: Case): Tensor {
   const hidden = composedDepthwiseConv2d(composedPrelu(x, weights.slope), weights.depthwise, stride, padding);
-  return composedBatchNorm(
-    composedConv2d(hidden, weights.pointwise, 1, 0),
-    weights.scale,
-    weights.offset,
-    EPSILON,
-  );
+  return composedConv2d(hidden, weights.pointwise, 1, 0);
 }
+
+const composed = (x: Tensor, weights: SeparableWeights, each: Case): Tensor[] =>
+  composedBatchNorm(convolved(x, weights, each), weights.scale, weights.offset, EPSILON);
+
+const composedAffine = (x: Tensor, weights: SeparableWeights, each: Case): Tensor =>
+  tf.add(tf.mul(convolved(x, weights, each), weights.scale), weights.offset);
 
 function own(x: Tensor, weights: SeparableWeights, { stride, padding }: Case): Tensor[] {
   const { y, mean, variance } = separable(x, weights, { stride, padding, epsilon: EPSILON });
@@ -106,7 +108,12 @@ function check(each: Case, index: number): { title: string; error: number } {
     const x = tensorOf([...each.map], 100 + index);
     const weights = weightsOf(each, 200 + 10 * index);
     const expected = everything(composed, x, weights, each);
-    for (const [place, tensor] of everything(own, x, weights, each).entries()) {
+    const found = everything(own, x, weights, each);
+    if (hasOwnKernels()) {
+      expected.push(composedAffine(x, weights, each));
+      found.push(affineSeparable(x, weights, each));
+    }
+    for (const [place, tensor] of found.entries()) {
       const values = tensor.dataSync() as Float32Array;
       hash.update(values);
       error = Math.max(error, relativeError(values, expected[place]!.dataSync()));

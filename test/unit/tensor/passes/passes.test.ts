@@ -18,7 +18,7 @@ import {
   readOutputs,
 } from '../../../../core/tensor/graph/session.ts';
 import { addAll } from '../../../../core/tensor/ops/kernels.ts';
-import { prelus, separable } from '../../../../core/tensor/ops/ops.ts';
+import { affineSeparable, prelus, separable } from '../../../../core/tensor/ops/ops.ts';
 import { evenAndOdd } from '../../../../core/tensor/ops/sample.ts';
 import { foldSums } from '../../../../core/tensor/passes/fold-sums.ts';
 import { normaliseWhileReading } from '../../../../core/tensor/passes/normalise-while-reading.ts';
@@ -263,7 +263,8 @@ test('the gradient of samples is written in parts, with what is to be added', ()
  * before its norm, as one part of several; readers with windows, without, and with strides that leave rows
  * out; channels that fill vectors or do not.
  */
-const pendingMaps = (channels: number, height: number, width: number) => {
+const pendingMaps = (of: { channels: number; height: number; width: number; isAffine: boolean }) => {
+  const { channels, height, width, isAffine } = of;
   const inputs = [
     { name: 'x', dtype: 'float32' as const, shape: [2, height, width, channels] },
     { name: 'a', dtype: 'float32' as const, shape: [1, 1, channels, channels] },
@@ -279,7 +280,10 @@ const pendingMaps = (channels: number, height: number, width: number) => {
       scale: tf.linspace(0.5, 1.5, out),
       offset: tf.linspace(-1, 1, out),
     };
-    return separable(x, weights, { stride, padding: (kernel - 1) / 2, epsilon: 1e-5 }).y;
+    const window = { stride, padding: (kernel - 1) / 2 };
+    return isAffine
+      ? affineSeparable(x, weights, window)
+      : separable(x, weights, { ...window, epsilon: 1e-5 }).y;
   };
   const loss = (x: Tensor, a: Tensor, b: Tensor, c: Tensor) => {
     const plain = block(x, a, 3);
@@ -290,21 +294,24 @@ const pendingMaps = (channels: number, height: number, width: number) => {
   };
   const build = (tensors: Tensor[]): Tensor[] => [
     loss(tensors[0]!, tensors[1]!, tensors[2]!, tensors[3]!),
-    ...tf.grads(loss as (...tensors: Tensor[]) => Scalar)(tensors),
+    ...(isAffine ? [] : tf.grads(loss as (...tensors: Tensor[]) => Scalar)(tensors)),
   ];
   return { inputs, build };
 };
 
-for (const [channels, height, width] of [
+for (const [channels, height, width, isAffine = false] of [
   [8, 11, 9],
   [16, 14, 14],
   [6, 8, 8],
   // Large enough for stores past the caches.
   [32, 131, 126],
+  // As in evaluation.
+  [8, 11, 9, true],
+  [32, 131, 126, true],
 ] as const)
-  test(`the first reader of a map of ${channels} channels, ${height} by ${width}, normalises it, and the bits stay`, () => {
+  test(`the first reader of a map of ${channels} channels, ${height} by ${width}, ${isAffine ? 'with an affine norm ' : ''}normalises it, and the bits stay`, () => {
     leavingNoTensors(() => {
-      const { inputs, build } = pendingMaps(channels, height, width);
+      const { inputs, build } = pendingMaps({ channels, height, width, isAffine });
       const before = sumWhileWriting(splitMaps(foldSums(record({ inputs, build }))));
       const after = normaliseWhileReading(before);
       const blocks = after.nodes.filter((node) => node.kind === 'operation' && node.op === 'FleetSeparable');
