@@ -16,7 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { strategyOf } from '../../coordinator/strategies/strategies.ts';
 import { randomStream } from '../../core/rng.ts';
 import { hypervolume } from '../../core/search/pareto.ts';
-import { type StrategySpec, strategySchema } from '../../core/spec/strategy.ts';
+import { type ProposingSpec, strategySchema } from '../../core/spec/strategy.ts';
 import { simulated } from '../../test/support/simulated-search.ts';
 import { argumentsOf, atLeast, atMost, type Goal, median, refuse, say, tell } from '../goals.ts';
 import { type GraphTable, readGraphTable } from './graph-table.ts';
@@ -78,7 +78,7 @@ interface How {
   readonly scoresOf?: (key: string) => number[];
 }
 
-function searched(table: GraphTable, spec: StrategySpec, how: How = {}) {
+function searched(table: GraphTable, spec: ProposingSpec, how: How = {}) {
   const space = tableSpace(table);
   const { lag = LAG, until = Number.POSITIVE_INFINITY } = how;
   return simulated({
@@ -93,11 +93,11 @@ function searched(table: GraphTable, spec: StrategySpec, how: How = {}) {
 }
 
 /** Keys of the networks in the order in which a search evaluates them. */
-const evaluated = (table: GraphTable, spec: StrategySpec, how: How = {}): string[] =>
+const evaluated = (table: GraphTable, spec: ProposingSpec, how: How = {}): string[] =>
   searched(table, spec, how).evaluated.map(({ key }) => key);
 
-const specOf = (kind: string, seed: number, trials: number, more: object = {}): StrategySpec =>
-  strategySchema.parse({ kind, seed, trials, ...more });
+const specOf = (kind: string, seed: number, trials: number, more: object = {}): ProposingSpec =>
+  strategySchema.parse({ kind, seed, trials, ...more }) as ProposingSpec;
 
 const accuracyOf = ({ networks }: GraphTable, key: string): number => networks.get(key)!.accuracy;
 

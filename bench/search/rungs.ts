@@ -6,7 +6,7 @@ import type { SearchSpace } from '../../coordinator/strategies/search-space.ts';
 import { strategyOf } from '../../coordinator/strategies/strategies.ts';
 import { randomStream } from '../../core/rng.ts';
 import { kendallTau, tauInterval } from '../../core/search/kendall.ts';
-import { type StrategySpec, strategySchema } from '../../core/spec/strategy.ts';
+import { type ProposingSpec, strategySchema } from '../../core/spec/strategy.ts';
 import { simulated } from '../../test/support/simulated-search.ts';
 import { atMost, type Goal, median, say } from '../goals.ts';
 import { type OwnCandidate, type OwnTable, SETTING } from './own-table.ts';
@@ -96,7 +96,7 @@ function spaceOf({ candidates }: OwnTable): SearchSpace {
  * Epochs that a search trains until one of the best has its full evaluation; all of its epochs without one.
  * `isForetold`: whether a result that comes early is already that of the full evaluation.
  */
-function epochsToTop(table: OwnTable, spec: StrategySpec, isForetold = false): number {
+function epochsToTop(table: OwnTable, spec: ProposingSpec, isForetold = false): number {
   const byKey = new Map(table.candidates.map((one) => [one.key, one]));
   const best = table.candidates.map((one) => finalOf(one)).sort((a, b) => b - a);
   const bar = best[Math.max(0, Math.ceil(TOP * best.length) - 1)]!;
@@ -151,7 +151,7 @@ export function benchRungs(table: OwnTable, seeds: readonly number[]): { goals: 
       name,
       median(
         searches.map((seed) =>
-          epochsToTop(table, strategySchema.parse({ ...more, seed, trials }), isForetold),
+          epochsToTop(table, strategySchema.parse({ ...more, seed, trials }) as ProposingSpec, isForetold),
         ),
       ),
     ]),

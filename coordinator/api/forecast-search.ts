@@ -2,6 +2,8 @@
 // Decides what is said beside its numbers.
 
 import { scheduleOf } from '../../core/spec/schedule.ts';
+import { withSeeds } from '../../core/spec/seed-searches.ts';
+import { trialsOf } from '../../core/spec/strategy.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
 import type { ForecastPart } from '../../proto/gen/pocketfleet/v1/fleet.ts';
@@ -12,6 +14,7 @@ import { type Range, timesOf, withTeacher } from '../scheduling/measured-times.t
 import { drawnAccuracies, isForeseen, type Rehearsal, rehearse } from '../strategies/rehearsal.ts';
 import { lagOf } from '../strategies/strategies.ts';
 import { type About, type ForecastContext, forecastTime, rangeOf } from './forecast-amounts.ts';
+import { seedParts } from './forecast-seeds.ts';
 import type { SearchTeacher } from './forecast-teachers.ts';
 import { foreseenCandidates } from './foreseen.ts';
 
@@ -19,7 +22,23 @@ import { foreseenCandidates } from './foreseen.ts';
 const REHEARSALS = 3;
 
 /** A search, the multiply-adds of an image in its candidates, and the key of the best one where that is known. */
-export async function searchPart(
+export async function searchParts(
+  spec: SweepSpec,
+  about: About & { readonly begins: string; readonly teacher: SearchTeacher | undefined },
+  context: ForecastContext,
+): Promise<{
+  readonly parts: readonly ForecastPart[];
+  readonly network: Range;
+  readonly best?: string | undefined;
+}> {
+  const seeds = withSeeds(spec);
+  if (seeds !== undefined) return seedParts(seeds, about, context);
+  const { part, ...found } = await searchPart(spec, about, context);
+  return { parts: [part], ...found };
+}
+
+/** As `searchParts`, of a search whose candidates are proposed. */
+async function searchPart(
   spec: SweepSpec,
   about: About & { readonly begins: string; readonly teacher: SearchTeacher | undefined },
   { state, now, pools }: ForecastContext,
@@ -38,7 +57,7 @@ export async function searchPart(
   }
   const shared = teacher?.passes({
     adds: meanAdds(rehearsals[0]!),
-    atOnce: Math.min(parallelism, spec.strategy.trials),
+    atOnce: Math.min(parallelism, trialsOf(spec.strategy)),
   });
   const taught = teacher && teacher.multiplyAdds * shared!.passes;
   const totals = rehearsals.map((one) => totalOf(one, spec.evaluation.training, images));
@@ -118,8 +137,8 @@ function searchNote(spec: SweepSpec, rehearsals: readonly Rehearsal[], prior: nu
     scored === 0
       ? ''
       : `${scored} candidates are scored before, by drawn scores here; their time is not in it`,
-    share < 1 ? `${trials} of ${strategy.trials} trials were rehearsed, the others are in proportion` : '',
-    share === 1 && trials < strategy.trials ? `the space has ${trials} candidates that can be tried` : '',
+    share < 1 ? `${trials} of ${trialsOf(strategy)} trials were rehearsed, the others are in proportion` : '',
+    share === 1 && trials < trialsOf(strategy) ? `the space has ${trials} candidates that can be tried` : '',
   ];
   return parts.filter((part) => part !== '').join('; ');
 }

@@ -9,24 +9,17 @@ import type { NetworkSpec } from '../../core/spec/network.ts';
 import { isSearched, namesOfStudent, otherTeacherOf, type PlanSpec } from '../../core/spec/plan.ts';
 import { foundCells, searchRunIn, sweepIn } from '../../core/spec/plan-search.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
-import { scheduleOf } from '../../core/spec/schedule.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
-import type { TrainingSpec } from '../../core/spec/training.ts';
 import type { Forecast, ForecastPart, ForecastTime } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { CheckedDocument } from '../decisions/inputs.ts';
 import { teacherSpec } from '../decisions/plan.ts';
 import type { Needs } from '../decisions/reuse.ts';
 import { learnsFromOwn } from '../decisions/teachers.ts';
 import { identityOfSpec } from '../model/identity.ts';
-import {
-  type MeasuredRun,
-  measuredRuns,
-  type Range,
-  timesOf,
-  withTeacher,
-} from '../scheduling/measured-times.ts';
-import { type About, exactly, type ForecastContext, forecastTime, plus, scaled } from './forecast-amounts.ts';
-import { searchPart } from './forecast-search.ts';
+import { measuredRuns, type Range } from '../scheduling/measured-times.ts';
+import { type About, exactly, type ForecastContext } from './forecast-amounts.ts';
+import { runPart } from './forecast-run.ts';
+import { searchParts } from './forecast-search.ts';
 import { sharingOfRuns, teacherOf, teacherOfSearch } from './forecast-teachers.ts';
 import { foreseenRun } from './foreseen.ts';
 import { type SharedPasses, sharingIn, teacherOfText } from './shared-passes.ts';
@@ -51,8 +44,8 @@ export async function forecastOf(
     if (document.kind === 'plan') parts.push(...(await planParts(document.spec, about, context)));
     else if (document.kind === 'sweep')
       parts.push(
-        (
-          await searchPart(
+        ...(
+          await searchParts(
             document.spec,
             {
               ...{ ...about, field: '', begins: beginsOfSearch(document.spec) },
@@ -68,7 +61,7 @@ export async function forecastOf(
             },
             context,
           )
-        ).part,
+        ).parts,
       );
     else parts.push(runByItself(document, documents, { ...about, shared: sharing.get(document) }, context));
   }
@@ -168,12 +161,12 @@ async function planParts(
       ...(reuse === undefined ? {} : { reuse }),
     };
     const begins = beginsOfSearch(search);
-    const searched = await searchPart(
+    const searched = await searchParts(
       search,
       { ...about, field: 'search', begins, teacher: learns },
       context,
     );
-    parts.push(searched.part);
+    parts.push(...searched.parts);
     best = searched.network;
     winner = searched.best === undefined ? undefined : candidateNetwork(search, genotypeOfKey(searched.best));
   }
@@ -277,47 +270,6 @@ function needsIn(
     if (foreseenRun(context, { spec: one.spec, facts: one.facts, teacher }) !== undefined) return [];
     return [{ schedule: distillation.schedule, epochs: training.epochs, newest: 0 }];
   });
-}
-
-function runPart(
-  run: {
-    readonly name: string;
-    readonly kind: MeasuredRun['kind'];
-    readonly training: TrainingSpec;
-    /** Multiply-adds of an image. */
-    readonly network: Range;
-    readonly teacher?: number | undefined;
-  },
-  about: About & { readonly begins: string; readonly note?: string; readonly reused: string | undefined },
-): ForecastPart {
-  const { document, field, begins, note = '', measured, reused } = about;
-  const { name, kind, training, network, teacher } = run;
-  if (reused !== undefined)
-    return {
-      ...{
-        document,
-        field,
-        name,
-        kind,
-        begins: 'at once',
-        note: `its result is there, and taken: ${reused}`,
-      },
-      ...{ runs: exactly(1), reused: exactly(1), steps: exactly(0), images: exactly(0) },
-      ...{ multiplyAdds: exactly(0), times: [] },
-    };
-  const steps = scheduleOf(training, about.images).stepsTotal;
-  const images = steps * training.batch;
-  const timeOf = (of: keyof Range) => {
-    const multiplyAdds = withTeacher(network[of], teacher);
-    return timesOf(measured, { kind, runs: 1, work: multiplyAdds * images, multiplyAdds });
-  };
-  const [low, likely, high] = [timeOf('low'), timeOf('likely'), timeOf('high')];
-  return {
-    ...{ document, field, name, kind, begins, note },
-    ...{ runs: exactly(1), reused: exactly(0), steps: exactly(steps), images: exactly(images) },
-    multiplyAdds: scaled(plus(network, teacher ?? 0), images),
-    times: likely.map((time, at) => forecastTime([low[at]!, time, high[at]!], time)),
-  };
 }
 
 function totalTimes(parts: readonly ForecastPart[]): ForecastTime[] {

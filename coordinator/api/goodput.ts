@@ -122,7 +122,8 @@ function thing(state: State, idOrName: string, nowMs: number): Asked {
     case 'run':
       return of(rowAt(time.runs, numberOf(id)), (entry) => entry.runId === id);
     case 'trial': {
-      const { runIds } = trialOf(state, id);
+      const { runIds: attempts, searchRunIds = [] } = trialOf(state, id);
+      const runIds = [...searchRunIds, ...attempts];
       return of(
         runIds.map((runId) => rowAt(time.runs, numberOf(runId))).reduce(sumOf, NO_ACCOUNT),
         (entry) => entry.runId !== undefined && runIds.includes(entry.runId),

@@ -6,8 +6,8 @@ import { questionOf } from '../decisions/moves.ts';
 import { trialsWait } from '../decisions/quotas.ts';
 import { parallelismOf } from '../decisions/sweeps.ts';
 import { shownState } from '../model/holds.ts';
-import { numberAt } from '../model/roll.ts';
-import { hasEnded, type State, type SweepState } from '../model/state.ts';
+import { allNumbers, numberAt } from '../model/roll.ts';
+import { hasEnded, type State, type SweepState, trialOf, wholeRunWith } from '../model/state.ts';
 import { NO_SCREENING } from '../strategies/screening.ts';
 import type { Cursor } from '../strategies/search.ts';
 import { searchOf } from '../strategies/strategies.ts';
@@ -82,6 +82,19 @@ export function looksFor(sweep: SweepState, looked: Cursor | undefined): string 
   const { draws, walked = 0, skipped } = looked;
   if (skipped.count < MISSES_SHOWN) return undefined;
   return `looks for another candidate: ${sweep.trialsProposed} of ${draws + walked} draws were new and within the constraints, none of the last ${skipped.count} (the first of these: ${skipped.firstReason})`;
+}
+
+/** The searches of a sweep over seeds, each with its seed and state; undefined where it has none or has ended. */
+export function searchesText(state: State, sweep: SweepState): string | undefined {
+  if (sweep.spec.strategy.kind !== 'darts' || hasEnded(sweep)) return undefined;
+  const searches = [...allNumbers(sweep.trialIds)].flatMap((number) => {
+    const { seed, searchRunIds = [] } = trialOf(state, `trial-${number}`);
+    const run = wholeRunWith(state, searchRunIds.at(-1) ?? '');
+    return run === undefined ? [] : [{ seed, run }];
+  });
+  const done = searches.filter(({ run }) => run.state === 'done').length;
+  const each = searches.map(({ seed, run }) => `${run.id} from seed ${seed} ${run.state}`).join(', ');
+  return `${done} of ${sweep.trialsTotal} searches done: ${each}`;
 }
 
 /** That latencies of several device classes stand beside each other; undefined where they do not. */

@@ -11,6 +11,7 @@ import {
   hasEnded,
   type Noun,
   type NumberSet,
+  newestRunOf,
   ownRunIdsOf,
   type PlanState,
   planWith,
@@ -137,7 +138,8 @@ function trialsOf(state: State, { openTrials: open, trialIds }: SweepState): Cho
 function* openRunsOf(state: State, sweep: SweepState | undefined): Generator<string> {
   if (sweep === undefined) return;
   for (const [number] of rowsOf(sweep.openTrials)) {
-    const runId = rowAt(state.trials, number)?.runIds.at(-1);
+    const trial = rowAt(state.trials, number);
+    const runId = trial && newestRunOf(trial);
     if (runId !== undefined) yield runId;
   }
 }
@@ -145,7 +147,8 @@ function* openRunsOf(state: State, sweep: SweepState | undefined): Generator<str
 /** The runs of a plan, sweep or trial, or a run itself, that may be open. */
 export function* openRunsWithin(state: State, id: string): Generator<string> {
   if (runWith(state, id) !== undefined) yield id;
-  const trialRunId = trialWith(state, id)?.runIds.at(-1);
+  const trial = trialWith(state, id);
+  const trialRunId = trial && newestRunOf(trial);
   if (trialRunId !== undefined) yield trialRunId;
   const plan = planWith(state, id);
   if (plan !== undefined) yield* ownRunIdsOf(plan);

@@ -14,9 +14,10 @@ import {
   nameTeacherRun,
 } from '../../core/spec/distillation.ts';
 import { type DocumentSpec, documentOf, documentSchema } from '../../core/spec/document.ts';
-import type { NetworkSpec } from '../../core/spec/network.ts';
+import { type NetworkSpec, SUPERNET_EMBEDDING } from '../../core/spec/network.ts';
 import { isSearched } from '../../core/spec/plan.ts';
 import { searchRunIn, sweepIn } from '../../core/spec/plan-search.ts';
+import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { foundText } from '../../core/text/printable.ts';
 import { checkShape } from '../../core/text/shape.ts';
 import {
@@ -258,14 +259,29 @@ function networksOf(spec: DocumentSpec): (readonly [string, NetworkSpec])[] {
     const sweep = sweepIn(spec);
     const cells = searchRunIn(spec);
     return [
-      ...(sweep ? [['search.space', spaceExample(sweep.space)] as const] : []),
+      ...(sweep ? networksOfSweep(sweep, 'search.') : []),
       ...(cells ? [['search.supernet', cells.network] as const] : []),
       ...teacher,
       ...students,
     ];
   }
-  if (spec.kind === 'sweep') return [['space', spaceExample(spec.space)]];
+  if (spec.kind === 'sweep') return networksOfSweep(spec, '');
   return [[spec.kind === 'search' ? 'supernet' : 'network', spec.network]];
+}
+
+/** An example of the candidates, and what stands for the networks in which their cells are searched for. */
+function networksOfSweep(
+  { space, strategy }: Pick<SweepSpec, 'space' | 'strategy'>,
+  path: string,
+): [string, NetworkSpec][] {
+  return [
+    [`${path}space`, spaceExample(space)],
+    ...(strategy.kind === 'darts'
+      ? ([
+          [`${path}strategy.supernet`, spaceExample({ ...strategy.supernet, embedding: SUPERNET_EMBEDDING })],
+        ] as [string, NetworkSpec][])
+      : []),
+  ];
 }
 
 function spaceExample(space: { channels: number; layers: number; embedding: number }): NetworkSpec {

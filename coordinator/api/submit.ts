@@ -12,6 +12,7 @@ import type { DocumentSpec } from '../../core/spec/document.ts';
 import { searchRunIn, sweepIn } from '../../core/spec/plan-search.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { trainedImages } from '../../core/spec/schedule.ts';
+import { searchOfSeed, withSeeds } from '../../core/spec/seed-searches.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
 import { problemsIn } from '../../core/text/text-problems.ts';
@@ -176,7 +177,17 @@ function dataChecks(document: Located, { facts, heldOutSizes }: Inspection): (()
     },
     () => against(document, path, () => assertPairsPossible(heldOutSizes, pairs)),
   ]);
-  return [...ofCells, ...ofTrainings];
+  return [...ofCells, ...seedChecks(document, facts), ...ofTrainings];
+}
+
+/** What refuses a sweep over seeds whose searches do not fit its data. */
+function seedChecks(document: Located, facts: DataFacts): (() => void)[] {
+  const { spec } = document;
+  const sweep = spec.kind === 'plan' ? sweepIn(spec) : spec.kind === 'sweep' ? spec : undefined;
+  const searched = withSeeds(sweep && { ...sweep, name: spec.name, data: spec.data });
+  if (searched === undefined) return [];
+  const path = spec.kind === 'plan' ? 'search.strategy.' : 'strategy.';
+  return halfChecks(document, searchOfSeed(searched, searched.strategy.seeds[0]!), facts, path);
 }
 
 /** What refuses a search whose halves are too small: the half of the alphas is the smaller one. */

@@ -31,6 +31,7 @@ import {
   type FoundState,
   hasGang,
   isWhole,
+  newestRunOf,
   numberOf,
   ownRunIdsOf,
   type PlanState,
@@ -49,7 +50,7 @@ import type { StoreState } from '../store/store-state.ts';
 import type { Cursor } from '../strategies/search.ts';
 import { aimsOf } from '../strategies/standing.ts';
 import type { ProgressBoard } from '../workers/progress-board.ts';
-import { looksFor, scoringText, searchWait } from './search-progress.ts';
+import { looksFor, scoringText, searchesText, searchWait } from './search-progress.ts';
 
 /** What a view needs besides the thing itself. */
 export interface ViewContext {
@@ -141,7 +142,12 @@ export function sweepView(
     id: sweep.id,
     name: sweep.name,
     state: now.state,
-    reason: clipped(waitsFor ?? looksFor(sweep, context.looked(numberOf(sweep.id))) ?? now.reason),
+    reason: clipped(
+      waitsFor ??
+        looksFor(sweep, context.looked(numberOf(sweep.id))) ??
+        (now.state === 'running' ? searchesText(context.state, sweep) : undefined) ??
+        now.reason,
+    ),
     trialsTotal: sweep.trialsTotal,
     trialsDone: sweep.trialsDone,
     trialsFailed: sweep.trialsFailed,
@@ -167,8 +173,8 @@ export function trialView(state: State, trial: TrialState): Trial {
     number: trial.number,
     state: shown.state,
     reason: clipped(shown.reason),
-    runId: trial.runIds.at(-1) ?? '',
-    genotypeJson: canonicalJson(genotypeOfKey(trial.genotypeKey)),
+    runId: newestRunOf(trial) ?? '',
+    genotypeJson: trial.genotypeKey === '' ? '' : canonicalJson(genotypeOfKey(trial.genotypeKey)),
     ...trial.costs,
     objective: trial.objectives?.accuracy ?? Number.NaN,
     screening: screened && {

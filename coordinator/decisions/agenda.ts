@@ -92,6 +92,7 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
         agenda.runs.add(numberOf(id));
       }
       return;
+    case 'trial.found':
     case 'trial.promoted':
       agenda.trials.add(numberOf(event.trialId));
       return;
@@ -230,8 +231,8 @@ function noteSweep(agenda: Agenda, state: State, sweepId: string): void {
 function noteEndedRun(agenda: Agenda, state: State, runId: string): void {
   const run = wholeRunWith(state, runId);
   if (run === undefined) return;
-  if (run.trialId !== undefined && trialWith(state, run.trialId) !== undefined)
-    agenda.trials.add(numberOf(run.trialId));
+  const trialId = run.trialId ?? run.forTrialId;
+  if (trialId !== undefined && trialWith(state, trialId) !== undefined) agenda.trials.add(numberOf(trialId));
   else if (run.planId !== undefined) agenda.plans.add(numberOf(run.planId));
   if (run.state === 'done') return;
   for (const id of run.studentRunIds) agenda.runs.add(numberOf(id));

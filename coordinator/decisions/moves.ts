@@ -9,6 +9,7 @@ import type { Answer, Cursor, Question, Skipped } from '../strategies/search.ts'
 import { searchOf } from '../strategies/strategies.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import type { Input } from './inputs.ts';
+import { beginSeed } from './seeds.ts';
 import { createAttempt, settleTrial } from './trials.ts';
 
 type MoveAnswer = Extract<Answer, { kind: 'move' }>;
@@ -38,6 +39,10 @@ export function makeMove(draft: Draft, sweep: SweepState, { move, cursor, skippe
   const { skipped: _none, ...reached } = cursor;
   if (move.kind === 'evaluate') {
     begin(draft, sweep, { candidate: candidateOf(move), cursor: reached, skipped });
+    return;
+  }
+  if (move.kind === 'search') {
+    beginSeed(draft, sweep.id, { ...move, cursor: reached });
     return;
   }
   const trialId = `trial-${numberAt(sweep.trialIds, move.trial)}`;

@@ -61,15 +61,17 @@ function demandsOf(spec: PlanSpec | SweepSpec | RunSpec): Demand[] {
   const ofTrials = (path: string, { parallelism }: Pick<SweepSpec, 'parallelism'>): Demand => ({
     ...{ field: `${path}parallelism`, of: 'openTrials', asked: parallelism },
   });
-  if (spec.kind === 'sweep') return [ofTrials('', spec)];
+  const ofSearches = (path: string, { strategy }: Pick<SweepSpec, 'strategy'>): Demand[] =>
+    strategy.kind === 'darts' ? [ofWorkers(`${path}strategy.`, strategy)] : [];
+  if (spec.kind === 'sweep') return [ofTrials('', spec), ...ofSearches('', spec)];
   if (spec.kind !== 'plan') return [ofWorkers('', spec)];
   return [
     ...(spec.search === undefined
       ? []
       : [
-          spec.search.kind === 'search'
-            ? ofWorkers('search.', spec.search)
-            : ofTrials('search.', spec.search),
+          ...(spec.search.kind === 'search'
+            ? [ofWorkers('search.', spec.search)]
+            : [ofTrials('search.', spec.search), ...ofSearches('search.', spec.search)]),
         ]),
     ...(spec.teacher === undefined ? [] : [ofWorkers('teacher.', spec.teacher)]),
     ...spec.students.map((student, at) => ofWorkers(`students.${at}.`, student)),

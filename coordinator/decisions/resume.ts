@@ -14,6 +14,7 @@ import {
   type EndedRun,
   hasEnded,
   isWhole,
+  newestRunOf,
   type PlanState,
   planOf,
   planWith,
@@ -85,7 +86,8 @@ function assertEndedBadly(thing: { readonly id: string; readonly state: string }
  */
 function resumeRunOf(go: Going, run: RunState | EndedRun): void {
   const { state } = go.draft;
-  if (run.trialId !== undefined) resumeTrial(go, trialOf(state, run.trialId));
+  const trialId = run.trialId ?? (isWhole(run) ? run.forTrialId : undefined);
+  if (trialId !== undefined) resumeTrial(go, trialOf(state, trialId));
   else if (!isWhole(run)) throw refuse(`${run.id} belongs to a trial that is done`);
   else if (run.planId !== undefined && hasEnded(planOf(state, run.planId)))
     resumePlan(go, planOf(state, run.planId));
@@ -145,7 +147,7 @@ function continueTrial(go: Going, trial: TrialState): void {
 }
 
 function newestRun(go: Going, trial: TrialState): RunState | undefined {
-  const id = trial.runIds.at(-1);
+  const id = newestRunOf(trial);
   return id === undefined ? undefined : runOf(go.draft.state, id);
 }
 

@@ -12,6 +12,7 @@ import { isEmbedding } from '../model/orders.ts';
 import {
   endingOf,
   hasEnded,
+  newestRunOf,
   ownRunIdsOf,
   planWith,
   type RunState,
@@ -139,7 +140,7 @@ function lookAtTrial(draft: Draft, trial: TrialState | undefined): void {
     settleTrial(draft, trial);
     return;
   }
-  const newest = trial.runIds.at(-1);
+  const newest = newestRunOf(trial);
   if (newest !== undefined) lookAtRun(draft, wholeRunWith(draft.state, newest));
 }
 
@@ -183,6 +184,7 @@ function lookAtRun(draft: Draft, run: RunState | undefined): void {
 function endedParent(state: State, child: RunState): string | undefined {
   const parents = [
     child.trialId === undefined || isBeingJudged(state, child) ? undefined : trialWith(state, child.trialId),
+    child.forTrialId === undefined ? undefined : trialWith(state, child.forTrialId),
     child.sweepId === undefined ? undefined : sweepWith(state, child.sweepId),
     child.planId === undefined ? undefined : planWith(state, child.planId),
   ];

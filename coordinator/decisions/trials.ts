@@ -28,12 +28,14 @@ import { passedRungs } from '../strategies/rungs.ts';
 import { attemptsSpent } from './budgets.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { resultFor, reuse } from './reuse.ts';
+import { settleSearch } from './seeds.ts';
 
 /** Settles an open trial: it ends as its newest run did, or makes another attempt. */
 export function settleTrial(draft: Draft, trial: TrialState): void {
   const runId = trial.runIds.at(-1);
   if (runId === undefined) {
-    createAttempt(draft, trial, 'first attempt');
+    if (trial.seed !== undefined && trial.genotypeKey === '' && !settleSearch(draft, trial)) return;
+    createAttempt(draft, trialOf(draft.state, trial.id), 'first attempt');
     return;
   }
   const known = runWith(draft.state, runId);

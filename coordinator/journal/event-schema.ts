@@ -45,6 +45,7 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
     genotype: text,
     costs,
   },
+  'trial.found': { trialId: text, runId: text, genotype: text, costs, ...reason },
   'trial.attempted': { trialId: text, runId: text, ...reason },
   'trial.promoted': { trialId: text, cursor: z.object({ draws: number }), ...reason },
   'trial.stopped': { trialId: text, cursor: z.object({ draws: number }), ...reason },

@@ -150,7 +150,7 @@ function takeParents(index: Index, event: Event): void {
       link(index, event.sweepId, event.planId);
       return;
     case 'run.created':
-      link(index, event.runId, event.planId);
+      link(index, event.runId, event.trialId ?? event.planId);
       return;
   }
 }

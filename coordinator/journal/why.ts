@@ -5,6 +5,7 @@ import { principalText } from '../../core/net/roles.ts';
 import type { DataSpec } from '../../core/spec/data.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
+import { trialsOf } from '../../core/spec/strategy.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { formatBytes } from '../../core/text/bytes-text.ts';
 import { stateText } from '../../core/text/state-text.ts';
@@ -53,10 +54,11 @@ function idsNamed(event: Event): readonly (string | undefined)[] {
     case 'trial.stopped':
     case 'trial.ended':
       return [event.trialId];
+    case 'trial.found':
     case 'trial.attempted':
       return [event.trialId, event.runId];
     case 'run.created':
-      return [event.runId, event.planId];
+      return [event.runId, event.trialId, event.planId];
     case 'run.assigned':
       return [event.runId, event.lentByRunId, ...event.members.map(({ workerId }) => workerId)];
     case 'run.requeued':
@@ -151,7 +153,7 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `${event.planId} ${stateText(event.state, event.reason)}`;
     case 'sweep.submitted': {
       const { name, strategy } = lookup(specs, event.spec) as SweepSpec;
-      return `${event.sweepId} (${name}) was submitted: ${strategy.trials} trials by ${strategy.kind} search${event.lag === undefined ? '' : `, each of which sees the results of those ${event.lag} and more before it`}${event.planId === undefined ? '' : `, for ${event.planId}`}${event.teacherRunId === undefined ? '' : `; its candidates learn from ${event.teacherRunId}`}${startText(event.start)}`;
+      return `${event.sweepId} (${name}) was submitted: ${trialsOf(strategy)} trials by ${strategy.kind} search${event.lag === undefined ? '' : `, each of which sees the results of those ${event.lag} and more before it`}${event.planId === undefined ? '' : `, for ${event.planId}`}${event.teacherRunId === undefined ? '' : `; its candidates learn from ${event.teacherRunId}`}${startText(event.start)}`;
     }
     case 'sweep.exhausted':
       return `${event.sweepId} will have ${event.trialsTotal} trials: ${event.reason}`;
@@ -161,7 +163,11 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `${counted(event.candidates.length, 'candidate')} of ${event.sweepId} ${event.candidates.length === 1 ? 'was' : 'were'} drawn to be scored${event.isDrawn ? ', the last of their group' : ''}`;
     case 'candidates.scored':
       return scoredText(event);
+    case 'trial.found':
+      return `${event.trialId} has its cells: ${event.reason}; ${event.costs.parameters} parameters, ${event.costs.mflops.toFixed(1)} MFLOPs`;
     case 'trial.proposed':
+      if (event.seed !== undefined)
+        return `${event.trialId} is trial ${event.number} of ${event.sweepId}: the cells that a search from seed ${event.seed} finds (${event.why})`;
       return `${event.trialId} is trial ${event.number} of ${event.sweepId}: ${event.costs.parameters} parameters, ${event.costs.mflops.toFixed(1)} MFLOPs${event.why === undefined ? '' : `; ${event.why}`}${event.screened === undefined ? '' : `; ${screenedText(event.screened)}`}${skippedText(event.skipped)}`;
     case 'trial.promoted':
       return `${event.trialId} goes on: ${event.reason}`;

@@ -83,7 +83,7 @@ export function countEvent(metrics: Registered, event: Event, after: State): voi
 
 function trialEnded({ families }: Registered, event: EventOf<'trial.ended'>, after: State): void {
   const trial = trialOf(after, event.trialId);
-  const runs = trial.runIds.map((id) => runWith(after, id));
+  const runs = [...(trial.searchRunIds ?? []), ...trial.runIds].map((id) => runWith(after, id));
   const ran = runs.some((run) => (run?.generation ?? 0) > 0);
   const outcome = event.state;
   const reason = outcome === 'failed' ? failureReasonOf(runs.at(-1)?.failureCause) : 'none';
@@ -98,7 +98,11 @@ function runAssigned({ families }: Registered, event: EventOf<'run.assigned'>, a
   if (run === undefined || event.generation > 1) return;
   const priority = isWhole(run) ? priorityOf(run) : sweepOf(after, run.sweepId).spec.priority;
   families.queueWait.observe({ priority: String(priority) }, (event.atMs - run.createdAtMs) / 1000);
-  if (run.trialId !== undefined) families.transitions.inc({ from: 'queued', to: 'running' });
+  // A trial whose cells were searched for runs since its search does.
+  const begins = isWhole(run) && run.forTrialId !== undefined;
+  const isSearched = run.trialId !== undefined && trialOf(after, run.trialId).seed !== undefined;
+  if (begins || (run.trialId !== undefined && !isSearched))
+    families.transitions.inc({ from: 'queued', to: 'running' });
 }
 
 /** A run that is a summary by now was a candidate, as is one of a sweep that was removed since. */

@@ -162,6 +162,19 @@ export type Event = { readonly atMs: number; readonly by?: Caller; readonly left
       readonly screened?: Screened;
       /** Candidates that were passed over on the way here. */
       readonly skipped?: Skipped;
+      /** A search by gradient from this seed is to find its genotype, which is empty until then. */
+      readonly seed?: number;
+    }
+  | {
+      /** The search of a trial has ended with these cells. */
+      readonly kind: 'trial.found';
+      readonly trialId: string;
+      /** The search. */
+      readonly runId: string;
+      /** As of `trial.proposed`. */
+      readonly genotype: string;
+      readonly costs: Costs;
+      readonly reason: string;
     }
   | {
       /** A trial that has a result at a lower fidelity is evaluated with more. */
@@ -206,7 +219,7 @@ export type Event = { readonly atMs: number; readonly by?: Caller; readonly left
       readonly reason: string;
     }
   | {
-      /** A run that belongs to no sweep. */
+      /** A run that is no candidate of a sweep. */
       readonly kind: 'run.created';
       readonly runId: string;
       /** Digest of the spec. */
@@ -218,6 +231,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller; readonly left
       readonly teacherRunId?: string;
       /** What a run is to its plan. */
       readonly role?: 'search' | 'teacher' | 'student';
+      /** The trial of a sweep for which a search finds the cells. */
+      readonly trialId?: string;
       /** Whose it is, of an embedding run, which nobody has submitted; absent: of whoever called. */
       readonly owner?: string;
       /** Of the students that an embedding run computes for. */

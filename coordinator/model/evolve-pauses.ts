@@ -7,6 +7,7 @@ import { noLongerPlaced } from './evolve-runs.ts';
 import { changePlan, changeRun, changeSweep, changeTrial, optional, type Working } from './folding.ts';
 import {
   hasEnded,
+  newestRunOf,
   numberOf,
   ownRunIdsOf,
   planOf,
@@ -89,7 +90,7 @@ function ofSweep(w: Working, id: string, priority: number): void {
 function ofTrial(w: Working, id: string, priority: number): void {
   if (trialWith(w, id) === undefined || hasEnded(trialOf(w, id))) return;
   changeTrial(w, id, { priority });
-  const newest = trialOf(w, id).runIds.at(-1);
+  const newest = newestRunOf(trialOf(w, id));
   if (newest !== undefined) ofRun(w, newest, priority);
 }
 

@@ -55,6 +55,7 @@ interface Beginning {
   readonly planId?: string | undefined;
   readonly sweepId?: string | undefined;
   readonly trialId?: string | undefined;
+  readonly forTrialId?: string | undefined;
   readonly fidelity?: Fidelity | undefined;
   readonly haltStage?: number | undefined;
   readonly evaluateStages?: readonly number[] | undefined;
@@ -98,6 +99,7 @@ export function runBegun(
   if (planId !== undefined) run.planId = planId;
   if (sweepId !== undefined) run.sweepId = sweepId;
   if (trialId !== undefined) run.trialId = trialId;
+  if (begun.forTrialId !== undefined) run.forTrialId = begun.forTrialId;
   if (fidelity !== undefined) run.fidelity = fidelity;
   if (begun.haltStage !== undefined) run.haltStage = begun.haltStage;
   if (begun.evaluateStages !== undefined) run.evaluateStages = begun.evaluateStages;
@@ -171,8 +173,9 @@ export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
   if (event.lentByRunId !== undefined) change.lentByRunId = event.lentByRunId;
   if (event.imageRows !== undefined) change.imageRowsBytes = event.imageRows.bytesMax;
   changeRun(w, run.id, change);
-  if (run.trialId === undefined || trialOf(w, run.trialId).state !== 'queued') return;
-  changeTrial(w, run.trialId, { state: 'running', reason: event.reason });
+  const trialId = run.trialId ?? run.forTrialId;
+  if (trialId === undefined || trialOf(w, trialId).state !== 'queued') return;
+  changeTrial(w, trialId, { state: 'running', reason: event.reason });
 }
 
 /** The run has no gang any more and waits for one. */

@@ -5,6 +5,7 @@
 
 import { childName } from '../../core/spec/common.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
+import { trialsOf } from '../../core/spec/strategy.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { NO_SCREENING, withDrawn, withoutFirst, withScores } from '../strategies/screening.ts';
 import { NONE_SKIPPED } from '../strategies/search.ts';
@@ -12,7 +13,7 @@ import { scoresOf } from '../strategies/standing.ts';
 import { searchOf } from '../strategies/strategies.ts';
 import type { Result } from '../strategies/strategy.ts';
 import { closeAccount, countTrial, openAccount, shareOfWork } from './accounts.ts';
-import { addCandidate, type Candidates, noCandidates, withCandidate } from './candidates.ts';
+import { addCandidate, type Candidates, noCandidates, trialOfGenotype, withCandidate } from './candidates.ts';
 import type { Event, EventOf } from './events.ts';
 import { clockJumped } from './evolve-clock.ts';
 import { runPaused, runPausing, stepDropped, workPaused, workPrioritised } from './evolve-pauses.ts';
@@ -79,6 +80,7 @@ import {
   hasEnded,
   hasGang,
   initialState,
+  newestRunOf,
   numberOf,
   type PlanState,
   planOf,
@@ -156,6 +158,9 @@ function apply(w: Working, event: Event, beforeMs: number): void {
       return;
     case 'trial.proposed':
       trialProposed(w, event);
+      return;
+    case 'trial.found':
+      trialFound(w, event);
       return;
     case 'trial.attempted':
       trialAttempted(w, event);
@@ -388,7 +393,7 @@ function sweepSubmitted(w: Working, event: EventOf<'sweep.submitted'>): void {
     ...optional('planId', event.planId),
     ...optional('owner', event.planId === undefined ? event.by?.name : planWith(w, event.planId)?.owner),
     ...optional('priority', event.planId === undefined ? undefined : planOf(w, event.planId).priority),
-    trialsTotal: spec.strategy.trials,
+    trialsTotal: trialsOf(spec.strategy),
     trialsProposed: 0,
     trialsDone: 0,
     trialsFailed: 0,
@@ -434,19 +439,22 @@ function trialProposed(w: Working, event: EventOf<'trial.proposed'>): void {
   if (move !== trial.number) trial.move = move;
   if (event.fidelity !== undefined) trial.fidelity = event.fidelity;
   if (event.screened !== undefined) trial.screened = event.screened;
+  if (event.seed !== undefined) trial.seed = event.seed;
   const number = numberOf(trial.id);
   countTrial(w, sweep.owner ?? '', 1);
   took(w, 'trial', trial.id);
   recount(w, undefined, 'trial queued');
   w.trials = withRow(w.trials, number, trial, w.edit);
-  const candidates = withKnown(w, sweep.candidates, event.genotype, number);
+  const candidates =
+    event.genotype === '' ? sweep.candidates : withKnown(w, sweep.candidates, event.genotype, number);
   changeSweep(w, sweep.id, {
     ...(event.screened === undefined ? {} : { screening: withoutFirst(sweep.screening!) }),
     trialsProposed: sweep.trialsProposed + 1,
     trialIds: appended(sweep.trialIds, number, w.edit),
     openTrials: withNumber(sweep.openTrials, trial.id, w.edit),
     search: searchOf(sweep.spec).made(sweep.search, {
-      ...{ kind: 'evaluate', trial: event.number, key: event.genotype, cursor: cursorOf(event) },
+      kind: event.seed === undefined ? 'evaluate' : 'search',
+      ...{ trial: event.number, key: event.genotype, cursor: cursorOf(event) },
       ...optional('fidelity', event.fidelity),
     }),
     candidates,
@@ -536,6 +544,16 @@ function trialAttempted(w: Working, event: EventOf<'trial.attempted'>): void {
   changeTrial(w, trial.id, { runIds: [...trial.runIds, event.runId], reason: event.reason });
 }
 
+/** The search of a trial has ended: the trial has its candidate, which another trial may have too. */
+function trialFound(w: Working, { trialId, genotype, costs, reason }: EventOf<'trial.found'>): void {
+  const { state, sweepId } = trialOf(w, trialId);
+  const now = state === 'running' ? { state: 'queued' as const } : {};
+  changeTrial(w, trialId, { genotypeKey: genotype, costs, reason, ...now });
+  const { candidates } = sweepOf(w, sweepId);
+  if (trialOfGenotype(candidates, genotype) !== undefined) return;
+  changeSweep(w, sweepId, { candidates: withKnown(w, candidates, genotype, numberOf(trialId)) });
+}
+
 function trialEnded(w: Working, event: EventOf<'trial.ended'>): void {
   const { state } = event;
   const { trialId, reason, atMs: endedAtMs, objectives, measuredOn } = event;
@@ -588,7 +606,7 @@ const NO_FAILURES = { cause: '', count: 0 };
 function failuresAfter(w: Working, { failuresInRow }: SweepState, trial: TrialState) {
   if (trial.state === 'cancelled') return failuresInRow;
   if (trial.state === 'done') return NO_FAILURES;
-  const newest = trial.runIds.at(-1);
+  const newest = newestRunOf(trial);
   const cause = (newest === undefined ? undefined : runWith(w, newest)?.failureCause) ?? 'verification';
   return { cause, count: failuresInRow.cause === cause ? failuresInRow.count + 1 : 1 };
 }
@@ -623,7 +641,7 @@ function workResumed(w: Working, event: EventOf<'work.resumed'>): void {
 function trialResumed(w: Working, trialId: string, reason: string): void {
   const before = trialOf(w, trialId);
   if (!hasEnded(before)) {
-    const newest = before.runIds.at(-1);
+    const newest = newestRunOf(before);
     const run = newest === undefined ? undefined : runWith(w, newest);
     changeTrial(w, trialId, { state: run !== undefined && hasGang(run) ? 'running' : 'queued', reason });
     return;
@@ -644,6 +662,11 @@ function runCreated(w: Working, event: EventOf<'run.created'>): void {
   const { spec: digest, role, planId, runId, teacherRunId } = event;
   const job = specNamed<SweepState['job'] & { name: string }>(w, digest);
   const { facts, costs } = event;
+  const trial = event.trialId === undefined ? undefined : trialOf(w, event.trialId);
+  if (trial !== undefined) {
+    searchBegun(w, event, { trial, job });
+    return;
+  }
   runBegun(w, event, {
     attempt: 1,
     name: job.name,
@@ -667,4 +690,23 @@ function runCreated(w: Working, event: EventOf<'run.created'>): void {
       reason: 'training teacher and students',
     });
   }
+}
+
+/** The search for the cells of a trial begins. */
+function searchBegun(
+  w: Working,
+  event: EventOf<'run.created'>,
+  { trial, job }: { readonly trial: TrialState; readonly job: SweepState['job'] & { name: string } },
+): void {
+  const { runId, facts, costs, reason } = event;
+  const sweep = sweepOf(w, trial.sweepId);
+  const searchRunIds = [...(trial.searchRunIds ?? []), runId];
+  runBegun(w, event, {
+    ...{ attempt: searchRunIds.length, name: job.name, job, facts, costs },
+    ...{ planId: sweep.planId, sweepId: sweep.id, forTrialId: trial.id },
+    priority: trial.priority ?? sweep.priority,
+  });
+  w.names = named(w.names, { noun: 'run', name: job.name, id: runId }, w.edit);
+  changeSweep(w, sweep.id, { allRunIds: appended(sweep.allRunIds, numberOf(runId), w.edit) });
+  changeTrial(w, trial.id, { searchRunIds, reason });
 }

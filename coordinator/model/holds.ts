@@ -6,6 +6,7 @@ import { goesOnAtRungs } from '../strategies/rungs.ts';
 import { isEmbedding, sharersOf, sharingKeyOf } from './orders.ts';
 import {
   hasEnded,
+  newestRunOf,
   openRuns,
   ownRunIdsOf,
   planWith,
@@ -43,8 +44,8 @@ export function heldBy(state: State, run: RunState): string | undefined {
   return undefined;
 }
 
-function parentsOf({ trialId, sweepId, planId }: RunState): string[] {
-  return [trialId, sweepId, planId].filter((id) => id !== undefined);
+function parentsOf({ trialId, forTrialId, sweepId, planId }: RunState): string[] {
+  return [trialId, forTrialId, sweepId, planId].filter((id) => id !== undefined);
 }
 
 /** Whether a plan, sweep or trial is paused itself. */
@@ -63,7 +64,7 @@ export function openRunsOf(state: State, id: string): string[] {
   );
   const trial = trialWith(state, id);
   const ids = [
-    ...[...trials, ...(trial === undefined ? [] : [trial])].map(({ runIds }) => runIds.at(-1)),
+    ...[...trials, ...(trial === undefined ? [] : [trial])].map(newestRunOf),
     ...(plan === undefined ? [] : ownRunIdsOf(plan)),
     ...(sweep === undefined ? [] : runsBeingJudged(state, sweep.id)),
     id,

@@ -29,6 +29,8 @@ export type TrialRow = readonly [
   isStopped: true | null,
   screened: Screened | null,
   measuredOn: string | null,
+  seed: number | null,
+  searchRunIds: readonly string[] | null,
 ];
 
 /** The row of a trial. */
@@ -44,6 +46,8 @@ export function trialRow(number: number, trial: TrialState): TrialRow {
     isStopped,
     trial.screened ?? null,
     trial.measuredOn ?? null,
+    trial.seed ?? null,
+    trial.searchRunIds ?? null,
   ];
 }
 
@@ -77,6 +81,8 @@ export function trialFromRow(row: TrialRow): TrialState {
   const screened = row[18];
   if (screened !== null) trial.screened = screened;
   if (row[19] !== null) trial.measuredOn = row[19];
+  if (row[20] !== null) trial.seed = row[20];
+  if (row[21] !== null) trial.searchRunIds = row[21];
   return trial;
 }
 

@@ -138,6 +138,10 @@ export interface TrialState extends Ending {
   readonly costs: Costs;
   /** How it stood among the candidates of its group. */
   readonly screened?: Screened;
+  /** Of the search by gradient that finds its genotype, which is empty and without costs until then. */
+  readonly seed?: number;
+  /** Attempts at that search, newest last; absent before the first. */
+  readonly searchRunIds?: readonly string[];
   /** One run an attempt, newest last. */
   readonly runIds: readonly string[];
   /** The result of the full evaluation by name, `accuracy` 0..1, `latency` in ms; absent before it is done. */
@@ -312,6 +316,8 @@ export interface RunState extends Ending {
   readonly planId?: string;
   readonly sweepId?: string;
   readonly trialId?: string;
+  /** Of a search: the trial for which it finds the cells. */
+  readonly forTrialId?: string;
   /** As for a plan, of a run by itself. */
   readonly owner?: string;
   /** Which try of its trial it is, from 1; 1 for a run that belongs to no trial. */
@@ -740,6 +746,11 @@ export function heldPriorityOf(run: Pick<RunState, 'priority' | 'agedPriority' |
 /** A plan's own runs: a differentiable search, the teacher, the students; those of a sweep are its trials'. */
 export function ownRunIdsOf({ searchRunId, teacherRunId, studentRunIds }: PlanState): string[] {
   return [searchRunId, teacherRunId, ...studentRunIds].filter((id) => id !== undefined);
+}
+
+/** The newest run of a trial: an attempt at its evaluation, or before that at the search for its cells. */
+export function newestRunOf({ runIds, searchRunIds }: TrialState): string | undefined {
+  return runIds.at(-1) ?? searchRunIds?.at(-1);
 }
 
 /** Whether a thing is done, failed or cancelled. */

@@ -2,6 +2,7 @@
 // several parts of the spec. Asked at submit, before anything is journalled.
 
 import { isReference } from '../../core/nn/genotype.ts';
+import { OPS } from '../../core/spec/network.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { cellSpace } from './cell-space.ts';
 import { channelsAt, fidelityKindOf } from './fidelity.ts';
@@ -37,6 +38,7 @@ export function searchFault(spec: Searched): Fault | undefined {
       reason:
         'a one-shot search compares inherited weights with a training by labels alone; distil the network that it finds',
     };
+  if (strategy.kind === 'darts') return seedsFault(spec);
   const { epochs } = evaluation.training;
   const kind = fidelityKindOf(strategy);
   if (kind === 'epochs' && 'epochsMin' in strategy && strategy.epochsMin > epochs)
@@ -67,4 +69,27 @@ export function searchFault(spec: Searched): Fault | undefined {
       reason: `the genotype is outside the space, whose operations are ${spec.space.ops.join(', ')}`,
     };
   return axesFault(strategy, space);
+}
+
+/** What of a sweep over seeds asks for a choice of candidates, which its searches make. */
+function seedsFault({ space, constraints, screening }: Searched): Fault | undefined {
+  if (screening !== undefined)
+    return {
+      field: 'screening',
+      reason: 'each search by gradient finds one candidate, and all are trained; leave it out',
+    };
+  const [constraint] = Object.entries(constraints).filter(([, most]) => most !== undefined);
+  if (constraint !== undefined)
+    return {
+      field: `constraints.${constraint[0]}`,
+      reason:
+        'a search by gradient does not count what its cells cost; leave it out, or take another strategy',
+    };
+  const missing = OPS.filter((op) => op !== 'none' && !space.ops.includes(op));
+  if (missing.length > 0)
+    return {
+      field: 'space.ops',
+      reason: `a search by gradient chooses among all operations, and the space lacks ${missing.join(', ')}; leave ops out`,
+    };
+  return undefined;
 }

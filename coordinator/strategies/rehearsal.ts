@@ -10,6 +10,7 @@ import { codeOfKey } from '../../core/nn/genotype-code.ts';
 import type { Costs } from '../../core/nn/space.ts';
 import { randomStream } from '../../core/rng.ts';
 import type { ScreeningSpec } from '../../core/spec/screening.ts';
+import { trialsOf } from '../../core/spec/strategy.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { amountOf, type Fidelity, fidelityKindOf, spaceAt } from './fidelity.ts';
 import type { Prior } from './prior.ts';
@@ -100,7 +101,7 @@ export async function rehearse(spec: SweepSpec, options: RehearsalOptions): Prom
 function createRehearsal(spec: SweepSpec, options: RehearsalOptions) {
   const { lag, parallelism, accuracyOf, known = () => undefined } = options;
   const search = searchOf(spec);
-  const wanted = spec.strategy.trials;
+  const wanted = trialsOf(spec.strategy);
   const epochsFull = spec.evaluation.training.epochs;
   const candidates: { readonly key: string; readonly costs: Costs; epochs: number }[] = [];
   const numbers = new Map<string, number>();
@@ -119,6 +120,7 @@ function createRehearsal(spec: SweepSpec, options: RehearsalOptions) {
   let best: { readonly key: string; readonly order: readonly [number, number] } | undefined;
 
   function make({ move, cursor }: Extract<Answer, { kind: 'move' }>): void {
+    if (move.kind === 'search') throw new Error('assertion: a search by gradient is not rehearsed');
     const { kind, trial, key } = move;
     if (move.kind === 'evaluate') {
       candidates.push({ key, costs: move.costs, epochs: 0 });

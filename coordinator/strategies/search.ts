@@ -95,6 +95,8 @@ export type Move = { readonly reason: string; readonly trial: number; readonly k
       readonly parents: readonly number[];
       readonly fidelity?: Fidelity;
     }
+  /** The candidate is found by a search from this seed; its key is empty until then. */
+  | { readonly kind: 'search'; readonly seed: number }
   | { readonly kind: 'promote'; readonly fidelity?: Fidelity }
   | { readonly kind: 'stop' }
 );
@@ -236,6 +238,7 @@ function wants<S>(setting: Kept<S>, before: SearchState<S>, { keyOf }: Pick<Ques
       const { reason, fidelity } = proposal;
       return { kind: 'begin', reason, cursor, ...(fidelity === undefined ? {} : { fidelity }) };
     }
+    if (proposal.kind === 'search') throw new Error('assertion: a search is asked for where trials go on');
     const move = { ...proposal, key: keyOf(proposal.trial) };
     const after = { ...cursor, draws: cursor.draws + 1, skipped: NONE_SKIPPED };
     return { kind: 'move', move, cursor: after, skipped: cursor.skipped };
@@ -273,6 +276,10 @@ function lookedOn<S>(setting: Kept<S>, state: SearchState<S>, question: Question
       proposal = { ...proposal, ...stepOfWalk(small, seed, walked) };
       walked += 1;
     } else draws += 1;
+    if (proposal.kind === 'search') {
+      const move = { ...proposal, trial: state.trials + 1, key: '' };
+      return { kind: 'move', move, cursor: cursor(NONE_SKIPPED), skipped };
+    }
     if (proposal.kind !== 'evaluate') {
       const { trial } = proposal;
       const move = { ...proposal, key: question.keyOf(trial) };
@@ -349,7 +356,13 @@ function made<S>(setting: Kept<S>, before: SearchState<S>, move: Made): SearchSt
   const number = before.moves + 1;
   const { seen = number - before.lag, draws, walked } = cursor;
   const state = caughtUp(setting, before, seen);
-  const about = { kind: 'moved', move: number, trial, made: kind, key } as const;
+  const about = {
+    kind: 'moved',
+    move: number,
+    trial,
+    made: kind === 'search' ? 'evaluate' : kind,
+    key,
+  } as const;
   const news: News = fidelity === undefined ? about : { ...about, fidelity };
   // Field by field: a fold makes a hundred thousand of them.
   return {
@@ -357,7 +370,7 @@ function made<S>(setting: Kept<S>, before: SearchState<S>, move: Made): SearchSt
     cursor:
       walked === undefined ? { draws, skipped: NONE_SKIPPED } : { draws, walked, skipped: NONE_SKIPPED },
     moves: number,
-    trials: state.trials + (kind === 'evaluate' ? 1 : 0),
+    trials: state.trials + (kind === 'evaluate' || kind === 'search' ? 1 : 0),
     lag: state.lag,
     early: state.early,
     open: kind === 'stop' || !strategy.learns ? state.open : [...state.open, { move: number, trial }],

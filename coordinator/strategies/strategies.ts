@@ -6,6 +6,7 @@ import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { type AshaState, asha } from './asha.ts';
 import { type AshaFrontState, ashaFront } from './asha-front.ts';
 import { type CellSpace, cellSpace } from './cell-space.ts';
+import { type DartsState, darts } from './darts.ts';
 import { type EvolutionState, evolution } from './evolution.ts';
 import { type GridState, grid } from './grid.ts';
 import { type HyperbandState, hyperband } from './hyperband.ts';
@@ -27,7 +28,8 @@ export type StrategyState =
   | AshaState
   | AshaFrontState
   | HyperbandState
-  | OneShotState;
+  | OneShotState
+  | DartsState;
 
 /** What a strategy is told of its sweep beside its own spec. */
 export interface Surroundings {
@@ -62,6 +64,8 @@ export function strategyOf(
       return hyperband(spec, space, epochs);
     case 'one-shot':
       return oneShot(spec, space);
+    case 'darts':
+      return darts(spec);
   }
 }
 
@@ -78,7 +82,11 @@ export function searchOf(spec: SweepSpec): Search<StrategyState> {
   const objectives = spec.objectives?.length ?? 1;
   const base = strategy.kind === 'grid' ? baseOf(strategy, space) : undefined;
   const search = createSearch({
-    ...{ strategy: strategyOf(strategy, space, { base, epochs, objectives }), space, seed: strategy.seed },
+    ...{
+      strategy: strategyOf(strategy, space, { base, epochs, objectives }),
+      space,
+      seed: strategy.seed ?? 0,
+    },
     order: 'order' in strategy && strategy.order === 'as-finished' ? 'as-finished' : 'by-move',
   });
   searches.set(spec, search);
@@ -96,6 +104,6 @@ export function baseOf({ base }: Pick<GridSpec, 'base'>, space: CellSpace): Gene
  * that are open at once. Undefined where its strategy learns nothing from results.
  */
 export function lagOf({ strategy, parallelism }: SweepSpec, workers: number): number | undefined {
-  if (strategy.kind === 'random' || strategy.kind === 'grid') return undefined;
+  if (strategy.kind === 'random' || strategy.kind === 'grid' || strategy.kind === 'darts') return undefined;
   return strategy.lag ?? 2 * (parallelism > 0 ? parallelism : Math.max(1, workers));
 }

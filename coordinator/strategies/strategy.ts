@@ -54,6 +54,8 @@ export type Proposal =
       /** Absent: the full evaluation. */
       readonly fidelity?: Fidelity;
     }
+  /** Another trial, whose candidate a search by gradient from this seed finds. */
+  | { readonly kind: 'search'; readonly reason: string; readonly seed: number }
   /** The evaluation of a trial that has a result goes on to a higher fidelity. */
   | {
       readonly kind: 'promote';

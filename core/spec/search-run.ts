@@ -29,7 +29,8 @@ export function runOfSearch(spec: SearchSpec): RunSpec {
     ...rest,
     network: { kind: 'pocketnet', ...supernet, embedding: SUPERNET_EMBEDDING, genotype: 'casia' },
     training: {
-      ...{ epochs, batch, shards, seed, flip, exact, recompute, optimizer: weights },
+      ...{ epochs, batch, shards, seed, flip, exact, optimizer: weights },
+      ...(recompute === undefined ? {} : { recompute }),
       fraction: HALF,
     },
     search: { supernet, halves, ...own },

@@ -195,107 +195,123 @@ const weightsSchema = z
   })
   .describe('how weights are trained: SGD with momentum and a rate that falls by a cosine');
 
-const stepsSchema = z
-  .strictObject({
-    ...bilevel,
-    epochs: z.int().min(1).max(10_000).default(50).describe('passes over the half of the weights'),
-    batch: z.int().min(1).default(128).describe('B: images of each half a step'),
-    shards: z
-      .int()
-      .min(1)
-      .max(256)
-      .default(8)
-      .describe('V, a power of two: the result depends on it and not on the number of workers'),
-    seed: seed.default(1),
-    flip: z.boolean().default(true).describe('mirror images of the half of the weights with probability 1/2'),
-    weights: weightsSchema.prefault({}),
-    exact: z.boolean().default(true).describe('false: workers of any device class may join'),
-    head: z
-      .never({ error: () => 'a search classifies in its own graph; its head cannot be sharded' })
-      .optional()
-      .describe('not taken: a search classifies in its own graph'),
-    recompute: z
-      .boolean()
-      .optional()
-      .describe('true: activations are computed again; less memory, same bits'),
-    force: z
-      .boolean()
-      .default(false)
-      .describe(
-        'takes second order with fewer than 8 images a shard, whose gradient is off by up to a third',
-      ),
-  })
-  .superRefine(shardsArePowerOfTwo, over('shards'))
-  .superRefine(
-    ({ batch, shards, order, force }, context) => {
-      const images = batch / shards;
-      const message =
-        batch % shards !== 0
-          ? `batch ${batch} is not divisible by ${shards} shards`
-          : images < 2
-            ? `batch ${batch} over ${shards} shards leaves ${images} image a shard; batch normalisation needs at least 2`
-            : order === 'second' && images < SECOND_ORDER_IMAGES && !force
-              ? `batch ${batch} over ${shards} shards leaves ${images} images a shard; with fewer than ${SECOND_ORDER_IMAGES} a second-order gradient of float32 is off by up to a third. Use fewer shards, a larger batch or order: first, or take it with force: true`
-              : undefined;
-      if (message !== undefined) context.addIssue({ code: 'custom', path: ['batch'], message });
-    },
-    over('batch', 'shards', 'order', 'force'),
-  )
-  .superRefine(
-    ({ warmUpEpochs, epochs }, context) => {
-      if (warmUpEpochs >= epochs)
-        context.addIssue({
-          code: 'custom',
-          path: ['warmUpEpochs'],
-          message: `a warm-up of ${warmUpEpochs} epochs leaves none of ${epochs} in which alphas move`,
-        });
-    },
-    over('warmUpEpochs', 'epochs'),
-  )
-  .superRefine(fitsStrategy, over('strategy', 'alphas', ...Object.keys(OF_ALPHAS)))
-  .superRefine(
-    ({ probeEvery, order }, context) => {
-      if (probeEvery !== undefined && order === 'first')
-        context.addIssue({
-          code: 'custom',
-          path: ['probeEvery'],
-          message:
-            'first order makes no finite difference that could be probed; leave it out or take order: second',
-        });
-    },
-    over('probeEvery', 'order'),
-  )
-  .superRefine(
-    ({ evaluateEvery, epochs }, context) => {
-      if (evaluateEvery !== undefined && evaluateEvery > epochs)
-        context.addIssue({
-          code: 'custom',
-          path: ['evaluateEvery'],
-          message: `a search of ${epochs} epochs has no epoch ${evaluateEvery}, so nothing would be evaluated`,
-        });
-    },
-    over('evaluateEvery', 'epochs'),
-  )
-  .superRefine(
-    ({ decode, stop }, context) => {
-      if (decode === 'perturb' && stop !== undefined)
-        context.addIssue({
-          code: 'custom',
-          path: ['decode'],
-          message:
-            'perturb decodes what the last epoch leaves, and a search with `stop` may end before it; leave one of them out',
-        });
-    },
-    over('decode', 'stop'),
-  )
-  .describe('how the search network is trained');
-
-/** A field of other runs that a search does not take, with the reason. */
-const notTaken = (reason: string) =>
+/** A field of other documents that is not taken, with the reason. */
+export const notTaken = (reason: string) =>
   z
     .never({ error: () => reason })
     .optional()
     .describe(`not taken: ${reason}`);
+
+/** How the search network is trained, before the fields that depend on each other are compared. */
+const stepsFields = z.strictObject({
+  ...bilevel,
+  epochs: z.int().min(1).max(10_000).default(50).describe('passes over the half of the weights'),
+  batch: z.int().min(1).default(128).describe('B: images of each half a step'),
+  shards: z
+    .int()
+    .min(1)
+    .max(256)
+    .default(8)
+    .describe('V, a power of two: the result depends on it and not on the number of workers'),
+  seed: seed.default(1),
+  flip: z.boolean().default(true).describe('mirror images of the half of the weights with probability 1/2'),
+  weights: weightsSchema.prefault({}),
+  exact: z.boolean().default(true).describe('false: workers of any device class may join'),
+  head: z
+    .never({ error: () => 'a search classifies in its own graph; its head cannot be sharded' })
+    .optional()
+    .describe('not taken: a search classifies in its own graph'),
+  recompute: z.boolean().optional().describe('true: activations are computed again; less memory, same bits'),
+  force: z
+    .boolean()
+    .default(false)
+    .describe('takes second order with fewer than 8 images a shard, whose gradient is off by up to a third'),
+});
+
+/** Refuses combinations of them that cannot work. */
+const stepsFit = <S extends z.ZodType<Omit<z.infer<typeof stepsFields>, 'seed'>>>(fields: S): S =>
+  fields
+    .superRefine(shardsArePowerOfTwo, over('shards'))
+    .superRefine(
+      ({ batch, shards, order, force }, context) => {
+        const images = batch / shards;
+        const message =
+          batch % shards !== 0
+            ? `batch ${batch} is not divisible by ${shards} shards`
+            : images < 2
+              ? `batch ${batch} over ${shards} shards leaves ${images} image a shard; batch normalisation needs at least 2`
+              : order === 'second' && images < SECOND_ORDER_IMAGES && !force
+                ? `batch ${batch} over ${shards} shards leaves ${images} images a shard; with fewer than ${SECOND_ORDER_IMAGES} a second-order gradient of float32 is off by up to a third. Use fewer shards, a larger batch or order: first, or take it with force: true`
+                : undefined;
+        if (message !== undefined) context.addIssue({ code: 'custom', path: ['batch'], message });
+      },
+      over('batch', 'shards', 'order', 'force'),
+    )
+    .superRefine(
+      ({ warmUpEpochs, epochs }, context) => {
+        if (warmUpEpochs >= epochs)
+          context.addIssue({
+            code: 'custom',
+            path: ['warmUpEpochs'],
+            message: `a warm-up of ${warmUpEpochs} epochs leaves none of ${epochs} in which alphas move`,
+          });
+      },
+      over('warmUpEpochs', 'epochs'),
+    )
+    .superRefine(fitsStrategy, over('strategy', 'alphas', ...Object.keys(OF_ALPHAS)))
+    .superRefine(
+      ({ probeEvery, order }, context) => {
+        if (probeEvery !== undefined && order === 'first')
+          context.addIssue({
+            code: 'custom',
+            path: ['probeEvery'],
+            message:
+              'first order makes no finite difference that could be probed; leave it out or take order: second',
+          });
+      },
+      over('probeEvery', 'order'),
+    )
+    .superRefine(
+      ({ evaluateEvery, epochs }, context) => {
+        if (evaluateEvery !== undefined && evaluateEvery > epochs)
+          context.addIssue({
+            code: 'custom',
+            path: ['evaluateEvery'],
+            message: `a search of ${epochs} epochs has no epoch ${evaluateEvery}, so nothing would be evaluated`,
+          });
+      },
+      over('evaluateEvery', 'epochs'),
+    )
+    .superRefine(
+      ({ decode, stop }, context) => {
+        if (decode === 'perturb' && stop !== undefined)
+          context.addIssue({
+            code: 'custom',
+            path: ['decode'],
+            message:
+              'perturb decodes what the last epoch leaves, and a search with `stop` may end before it; leave one of them out',
+          });
+      },
+      over('decode', 'stop'),
+    )
+    .describe('how the search network is trained');
+
+const stepsSchema = stepsFit(stepsFields);
+
+/** The same of searches that differ by their seeds alone, and whose cells are wanted. */
+export const stepsOfSeedsSchema = stepsFit(
+  stepsFields.omit({ seed: true }).extend({
+    seed: notTaken('each entry of strategy.seeds is the seed of one search'),
+  }),
+).superRefine(({ strategy }, context) => {
+  if (strategy === 'uniform')
+    context.addIssue({
+      code: 'custom',
+      path: ['strategy'],
+      message:
+        'strategy: uniform trains random paths and finds no cells that could be trained; take gradient, or a sweep of strategy one-shot',
+    });
+}, over('strategy'));
 
 /** The fields of a differentiable search, before those that depend on each other are compared. */
 export const searchFields = z.strictObject({
@@ -313,7 +329,12 @@ export const searchFields = z.strictObject({
 });
 
 /** Refuses more workers than shards. */
-export const workersFit = <S extends z.ZodType<Pick<z.infer<typeof searchFields>, 'workers' | 'search'>>>(
+export const workersFit = <
+  S extends z.ZodType<{
+    readonly workers: { readonly max: number };
+    readonly search: { readonly shards: number };
+  }>,
+>(
   fields: S,
 ) =>
   fields.superRefine(

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { seed } from './common.ts';
+import { dartsSchema } from './darts.ts';
 import { CALIBRATION_MAX, inheritsSchema } from './inherits.ts';
 import { genotypeReference, genotypeSchema } from './network.ts';
 import { over } from './rules.ts';
@@ -264,11 +265,19 @@ export const strategySchema = z
     ashaSchema,
     hyperbandSchema,
     oneShotSchema,
+    dartsSchema,
   ])
   .describe('how candidates are chosen');
 
 /** A checked strategy. */
 export type StrategySpec = z.infer<typeof strategySchema>;
+
+/** A checked strategy that proposes candidates of a space. */
+export type ProposingSpec = Exclude<StrategySpec, { kind: 'darts' }>;
+
+/** How many trials a strategy asks for. */
+export const trialsOf = (strategy: StrategySpec): number =>
+  strategy.kind === 'darts' ? strategy.seeds.length : strategy.trials;
 
 export type RandomSpec = z.infer<typeof randomSchema>;
 export type GridSpec = z.infer<typeof gridSchema>;

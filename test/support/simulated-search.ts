@@ -124,5 +124,5 @@ export function simulated<S>(options: Simulated<S>) {
 }
 
 function epochsOf(move: Move): number | undefined {
-  return move.kind === 'stop' ? undefined : move.fidelity?.epochs;
+  return move.kind === 'stop' || move.kind === 'search' ? undefined : move.fidelity?.epochs;
 }

@@ -18,6 +18,7 @@ import { isSearched, namesOfStudent } from '../../../core/spec/plan.ts';
 import { searchRunIn, sweepIn } from '../../../core/spec/plan-search.ts';
 import { type CheckpointPolicy, FRONT_MAX } from '../../../core/spec/retention.ts';
 import type { RunSpec } from '../../../core/spec/run.ts';
+import { trialsOf } from '../../../core/spec/strategy.ts';
 import type { SweepSpec } from '../../../core/spec/sweep.ts';
 
 /** One run of a text, or the candidates of a search together. */
@@ -112,8 +113,8 @@ function searchFootprint(
 ): RunFootprint {
   const counts = countsOf(candidateOf(space), classes);
   const { epochs } = evaluation.training;
-  const atOnce = Math.min(strategy.trials, parallelism === 0 ? workers : parallelism);
-  const best = objectives.length > 1 ? Math.min(strategy.trials, 1 + FRONT_MAX) : 1;
+  const atOnce = Math.min(trialsOf(strategy), parallelism === 0 ? workers : parallelism);
+  const best = objectives.length > 1 ? Math.min(trialsOf(strategy), 1 + FRONT_MAX) : 1;
   return {
     name,
     kind: 'candidate',

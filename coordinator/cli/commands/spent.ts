@@ -26,7 +26,12 @@ interface Spec {
     readonly strategy?: string;
     readonly auxiliarySkip?: unknown;
   };
-  readonly strategy?: { readonly kind: string; readonly seed: number; readonly supernet?: string };
+  readonly strategy?: {
+    readonly kind: string;
+    readonly seed: number;
+    readonly supernet?: unknown;
+    readonly seeds?: readonly number[];
+  };
   readonly space?: Partial<Record<Size, unknown>>;
   readonly evaluation?: { readonly training: { readonly seed?: number }; readonly verification?: unknown };
 }
@@ -68,18 +73,24 @@ async function ofSweep(client: FleetClient, { id }: Sweep, { strategy }: Spec): 
     (page) => client.ask((service) => service.listTrials, { sweepId: id, ...page }),
     (answer) => answer.trials,
   );
+  const { kind, seeds } = strategy!;
+  const isOfSeeds = seeds !== undefined;
+  const seed = seeds?.[0] ?? strategy!.seed;
   const results: SpentResult[] = [];
   let seconds = 0;
   for (const trial of [...items].sort((a, b) => a.number - b.number)) {
     // A result that was taken cost what its run cost.
-    if (trial.runId !== '') seconds += await workerSeconds(client, trial.reusedFrom || trial.id);
+    const isReused = trial.reusedFrom !== '';
+    // Cells that another seed had found are trained once, but searched for twice.
+    if (isReused && isOfSeeds) seconds += await workerSeconds(client, trial.id);
+    if (trial.runId !== '') seconds += await workerSeconds(client, isReused ? trial.reusedFrom : trial.id);
     if (trial.state === 'done' && Number.isFinite(trial.objective))
       results.push({ of: trial.id, seconds, accuracy: trial.objective });
   }
-  const { kind, seed, supernet } = strategy!;
+  const { supernet } = strategy!;
   const common = { id, method: kind, seed, total: seconds, isSearch: false };
   // Weights that were inherited are other weights than trained ones, whose accuracy is asked for here.
-  if (supernet !== undefined)
+  if (supernet !== undefined && !isOfSeeds)
     return { ...common, results: [], missing: `its candidates inherit the weights of ${supernet}` };
   return { ...common, results, missing: results.length === 0 ? 'no candidate is done' : '' };
 }
