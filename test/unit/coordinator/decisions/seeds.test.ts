@@ -6,14 +6,22 @@ import { sentenceOf } from '../../../../coordinator/journal/why.ts';
 import { allNumbers } from '../../../../coordinator/model/roll.ts';
 import { encodeState } from '../../../../coordinator/model/snapshot.ts';
 import { decodeState } from '../../../../coordinator/model/snapshot-decoder.ts';
-import { runOf, type State, sweepOf, trialOf, wholeRunWith } from '../../../../coordinator/model/state.ts';
+import {
+  planOf,
+  runOf,
+  type State,
+  sweepOf,
+  trialOf,
+  wholeRunWith,
+} from '../../../../coordinator/model/state.ts';
 import { GENOTYPES } from '../../../../core/nn/genotype.ts';
-import { codeOf, keyOfCode } from '../../../../core/nn/genotype-code.ts';
+import { codeOf, genotypeKey, keyOfCode } from '../../../../core/nn/genotype-code.ts';
 import { randomStream } from '../../../../core/rng.ts';
 import { documentOf, documentSchema } from '../../../../core/spec/document.ts';
-import { OPS } from '../../../../core/spec/network.ts';
+import { type Genotype, OPS } from '../../../../core/spec/network.ts';
+import { planSchema } from '../../../../core/spec/plan.ts';
 import { searchOfSeed, withSeeds } from '../../../../core/spec/seed-searches.ts';
-import { sweep, training } from '../../../sim/specs.ts';
+import { plan, sweep, training } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
 import { folded, plainOf } from '../../../support/state.ts';
 import { core } from './core.ts';
@@ -228,4 +236,45 @@ test('the search of a seed has the terms of its sweep', () => {
     [run.name, run.priority, run.require, run.budget],
     [...['search-seed-12', 60], ...[more.require, more.budget.trial]],
   );
+});
+
+test('the best of the seeds is the network of a plan, whose search may be such a sweep', () => {
+  const fleet = core(3);
+  const of = plan();
+  const { kind: _kind, name: _name, data: _data, ...search } = spec();
+  const planned = { ...of, search, teacher: undefined, students: [of.students[0]!] };
+  fleet.submit({ kind: 'plan', spec: planSchema.parse(planned), facts: FACTS_OF_SET, yaml: '' });
+  const searches = fleet.running();
+  assert.deepEqual(
+    searches.map((id) => [runOf(fleet.state, id).planId, runOf(fleet.state, id).sweepId]),
+    SEEDS.map(() => ['plan-1', 'sweep-1']),
+  );
+  for (const id of searches) find(fleet, id, cellsOf(seedOf(fleet.state, id)!));
+  for (const id of fleet.running())
+    fleet.finish(id, trialOf(fleet.state, runOf(fleet.state, id).trialId!).number === 2 ? 0.9 : 0.6);
+  const [student] = planOf(fleet.state, 'plan-1').studentRunIds;
+  const { network } = runOf(fleet.state, student!).job;
+  assert.ok(network?.kind === 'pocketnet');
+  const { genotypeKey: found } = trialOf(fleet.state, 'trial-2');
+  assert.equal(genotypeKey(network.genotype as Genotype), found);
+});
+
+test('no further search is begun when the attempts of the budget are spent', () => {
+  const fleet = core(1);
+  fleet.submit({ kind: 'sweep', spec: spec({ budget: { attempts: 2 } }), facts: FACTS_OF_SET });
+  find(fleet, fleet.running()[0]!, cellsOf(11));
+  fleet.finish(fleet.running()[0]!, 0.7);
+  const { state, reason, allRunIds } = sweepOf(fleet.state, 'sweep-1');
+  assert.deepEqual([state, allRunIds.size], ['done', 2]);
+  assert.match(reason, /^budget of 2 attempts spent: 1 of 3 trials done/);
+});
+
+test('a search that loses its worker goes on with another, as the same run of its trial', () => {
+  const fleet = core(2);
+  fleet.submit({ kind: 'sweep', spec: spec({ parallelism: 1 }), facts: FACTS_OF_SET });
+  const [id] = fleet.running();
+  const { workerId } = runOf(fleet.state, id!).gang[0]!;
+  fleet.give({ kind: 'lost', workerId, incarnation: 'i', cause: 'silent', reason: 'by test' });
+  assert.notEqual(runOf(fleet.state, id!).gang[0]?.workerId, workerId);
+  assert.deepEqual(trialOf(fleet.state, 'trial-1').searchRunIds, [id]);
 });
