@@ -92,5 +92,9 @@ test('three seeds, one worker killed: the cells of three searches alone, and the
     assert.equal(searches[at]!.weightsDigest, alone.weightsDigest, `seed ${seed}`);
     assert.equal(searches[at]!.found?.genotypeJson, alone.found?.genotypeJson, `seed ${seed}`);
   }
+  // Its search networks are searched and not inherited from, so that there is something to compare.
+  const compared = await pocketfleet('compare', 'seeds', 'alone-1');
+  assert.match(compared, /darts/);
+  assert.doesNotMatch(compared, /inherit the weights/);
   assert.match(await pocketfleet('why', 'trial-1'), /a search from seed 1 finds.*has its cells/s);
 });
