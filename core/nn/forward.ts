@@ -134,9 +134,9 @@ function runLayer(pass: Pass, layer: SearchLayer, index: number): Tensor {
     case 'prelu':
       return runPrelus(pass, index, x);
     case 'maxPool':
-      return maxPool(x, layer.kernel, layer.stride, layer.padding);
+      return maxPool(x, layer.kernel, layer.stride, layer.padding, pass.fusion.pools);
     case 'avgPool':
-      return avgPool(x, layer.kernel, layer.stride, layer.padding);
+      return avgPool(x, layer.kernel, layer.stride, layer.padding, pass.fusion.pools);
     case 'crop':
       return tf.slice(x as Tensor4D, [0, 1, 1, 0]); // [N, H, W, C] -> [N, H - 1, W - 1, C]
     case 'add':

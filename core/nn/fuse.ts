@@ -43,6 +43,12 @@ export interface Fusion {
    * Pool -> an earlier pool of the same map with the same window; a genotype may choose one on several edges.
    */
   readonly sameAs: ReadonlyMap<number, number>;
+  /**
+   * Whose operations pools are. A search network has the library's: it is so sensitive that a max pool whose winner is
+   * decided by rounding takes the other one where a mean before it is off by a unit in the last place (seen in the search
+   * fixture, step 1: 2.2e-4 of the alphas' gradient).
+   */
+  readonly pools: 'own' | 'library';
   /** Layers that are not executed by themselves; an absorbed batch norm's output is its convolution's. */
   readonly absorbed: ReadonlySet<number>;
 }
@@ -75,6 +81,7 @@ export const NO_FUSION: Fusion = {
   reductions: new Map(),
   together: new Map(),
   sameAs: new Map(),
+  pools: 'library',
   absorbed: new Set(),
 };
 
@@ -132,6 +139,7 @@ export function fusionOf(network: LayerGraph, mode: 'train' | 'eval', separables
     reductions,
     together: prelusTogether(network, inBlock),
     sameAs: equalPools(network),
+    pools: network.layers.some(({ kind }) => kind === 'mix') ? 'library' : 'own',
     absorbed,
   };
 }

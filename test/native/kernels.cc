@@ -140,6 +140,23 @@ bool run(const Block& block, bool adds, int parts, int dparts) {
   return good && y.finite() && sums.finite() && dx.finite() && slopeSums.finite() && activated.finite();
 }
 
+/** Runs both pools of one image, and their gradients; whether every result is written and finite. */
+bool runPool(const Block& block) {
+  bool good = true;
+  for (const bool isMaximum : {false, true}) {
+    const Pool pool{block.height, block.width, block.in, block.outHeight, block.outWidth, block.kernel, block.stride,
+                    block.padding, isMaximum};
+    Buffer<float> x(pool.floats()), y(pool.outFloats()), dx(pool.floats());
+    y.fill(NAN);
+    dx.fill(NAN);
+    const Kernels& kernels = kernelsFor(pool.channels, pool.channels);
+    kernels.pool(pool, x.values, y.values);
+    kernels.poolGradient(pool, isMaximum ? x.values : nullptr, y.values, dx.values);
+    good = good && y.finite() && dx.finite();
+  }
+  return good;
+}
+
 }  // namespace
 
 int main() {
@@ -158,7 +175,7 @@ int main() {
               // Whole, in two and in four parts, x and dx alike or one of them whole.
               const int most = in % 4 == 0 ? 4 : in % 2 == 0 ? 2 : 1, parts = shapes / 2 % 3 == 0 ? 1 : most;
               const int dparts = shapes / 2 % 3 == 1 ? 1 : most;
-              if (!run(block, shapes % 2 == 1, parts, dparts)) {
+              if (!run(block, shapes % 2 == 1, parts, dparts) || !runPool(block)) {
                 std::printf("%d to %d channels, kernel %d, stride %d, padding %d on %dx%d: not finite\n", in, out, kernel,
                             stride, padding, height, width);
                 return 1;

@@ -14,9 +14,13 @@ namespace fleet {
  * of every stored graph's digest.
  */
 struct Attributes {
-  /** Of the depthwise convolution, in pixels. */
+  /** Of the depthwise convolution or the pool, in pixels. */
   int stride = 1;
   int padding = 0;
+  /** Of a pool's window. */
+  int size = 1;
+  /** Of the map whose gradient is computed, where no input has it. */
+  int height = 0, width = 0;
   /** Added to a variance before its root is taken. */
   float epsilon = 0;
   /** Tensors that x lies in, and that dx is written to: equally many, or one of the two is 1. */
@@ -47,5 +51,9 @@ void prelu(void* attributes, TF_OpKernelContext* context);
 void preluGradient(void* attributes, TF_OpKernelContext* context);
 void sample(void* attributes, TF_OpKernelContext* context);
 void sampleGradient(void* attributes, TF_OpKernelContext* context);
+void maximumPool(void* attributes, TF_OpKernelContext* context);
+void maximumPoolGradient(void* attributes, TF_OpKernelContext* context);
+void meanPool(void* attributes, TF_OpKernelContext* context);
+void meanPoolGradient(void* attributes, TF_OpKernelContext* context);
 
 }  // namespace fleet

@@ -16,6 +16,9 @@ void* makeAttributes(TF_OpKernelConstruction* construction) {
   // not looked at.
   TF_OpKernelConstruction_GetAttrInt32(construction, "stride", &attributes->stride, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "padding", &attributes->padding, status);
+  TF_OpKernelConstruction_GetAttrInt32(construction, "size", &attributes->size, status);
+  TF_OpKernelConstruction_GetAttrInt32(construction, "height", &attributes->height, status);
+  TF_OpKernelConstruction_GetAttrInt32(construction, "width", &attributes->width, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "parts", &attributes->parts, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "dparts", &attributes->dparts, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "N", &attributes->summands, status);
@@ -96,6 +99,18 @@ bool registerAll() {
        {"dx: dparts * float"},
        {"dparts: int >= 1 = 1", "N: int >= 0 = 0"},
        sampleGradient},
+      {"FleetMaxPool", {"x: float"}, {"y: float"}, {"size: int", "stride: int", "padding: int"}, maximumPool},
+      {"FleetMaxPoolGrad",
+       {"dy: float", "x: float"},
+       {"dx: float"},
+       {"size: int", "stride: int", "padding: int"},
+       maximumPoolGradient},
+      {"FleetAvgPool", {"x: float"}, {"y: float"}, {"size: int", "stride: int", "padding: int"}, meanPool},
+      {"FleetAvgPoolGrad",
+       {"dy: float"},
+       {"dx: float"},
+       {"size: int", "stride: int", "padding: int", "height: int", "width: int"},
+       meanPoolGradient},
   };
   TF_Status* status = TF_NewStatus();
   bool good = true;

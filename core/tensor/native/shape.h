@@ -35,6 +35,18 @@ struct Block {
   int outPixels() const { return outHeight * outWidth; }
 };
 
+/** Sizes of a pool over one image: x is [height, width, channels], y [outHeight, outWidth, channels]. */
+struct Pool {
+  int height, width, channels;
+  int outHeight, outWidth;
+  /** Of the window, which is square; padding on all four sides is less than that. */
+  int size, stride, padding;
+  /** The largest value of a window, else the mean. */
+  bool isMaximum;
+  size_t floats() const { return static_cast<size_t>(height) * width * channels; }
+  size_t outFloats() const { return static_cast<size_t>(outHeight) * outWidth * channels; }
+};
+
 /**
  * A map whose channels lie in `count` tensors of `channels` each: a concatenation that was never copied
  * together. Most maps lie in one tensor. The array has a fixed length, so that the kernels need no memory
@@ -213,6 +225,10 @@ struct Kernels {
    */
   void (*preluGradient)(int pixels, const Parts<const float>& x, const float* dy, const float* slope, const float* summand,
                         const Parts<float>& dx, float* slopeSums);
+  /** y of one image. */
+  void (*pool)(const Pool&, const float* x, float* y);
+  /** dx of one image; x is not read for a mean. */
+  void (*poolGradient)(const Pool&, const float* x, const float* dy, float* dx);
 };
 
 /** The kernels with the widest vectors that this processor has and that both channel counts fill. */

@@ -1,9 +1,10 @@
-// Pooling as native kernels (MaxPool, AvgPool) with the native backward kernels. Where TensorFlow's SAME is
-// no symmetric padding, the map is padded first: with the lowest number for a maximum, with zeros and a
-// corrected divisor for a mean. The native kernel's explicit padding was rejected for the maximum: oneDNN has
-// no such kernel, and TensorFlow's own gradient is fifty times slower (56x56x16, batch 8: 17 ms against 0.3).
+// Pooling as native kernels: our own operation (native/pool.cc) where it exists and is wanted, else MaxPool and AvgPool
+// with their backward kernels. Where TensorFlow's SAME is no symmetric padding, the map is padded for these first: with
+// the lowest number for a maximum, with zeros and a corrected divisor for a mean. Explicit padding was rejected for the
+// maximum: oneDNN has no such kernel, and TensorFlow's own gradient is fifty times slower (56x56x16, batch 8: 17 ms
+// against 0.3).
 
-import { type OpAttribute, type Tensor, type Tensor4D, tf } from '../tf.ts';
+import { hasOwnKernels, type OpAttribute, type Tensor, type Tensor4D, tf } from '../tf.ts';
 import { type Attributes, attr, DT, defineKernel, executeOne, runKernel, withIntegers } from './kernels.ts';
 import { paddingAttributes } from './native-conv.ts';
 
@@ -48,6 +49,43 @@ defineKernel({
   }),
 });
 
+const OWN_MAX_POOL = 'FleetOwnMaxPool';
+const OWN_AVG_POOL = 'FleetOwnAvgPool';
+
+const ownAttributes = (attributes: Attributes): OpAttribute[] => {
+  const { size, stride, padding } = attributes as unknown as Pool;
+  return [attr.int('size', size), attr.int('stride', stride), attr.int('padding', padding)];
+};
+
+defineKernel({
+  name: OWN_MAX_POOL,
+  forward: ({ x }, attributes) => [executeOne('FleetMaxPool', ownAttributes(attributes), [x!])],
+  saveInputs: ['x'],
+  gradient: ([dy], [x], attributes) => ({
+    x: executeOne('FleetMaxPoolGrad', ownAttributes(attributes), [dy!, x!]),
+  }),
+});
+
+defineKernel({
+  name: OWN_AVG_POOL,
+  forward: ({ x }, attributes) => [executeOne('FleetAvgPool', ownAttributes(attributes), [x!])],
+  saveInputs: ['x'],
+  gradient: ([dy], [x], attributes) => ({
+    x: executeOne(
+      'FleetAvgPoolGrad',
+      [...ownAttributes(attributes), attr.int('height', x!.shape[1]!), attr.int('width', x!.shape[2]!)],
+      [dy!],
+    ),
+  }),
+});
+
+/** Whose operation computes a pool where there are both. */
+export type PoolKernels = 'own' | 'library';
+
+/** Whether our own operation takes the pool: each window has to have a part inside the map. */
+const isOwn = ({ size, padding }: Pool, kernels: PoolKernels) =>
+  kernels === 'own' && hasOwnKernels() && padding < size;
+
 /**
  * Lower than any activation, yet finite: minus infinity from a window of padding alone would become NaN
  * further on.
@@ -58,7 +96,8 @@ const LOWEST = -3.4e38;
 const padsInside = ({ size, stride, padding }: Pool) =>
   padding === 0 || (stride === 1 && size === 2 * padding + 1);
 
-export function nativeMaxPool(x: Tensor, pool: Pool): Tensor {
+export function nativeMaxPool(x: Tensor, pool: Pool, kernels: PoolKernels): Tensor {
+  if (isOwn(pool, kernels)) return runKernel(OWN_MAX_POOL, { x }, { ...pool })[0]!;
   if (padsInside(pool)) return runKernel(MAX_POOL, { x }, { ...pool })[0]!;
   return runKernel(MAX_POOL, { x: padded(x, pool.padding, LOWEST) }, { ...pool, padding: 0 })[0]!;
 }
@@ -72,7 +111,8 @@ function padded(x: Tensor, padding: number, value: number): Tensor {
  * Mean over the part of each window inside the map. TensorFlow's SAME leaves padding out of the divisor;
  * VALID on a padded map does not.
  */
-export function nativeAvgPool(x: Tensor, pool: Pool): Tensor {
+export function nativeAvgPool(x: Tensor, pool: Pool, kernels: PoolKernels): Tensor {
+  if (isOwn(pool, kernels)) return runKernel(OWN_AVG_POOL, { x }, { ...pool })[0]!;
   if (padsInside(pool)) return runKernel(AVG_POOL, { x }, { ...pool })[0]!;
   const mean = runKernel(AVG_POOL, { x: padded(x, pool.padding, 0) }, { ...pool, padding: 0 })[0]!;
   return tf.mul(mean, divisorCorrection(x.shape, pool));

@@ -17,7 +17,7 @@ import {
 } from './composed.ts';
 import { nativeConv2d, nativeDepthwiseConv2d, nativeMatMul } from './native-conv.ts';
 import { nativeBatchNorm, nativeBatchNormEval } from './native-norm.ts';
-import { nativeAvgPool, nativeMaxPool } from './native-pool.ts';
+import { nativeAvgPool, nativeMaxPool, type PoolKernels } from './native-pool.ts';
 import { nativePrelus } from './native-prelu.ts';
 import {
   nativeAffineSeparable,
@@ -154,17 +154,32 @@ export function prelus(x: Tensor, slopes: readonly Tensor[]): Tensor[] {
   return nativePrelus(asMap(x), slopes).map((y) => asShape(y, x.shape));
 }
 
-/** Largest value of each window of size x size; padding counts as minus infinity. */
-export function maxPool(x: Tensor, size: number, stride: number, padding: number): Tensor {
+/**
+ * Largest value of each window of size x size; padding counts as minus infinity. `kernels`: whose operation computes it
+ * on a CPU.
+ */
+export function maxPool(
+  x: Tensor,
+  size: number,
+  stride: number,
+  padding: number,
+  kernels: PoolKernels = 'own',
+): Tensor {
   return isNative()
-    ? nativeMaxPool(x, { size, stride, padding })
+    ? nativeMaxPool(x, { size, stride, padding }, kernels)
     : composedMaxPool(x, { size, stride, padding });
 }
 
 /** Mean of each window of size x size over the part inside the map: padding is left out of the divisor. */
-export function avgPool(x: Tensor, size: number, stride: number, padding: number): Tensor {
+export function avgPool(
+  x: Tensor,
+  size: number,
+  stride: number,
+  padding: number,
+  kernels: PoolKernels = 'own',
+): Tensor {
   return isNative()
-    ? nativeAvgPool(x, { size, stride, padding })
+    ? nativeAvgPool(x, { size, stride, padding }, kernels)
     : composedAvgPool(x, { size, stride, padding });
 }
 

@@ -169,6 +169,20 @@ define('FleetSampleGrad', ({ inputs: [even] }) => {
   const [images, height, width, channels] = even!.shape as [number, number, number, number];
   return [like(even!, [images, 2 * height, 2 * width, channels])];
 });
+define('FleetMaxPool FleetAvgPool', (call) => {
+  const [size, stride, padding] = ['size', 'stride', 'padding'].map((name) => Number(call.attribute(name)));
+  const [images, height, width, channels] = first(call).shape as [number, number, number, number];
+  const [rows, columns] = [height, width].map(
+    (length) => Math.floor((length + 2 * padding! - size!) / stride!) + 1,
+  );
+  return [like(first(call), [images, rows!, columns!, channels])];
+});
+define('FleetMaxPoolGrad', ({ inputs: [, x] }) => [like(x!)]);
+define('FleetAvgPoolGrad', (call) => {
+  const [images, , , channels] = first(call).shape as [number, number, number, number];
+  const [height, width] = ['height', 'width'].map((name) => Number(call.attribute(name)));
+  return [like(first(call), [images, height!, width!, channels])];
+});
 define('FleetBatchNorm', ({ inputs: [x, scale] }) => [like(x!), like(scale!), like(scale!), like(scale!)]);
 define('FleetBatchNormGrad', ({ inputs: [, x, scale] }) => [like(x!), like(scale!), like(scale!)]);
 define('BiasAddGrad', (call) => [like(first(call), first(call).shape.slice(-1))]);

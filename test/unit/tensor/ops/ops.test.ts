@@ -330,6 +330,54 @@ test('padding never wins a max pool and never counts in a mean', () => {
   );
 });
 
+test('of equal values of a window the first one, row by row, gets the gradient, and a NaN wins', () => {
+  leavingNoTensors(() =>
+    tf.tidy(() => {
+      const x = tf.tensor4d([1, 2, 0, 2, 2, 0, 1, 2, 1], [1, 3, 3, 1]);
+      const dx = tf.grad((map: Tensor) => maxPool(map, 2, 1, 0).sum())(x);
+      assert.deepEqual([...dx.dataSync()], [0, 2, 0, 1, 1, 0, 0, 0, 0]);
+      if (!hasOwnKernels()) return;
+      // Vectors and what is left behind them.
+      for (const channels of [1, 8, 19]) {
+        const values = Array.from({ length: 9 * channels }, (_, i) =>
+          Math.floor(i / channels) === 4 ? NaN : 1,
+        );
+        assert.ok(
+          maxPool(tf.tensor4d(values, [1, 3, 3, channels]), 3, 1, 1)
+            .dataSync()
+            .every(Number.isNaN),
+        );
+      }
+      assert.throws(
+        () => maxPool(tf.zeros([1, 2, 2, 3]), 5, 1, 1),
+        /a map \[1, 2, 2, 3\] has no windows of 5 by 5 pixels with padding 1/,
+      );
+    }),
+  );
+});
+
+test('the bits of pools and their gradients do not depend on the images beside them', () => {
+  if (!hasOwnKernels()) return;
+  leavingNoTensors(() =>
+    tf.tidy(() => {
+      const shape = [3, 9, 7, 12] as [number, number, number, number];
+      const x = tf.tensor4d(numbers(3 * 9 * 7 * 12, 4), shape);
+      for (const pool of [maxPool, avgPool]) {
+        const both = (map: Tensor) => [
+          pool(map, 3, 2, 1),
+          tf.grad((each: Tensor) => tf.square(pool(each, 3, 1, 1)).sum())(map),
+        ];
+        const whole = both(x).map((tensor) => tf.unstack(tensor).map((one) => [...one.dataSync()]));
+        for (const [image, alone] of tf.split(x, 3).entries())
+          assert.deepEqual(
+            both(alone).map((tensor) => [...tensor.dataSync()]),
+            whole.map((images) => images[image]),
+          );
+      }
+    }),
+  );
+});
+
 test('matrix products and linear layers equal the composed ones however transposed', () => {
   for (const transposeA of [false, true])
     for (const transposeB of [false, true])
