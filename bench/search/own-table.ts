@@ -6,8 +6,8 @@
 // has to be larger than what the seed of a training does, and cells at one width and rate were not: full evaluations of
 // two seeds agreed with a tau of 0.07. So a candidate is a network of some width, of operations of which one list learns
 // nothing, and a learning rate; and a search looks for the area under the curve, which has no threshold to be lucky
-// with. A part of the candidates is trained from a second seed, which shows what is noise. The full evaluation is
-// 64 times the shortest, because that is what strategies with rungs are for.
+// with. A part of the candidates is trained from a second seed, which shows what is noise. Each is verified after every
+// epoch, and the full evaluation is 64 times the shortest, because that is what strategies with rungs are for.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -16,6 +16,9 @@ import { z } from 'zod';
 
 /** Where the table is stored. */
 export const OWN_TABLE = fileURLToPath(new URL('own-table.json.gz', import.meta.url));
+
+/** Epochs of a training. */
+const EPOCHS = 64;
 
 const POOLS = ['max_pool_3x3', 'avg_pool_3x3', 'skip_connect'] as const;
 
@@ -27,12 +30,12 @@ export const SETTING = {
     embeddings: [2, 4, 8, 32],
     /** The operations of a candidate are drawn from one of them. */
     ops: [POOLS, ['max_pool_3x3', 'skip_connect', 'dw_conv_3x3'], ['dw_conv_3x3', 'dw_conv_5x5']],
-    /** Every network is trained with each. */
+    /** A candidate has one of them. */
     learningRates: [0.003, 0.01, 0.03, 0.1],
   },
-  data: { kind: 'synthetic', identities: 50, images: 5, holdout: 40, seed: 5, difficulty: 0.5 },
+  data: { kind: 'synthetic', identities: 40, images: 5, holdout: 30, seed: 5, difficulty: 0.5 },
   training: {
-    epochs: 64,
+    epochs: EPOCHS,
     batch: 8,
     fraction: 0.64,
     shards: 1,
@@ -40,14 +43,14 @@ export const SETTING = {
     milestones: [44, 56],
     gamma: 0.3,
   },
-  verification: { pairs: 800 },
-  /** Epochs after which a candidate is verified. */
-  stages: [1, 4, 16, 64],
+  verification: { pairs: 600 },
+  /** Epochs after which a candidate is verified: all. */
+  stages: Array.from({ length: EPOCHS }, (_, at) => at + 1),
   /** Candidates are drawn with it. */
   drawSeed: 1,
   trainingSeeds: [1, 2],
   /** One of so many candidates is trained from all seeds, the others from the first. */
-  seededEvery: 9,
+  seededEvery: 5,
 } as const;
 
 /** What a candidate is; its key is `channels/embedding/genotype/learningRate`. */

@@ -24,6 +24,8 @@ const JUDGES = 100;
 /** Searches for each seed that the bench was asked for: they cost little, and a median of few moves by much. */
 const SEARCHES = 10;
 const STAGES: readonly number[] = SETTING.stages;
+/** The stages whose agreement with the full evaluation is told: powers of two. */
+const TOLD: readonly number[] = STAGES.filter((epochs) => Number.isInteger(Math.log2(epochs)));
 
 const finalOf = ({ auc }: OwnCandidate, seed = 0) => auc[seed]!.at(-1)!;
 
@@ -46,7 +48,8 @@ function agreements({ candidates }: OwnTable): Record<string, Agreement> {
   const full = candidates.map((one) => finalOf(one));
   const seeded = candidates.filter(({ auc }) => auc.length > 1);
   const others = seeded.map((one) => finalOf(one, 1));
-  for (const [at, epochs] of STAGES.entries()) {
+  for (const epochs of TOLD) {
+    const at = STAGES.indexOf(epochs);
     const early = `${epochs} of ${EPOCHS} epochs`;
     if (epochs < EPOCHS)
       rows[early] = agreementOf(

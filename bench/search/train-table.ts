@@ -45,15 +45,13 @@ const SCREENED = 10;
 /** Of ZiCo. */
 const BATCHES = 2;
 
-const { candidates: wanted, seconds: most, first } = optionsOf({ candidates: 240, seconds: 3_000, first: 0 });
-const { space, stages, training, verification, data, drawSeed, trainingSeeds, seededEvery } = SETTING;
+const { candidates: wanted, seconds: most, first } = optionsOf({ candidates: 300, seconds: 9_000, first: 0 });
+const { space, training, verification, data, drawSeed, trainingSeeds, seededEvery } = SETTING;
 const loader = await createLoader({ data });
 const compute = createCompute({ cacheDir: '' });
 const heldOut = await heldOutOf(loader);
 const commit = execFileSync('git', ['rev-parse', 'HEAD'], { encoding: 'utf8' }).trim();
 const begun = process.cpuUsage();
-/** Of the network in hand, which is trained with one learning rate after the other. */
-let scored: { readonly network: string; readonly scores: OwnCandidate['scores'] } | undefined;
 for (let number = first; number < first + wanted && processorSeconds() < most; number++) {
   const { cells, ...choice } = drawn(number);
   const key = keyOfChoice(choice);
@@ -78,7 +76,7 @@ function store(candidate: OwnCandidate): void {
     candidates: [...candidates, candidate].sort((a, b) => a.number - b.number),
   };
   writeWhole(OWN_TABLE, gzipSync(JSON.stringify(table), { level: 9 }));
-  const auc = candidate.auc.map((stages) => stages.map((value) => value.toFixed(3)).join(' ')).join(' | ');
+  const auc = candidate.auc.map((stages) => stages.at(-1)!.toFixed(3)).join(' | ');
   say(`${candidate.number} ${candidate.key}: ${auc}`);
   say(`${table.candidates.length} candidates, ${processorSeconds().toFixed(0)} s of processor time here`);
 }
@@ -103,22 +101,15 @@ function cellsOf(choice: {
 
 /** What a number stands for: widths, a list of operations and cells of these, and a learning rate. */
 function drawn(number: number): Choice & { readonly cells: CellSpace } {
-  const { learningRates } = space;
-  const draw = Math.floor(number / learningRates.length);
-  const stream = randomStream({ seed: drawSeed, purpose: 'own-table', at: [draw, 0] });
+  const stream = randomStream({ seed: drawSeed, purpose: 'own-table', at: [number, 0] });
   const pick = <T>(from: readonly T[]): T => from[stream.integer(from.length)]!;
   const channels = pick(space.channels);
   const embedding = pick(space.embeddings);
   const ops = pick<readonly Op[]>(space.ops);
   const cells = cellsOf({ channels, embedding, ops });
-  const genotype = cells.keyOf(cells.draw(drawSeed, draw));
-  return {
-    channels,
-    embedding,
-    genotype,
-    cells,
-    learningRate: learningRates[number % learningRates.length]!,
-  };
+  const learningRate = pick(space.learningRates);
+  const genotype = cells.keyOf(cells.draw(drawSeed, number));
+  return { channels, embedding, genotype, learningRate, cells };
 }
 
 async function candidateOf(number: number, choice: Choice, cells: CellSpace): Promise<OwnCandidate> {
@@ -136,23 +127,20 @@ async function candidateOf(number: number, choice: Choice, cells: CellSpace): Pr
       },
     }),
   );
-  const network = [channels, embedding, genotype].join('/');
-  if (scored?.network !== network) scored = { network, scores: await scoresOf(specs[0]!) };
+  const scores = await scoresOf(specs[0]!);
   const found: { auc: number[]; accuracy: number[] }[] = [];
   for (const spec of specs) found.push(await verifiedOn(spec));
   return {
     ...{ number, key: keyOfChoice(choice), parameters, multiplyAdds },
     ...{ auc: found.map(({ auc }) => auc), accuracy: found.map(({ accuracy }) => accuracy) },
-    scores: scored.scores,
+    scores,
   };
 }
 
 /** What the verifications after the stages said. */
 async function verifiedOn(spec: RunSpec): Promise<{ auc: number[]; accuracy: number[] }> {
   const [auc, accuracy]: [number[], number[]] = [[], []];
-  const asked: readonly number[] = stages;
-  await trainHere({ loader, compute }, spec, async (stage, network) => {
-    if (!asked.includes(stage)) return;
+  await trainHere({ loader, compute }, spec, async (_, network) => {
     const found = await verifyHere(compute, spec, network, heldOut);
     auc.push(Number(found.auc.toFixed(4)));
     accuracy.push(Number(found.accuracy.toFixed(4)));
