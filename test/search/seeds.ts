@@ -1,5 +1,6 @@
-// `npm run test:search`: a sweep over seeds on a real fleet. Three searches by gradient, of which one loses its worker, find
-// the cells that three documents of kind: search find, each is trained alike, and the winner is the best of them.
+// `npm run test:search`: a sweep over seeds on a real fleet. Three searches by gradient find the cells that three documents of
+// kind: search find, each is trained alike, and the winner is the best of them, though a worker and the coordinator are
+// killed on the way.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -52,7 +53,7 @@ async function pocketfleet(...args: string[]): Promise<string> {
   return program.output();
 }
 
-test('three seeds, one worker killed: the cells of three searches alone, and the best evaluation wins', async () => {
+test('three seeds, a worker and the coordinator killed: the cells of three searches alone, and the best evaluation wins', async () => {
   const { sweepIds } = await fleet.submit(sweep);
   const id = sweepIds[0]!;
   await fleet.until(
@@ -66,6 +67,13 @@ test('three seeds, one worker killed: the cells of three searches alone, and the
   );
   await fleet.killWorker('w2', 'SIGKILL');
   await fleet.startWorker('w2', 120_000);
+  await fleet.until(
+    ({ runs }) => runs.some((run) => run.sweepId === id && run.kind === 'search' && run.state === 'done'),
+    'a search has found its cells',
+    300_000,
+  );
+  await fleet.killCoordinator('SIGKILL');
+  await fleet.startCoordinator();
   await fleet.until(
     ({ sweeps }) =>
       ['done', 'failed', 'cancelled'].includes(sweeps.find((one) => one.id === id)?.state ?? ''),

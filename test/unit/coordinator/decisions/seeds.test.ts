@@ -278,3 +278,33 @@ test('a search that loses its worker goes on with another, as the same run of it
   assert.notEqual(runOf(fleet.state, id!).gang[0]?.workerId, workerId);
   assert.deepEqual(trialOf(fleet.state, 'trial-1').searchRunIds, [id]);
 });
+
+test('with several objectives the trainings of what was found are measured for each, and a front is kept of them', () => {
+  const fleet = core(1);
+  const objectives = [{ name: 'accuracy' }, { name: 'latency', direction: 'minimise' }];
+  fleet.submit({ kind: 'sweep', spec: spec({ objectives }), facts: FACTS_OF_SET });
+  // By seed: the best, one that is worse in both, and the fastest.
+  const measured: Readonly<Record<number, readonly [accuracy: number, milliseconds: number]>> = {
+    11: [0.9, 20],
+    12: [0.8, 30],
+    13: [0.7, 10],
+  };
+  while (sweepOf(fleet.state, 'sweep-1').state === 'running') {
+    const id = fleet.running()[0]!;
+    const seed = seedOf(fleet.state, id);
+    if (seed !== undefined) {
+      find(fleet, id, cellsOf(seed));
+      continue;
+    }
+    const { verification } = runOf(fleet.state, id).job as { readonly verification: { latency?: boolean } };
+    assert.equal(verification.latency, true, 'it is asked for the latency');
+    const [accuracy, milliseconds] = measured[trialOf(fleet.state, runOf(fleet.state, id).trialId!).seed!]!;
+    fleet.finish(id, accuracy, `of ${id}`, { latency: { milliseconds, deviceClass: 'cpu' } });
+  }
+  const { ended, trials } = resultOf(fleet);
+  assert.deepEqual(
+    trials.map(({ objectives: of }) => of),
+    SEEDS.map((seed) => ({ accuracy: measured[seed]![0], latency: measured[seed]![1] })),
+  );
+  assert.deepEqual([ended.bestTrialId, ended.frontTrialIds], ['trial-1', ['trial-1', 'trial-3']]);
+});
