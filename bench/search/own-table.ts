@@ -33,7 +33,7 @@ export const SETTING = {
     /** A candidate has one of them. */
     learningRates: [0.003, 0.01, 0.03, 0.1],
   },
-  data: { kind: 'synthetic', identities: 40, images: 5, holdout: 30, seed: 5, difficulty: 0.5 },
+  data: { kind: 'synthetic', identities: 30, images: 5, holdout: 20, seed: 5, difficulty: 0.5 },
   training: {
     epochs: EPOCHS,
     batch: 8,
@@ -43,7 +43,7 @@ export const SETTING = {
     milestones: [44, 56],
     gamma: 0.3,
   },
-  verification: { pairs: 600 },
+  verification: { pairs: 400 },
   /** Epochs after which a candidate is verified: all. */
   stages: Array.from({ length: EPOCHS }, (_, at) => at + 1),
   /** Candidates are drawn with it. */
