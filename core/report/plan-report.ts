@@ -26,7 +26,7 @@ import { bestTrialFirst } from './objectives.ts';
 import { examplePairs } from './pairs.ts';
 import { cellText, learning, secondsOf } from './runs.ts';
 import { scrollable } from './scrollable.ts';
-import { searchSection } from './search-section.ts';
+import { type SearchReport, searchSection } from './search-section.ts';
 import { REPORT_STYLE } from './style.ts';
 
 /** One run with all that the report shows of it. */
@@ -43,7 +43,10 @@ export interface ReportData {
   readonly plan: Plan;
   readonly sweep: Sweep | undefined;
   readonly trials: readonly Trial[];
+  /** Runs of the sweep. */
   readonly candidateRuns: readonly Run[];
+  /** Those of them that search by gradient, with what each epoch found: a sweep over seeds has one a trial. */
+  readonly seedSearches: readonly SearchReport[];
   /** Teacher and students. */
   readonly runs: readonly RunReport[];
   readonly generatedAtMs: number;
@@ -62,7 +65,7 @@ export function reportHtml(data: ReportData): string {
 </head>
 <body>
 <main>
-${[header(data), candidates(data), searchSection(data.runs), training(data), verification(data), pairs(data), timeline(data), source(data)].join('\n')}
+${[header(data), candidates(data), searchSection([...data.seedSearches, ...data.runs]), training(data), verification(data), pairs(data), timeline(data), source(data)].join('\n')}
 </main>
 </body>
 </html>

@@ -4,7 +4,12 @@ import { extname } from 'node:path';
 import { systemClock } from '../../../core/clock.ts';
 import { FleetError } from '../../../core/errors.ts';
 import { type ReportData, type RunReport, reportHtml } from '../../../core/report/plan-report.ts';
-import type { EvaluationReport, Run, StepPoint } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import type {
+  Checkpoint,
+  EvaluationReport,
+  Run,
+  StepPoint,
+} from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { persist } from '../absence.ts';
 import type { FleetClient } from '../client.ts';
 import { checkFilePlace, writeOutput } from '../output-file.ts';
@@ -56,6 +61,11 @@ async function gatherReport(client: FleetClient, planId: string): Promise<Report
     sweep,
     trials,
     candidateRuns: candidates.items,
+    seedSearches: await Promise.all(
+      candidates.items
+        .filter(({ kind }) => kind === 'search')
+        .map(async (run) => ({ run, checkpoints: await checkpointsOf(client, run.id) })),
+    ),
     runs: await Promise.all(runs.map((run) => gatherRun(client, run, evaluations.get(run.id)))),
     generatedAtMs: systemClock.now(),
   };
@@ -67,11 +77,15 @@ async function gatherRun(
   evaluation: EvaluationReport | undefined,
 ): Promise<RunReport> {
   const history = await historyOf(client, run.id);
-  const checkpoints = await listAll(
-    (page) => client.ask((service) => service.listCheckpoints, { runId: run.id, ...page }),
+  return { run, history, evaluation, checkpoints: await checkpointsOf(client, run.id) };
+}
+
+async function checkpointsOf(client: FleetClient, runId: string): Promise<readonly Checkpoint[]> {
+  const { items } = await listAll(
+    (page) => client.ask((service) => service.listCheckpoints, { runId, ...page }),
     (answer) => answer.checkpoints,
   );
-  return { run, history, evaluation, checkpoints: checkpoints.items };
+  return items;
 }
 
 /** The history of a run. It is read again from its first point when the coordinator restarts meanwhile. */

@@ -71,6 +71,7 @@ test('a plan that failed early still has a report, which says why', () => {
     sweep: undefined,
     trials: [],
     candidateRuns: [],
+    seedSearches: [],
     runs: [],
   });
   assert.match(page, /failed: no data/);

@@ -136,6 +136,7 @@ export function reportData(): ReportData {
         reason: 'loss is not finite',
       }),
     ],
+    seedSearches: [],
     candidateRuns: trials.map((one, i) =>
       run({
         id: `c-${one.number}`,

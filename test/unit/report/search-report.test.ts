@@ -81,6 +81,22 @@ test('a long search has a page of bounded length that says how many drawings it 
   assert.match(page, /The 440 drawings of earlier epochs are left out\./);
 });
 
+test('the searches of a sweep over seeds are drawn each, and share the drawings that a page has room for', () => {
+  const { run, checkpoints } = searched();
+  const long = Array.from({ length: 100 }, (_, at) => ({ ...checkpoints[at % 2]!, stage: at + 1 }));
+  const data = reportData();
+  for (const seeds of [2, 4, 64]) {
+    const seedSearches = Array.from({ length: seeds }, (_, seed) => ({
+      run: { ...run, id: `run-${seed + 20}`, name: `faces-seed-${seed}` },
+      checkpoints: long,
+    }));
+    const page = reportHtml({ ...data, seedSearches });
+    for (let seed = 0; seed < seeds; seed++) assert.match(page, new RegExp(`Cells of faces-seed-${seed}<`));
+    assert.equal(countOf(page, /<summary>after /g), seeds * Math.max(1, Math.floor(60 / seeds)));
+    assert.equal(countOf(page, /<details open><summary>after epoch 100</g), seeds, 'the last cells of each');
+  }
+});
+
 test('the drawing of a search has all of that in one element, the newest cells first', () => {
   const drawing = searchDrawing(stages, { title: 'Search of <run>' });
   assert.equal(countOf(drawing, /<svg/g), 7);
