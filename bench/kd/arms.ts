@@ -172,6 +172,7 @@ function feedOf(
     },
     strength: distillation!,
     batch: training.batch / training.shards,
+    form: 'float32',
     ...{
       blocks: given.blocks,
       order: orderKeyOf({ ...spec, digest: undefined }),

@@ -1,5 +1,6 @@
 // Where the embeddings of a teacher come from, as a sentence about a student or an embedding run; for `why`.
 
+import { blockFormOf } from '../../core/spec/distillation.ts';
 import { listed } from '../../core/text/listed.ts';
 import type { Observed } from '../model/observed.ts';
 import { embeddingRunOf, isEmbedding, sharersOf, sharingKeyOf } from '../model/orders.ts';
@@ -25,7 +26,8 @@ export function embeddingText(state: State, run: RunState, observed: Observed): 
   const where = hasGang(pool)
     ? `computes them on ${pool.gang.map(({ workerId }) => workerId).join(', ')}`
     : `is ${pool.state}: whoever needs a block computes it for all`;
-  return `${run.id} takes the embeddings of ${teacher.id} from the stream of the fleet; ${pool.id} ${where}${rows(run)}`;
+  const form = blockFormOf(run.job.distillation ?? {}) === 'float16' ? ' as float16' : '';
+  return `${run.id} takes the embeddings of ${teacher.id}${form} from the stream of the fleet; ${pool.id} ${where}${rows(run)}`;
 }
 
 /** What an image of all students of an order costs each way. */

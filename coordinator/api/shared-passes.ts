@@ -12,7 +12,7 @@ import { planSharing, sharingText } from '../scheduling/sharing.ts';
 /** A student of a text. */
 export interface TextStudent extends Ordered {
   readonly name: string;
-  readonly distillation: Pick<DistillationSpec, 'schedule' | 'share' | 'embed'>;
+  readonly distillation: Pick<DistillationSpec, 'schedule' | 'share' | 'embed' | 'blocks'>;
   /** Multiply-adds of the forward pass of an image. */
   readonly adds: number;
   readonly workersMax: number;
@@ -57,8 +57,8 @@ export function sharingIn(students: readonly TextStudent[], teacher: TextTeacher
   /** Students that share with nobody have a pass of their own over the same order. */
   const distinct = new Map<string, TextStudent>();
   for (const student of students) {
-    const { schedule, share } = student.distillation;
-    const order = sharedOrderOf({ ...student, schedule });
+    const { share } = student.distillation;
+    const order = sharedOrderOf(student);
     const key = share === 'own' ? student.name : order;
     distinct.set(order, student);
     orders.set(key, [...(orders.get(key) ?? []), student]);

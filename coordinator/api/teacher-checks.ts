@@ -40,6 +40,7 @@ interface Pupil {
   readonly sizeField: string;
   readonly embedding: number;
   readonly epochs: number;
+  readonly exact: boolean;
   /** An image may be seen mirrored. */
   readonly flip: boolean;
   readonly data: DataSpec;
@@ -59,7 +60,7 @@ function pupilsOf({ spec }: Located): Pupil[] {
   if (distillation === undefined) return [];
   const { embedding } = network;
   const fields = { field: 'distillation', sizeField: 'network.embedding' };
-  return [{ distillation, ...fields, embedding, ...lengthOf(training), data }];
+  return [{ distillation, ...fields, embedding, ...courseOf(training), data }];
 }
 
 function searchPupils(
@@ -71,10 +72,10 @@ function searchPupils(
   if (search === undefined || distillation === undefined) return [];
   const fields = { field: `${place}evaluation.distillation`, sizeField: `${place}space.embedding` };
   const { embedding } = search.space;
-  return [{ distillation, ...fields, embedding, ...lengthOf(search.evaluation.training), data }];
+  return [{ distillation, ...fields, embedding, ...courseOf(search.evaluation.training), data }];
 }
 
-const lengthOf = ({ epochs, flip }: TrainingSpec) => ({ epochs, flip });
+const courseOf = ({ epochs, exact, flip }: TrainingSpec) => ({ epochs, exact, flip });
 
 /** Students of a plan that name a teacher which is no part of it. */
 function studentPupils(plan: PlanSpec): Pupil[] {
@@ -88,7 +89,7 @@ function studentPupils(plan: PlanSpec): Pupil[] {
     return [
       {
         ...{ distillation: { ...distillation, teacher }, ...fields, data },
-        ...{ embedding: embedding ?? 0, ...lengthOf(training) },
+        ...{ embedding: embedding ?? 0, ...courseOf(training) },
       },
     ];
   });
@@ -103,7 +104,7 @@ export function checkTeacher(document: Located, context: Context): void {
 }
 
 function checkPupil(document: Located, pupil: Pupil, context: Context): void {
-  const { distillation, field, embedding, epochs } = pupil;
+  const { distillation, field, embedding, epochs, exact } = pupil;
   const { spec: teacher, run } = teacherOf(document, pupil, context);
   if (teacher.network.embedding !== embedding && distillation.adapter === undefined)
     throw refusal(
@@ -112,7 +113,7 @@ function checkPupil(document: Located, pupil: Pupil, context: Context): void {
       `${embedding} differs from the ${teacher.network.embedding} of teacher ${distillation.teacher}; distillation compares them directly, or through ${field}.adapter: linear`,
     );
   const teacherStages = teacher.training.epochs;
-  for (const { path, message } of distillationProblems(distillation, { epochs, teacherStages }))
+  for (const { path, message } of distillationProblems(distillation, { epochs, exact, teacherStages }))
     throw refusal(document, [field, ...path].join('.'), message);
   const short = run && endedShort(run, { schedule: distillation.schedule, epochs, newest: 0 });
   if (short !== undefined) throw refusal(document, `${field}.teacher`, short);
@@ -189,7 +190,7 @@ function ownPupilsOf({ spec }: Located): Pupil[] {
     const fields = { field: `students.${i}.distillation`, sizeField: `students.${i}.network` };
     return [
       {
-        ...{ ...fields, embedding, ...lengthOf(training), data },
+        ...{ ...fields, embedding, ...courseOf(training), data },
         distillation: { ...distillation, teacher: teacher.name },
       },
     ];

@@ -22,7 +22,7 @@ export function sharingKeyOf(run: Sharer & Pick<RunState, 'deviceClass'>): strin
 type Sharer = Pick<RunState, 'job' | 'facts'>;
 
 const orderOfRun = keptByJob(({ data, training, distillation }, digest) =>
-  sharedOrderOf({ data, digest, training, schedule: distillation?.schedule }),
+  sharedOrderOf({ data, digest, training, distillation }),
 );
 
 const dataOfRun = keptByJob(({ data }, digest) => dataKeyOf({ data, digest }));

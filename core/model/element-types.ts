@@ -2,6 +2,7 @@
 // with. Wider types are rounded to nearest; files are little-endian.
 
 import { FleetError } from '../errors.ts';
+import { halfToNumber } from '../half-floats.ts';
 
 /** Names as in safetensors. */
 export type ElementType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
@@ -93,16 +94,6 @@ function isPlain(options: Parameters<typeof gather>[0]): boolean {
 /** Strides of a tensor whose elements lie row by row. */
 export function contiguousStrides(shape: readonly number[]): number[] {
   return shape.map((_, axis) => elementCount(shape.slice(axis + 1)));
-}
-
-/** IEEE 754 binary16: 1 sign bit, 5 of exponent with bias 15, 10 of fraction. */
-function halfToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 const SCRATCH = new DataView(new ArrayBuffer(4));

@@ -69,18 +69,21 @@ export interface BlockHead {
   readonly device: string;
   /** Of a claim: how long computing takes, milliseconds; 0 for a block. */
   readonly forMs: number;
-  /** Of the values, SHA-256, hex; empty for a claim. */
+  /** Of the values as they travel, SHA-256, hex; empty for a claim. */
   readonly digest: string;
+  /** What the values are, float32 or float16 (worker/training/block-form.ts). */
+  readonly form: string;
 }
 
-/** That as the headers of a message; what is absent there is empty or 0. */
+/** That as the headers of a message; what is absent there is empty, 0 or float32. */
 export const blockHeaders = {
-  write({ by, device, forMs, digest }: BlockHead): MsgHdrs {
+  write({ by, device, forMs, digest, form }: BlockHead): MsgHdrs {
     const of = headers();
     of.set('Block-By', by);
     of.set('Block-Device', device);
     of.set('Block-For', String(forMs));
     of.set('Block-Digest', digest);
+    if (form !== 'float32') of.set('Block-Form', form);
     return of;
   },
   read(of: MsgHdrs): BlockHead {
@@ -90,6 +93,7 @@ export const blockHeaders = {
       device: of.get('Block-Device'),
       forMs: Number.isFinite(forMs) ? forMs : 0,
       digest: of.get('Block-Digest'),
+      form: of.get('Block-Form') || 'float32',
     };
   },
 };

@@ -139,6 +139,11 @@ const teacherSchema = z
     'Name of the teacher run of the same document, id of a run of the fleet, or files: { import: "DIR/*backbone.pth", stages: by-number }',
   );
 
+/** Numbers of which blocks of embeddings consist. */
+const BLOCK_FORMS = ['float32', 'float16'] as const;
+
+export type BlockForm = (typeof BLOCK_FORMS)[number];
+
 /** How a student learns from a teacher. */
 export const distillationSchema = z
   .strictObject({
@@ -166,6 +171,12 @@ export const distillationSchema = z
       .describe(
         "How a worker computes its teacher's embeddings; the bits are the same. by-batch: each batch once; by-image: each image and its mirror image once a stage, kept for all epochs and orders that learn from the stage. By-image is refused where a proof on the worker shows that a row depends on its batch or place, or where the rows of a stage have no room (imageRowsBytes of the coordinator). Default: by-image where it takes fewer passes and the proof holds",
       ),
+    blocks: z
+      .enum(BLOCK_FORMS)
+      .optional()
+      .describe(
+        "How a block of the teacher's embeddings travels and lies in the stream. float16: half the bytes, so that twice as many fit; every embedding is rounded to 11 bits of mantissa before any student uses it, wherever it is computed. It needs training.exact: false. A block that float16 cannot hold so closely stays float32. Default: float32",
+      ),
     adapter: z
       .enum(['linear'])
       .optional()
@@ -180,6 +191,9 @@ export const distillationSchema = z
 
 /** A checked distillation. */
 export type DistillationSpec = z.infer<typeof distillationSchema>;
+
+/** How blocks travel for a student of this distillation. */
+export const blockFormOf = ({ blocks }: Pick<DistillationSpec, 'blocks'>): BlockForm => blocks ?? 'float32';
 
 /** Size of the embeddings that an adapter maps the student's to; undefined without one. */
 export function adapterWidth(
@@ -250,14 +264,30 @@ function valueAt(value: NonNullable<DistillationSpec['weight']>, epoch: number):
   return from + (to - from) * Math.min(1, epoch / epochs);
 }
 
-/** Fields of a distillation that do not go together, with their reasons. `epochs`: of the student. */
+/** Fields of a distillation that do not go together, with their reasons. `epochs` and `exact`: of the student. */
 export function* distillationProblems(
   distillation: Omit<DistillationSpec, 'teacher'>,
-  { epochs, teacherStages }: { readonly epochs: number; readonly teacherStages: number | undefined },
+  {
+    epochs,
+    exact,
+    teacherStages,
+  }: { readonly epochs: number; readonly exact: boolean; readonly teacherStages: number | undefined },
 ): Generator<{ readonly path: readonly (string | number)[]; readonly message: string }> {
-  const { schedule, weight, pull } = distillation;
+  const { schedule, weight, pull, share } = distillation;
   if (weight !== undefined && pull !== undefined)
     yield { path: ['pull'], message: 'weight and pull both say how strong the term is; give one of them' };
+  if (blockFormOf(distillation) === 'float16') {
+    if (exact)
+      yield {
+        path: ['blocks'],
+        message: 'float16 rounds what the student learns from; it needs training.exact: false',
+      };
+    if (share === 'own' || share === 'worker')
+      yield {
+        path: ['blocks'],
+        message: `float16 is for blocks in the stream, and with share: ${share} none travels; leave one of them out`,
+      };
+  }
   if (typeof schedule === 'string') return;
   if (schedule.length !== epochs)
     yield {

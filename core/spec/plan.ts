@@ -47,7 +47,7 @@ const OF_PARTS = [
   ],
   ...['teacher.start'],
   ...['students.*.name', 'students.*.network', 'students.*.distillation'],
-  ...['students.*.training.epochs', 'teacher.training.epochs'],
+  ...['students.*.training.epochs', 'students.*.training.exact', 'teacher.training.epochs'],
 ];
 
 /** A plan, whose parts refer to each other by name. */
@@ -151,7 +151,7 @@ export const planSchema = z
           });
         if (student.distillation)
           for (const { path, message } of distillationProblems(student.distillation, {
-            epochs: student.training.epochs,
+            ...{ epochs: student.training.epochs, exact: student.training.exact },
             teacherStages: isOwn ? plan.teacher?.training.epochs : undefined,
           }))
             context.addIssue({ code: 'custom', path: ['students', i, 'distillation', ...path], message });
@@ -186,9 +186,9 @@ export const planSchema = z
             path,
             message: `candidates have embeddings of ${embedding} and teacher ${plan.teacher.name} of ${plan.teacher.network.embedding}; distillation compares them directly`,
           });
-        const { epochs } = sweep!.evaluation.training;
+        const { epochs, exact } = sweep!.evaluation.training;
         const teacherStages = plan.teacher.training.epochs;
-        for (const problem of distillationProblems(taught, { epochs, teacherStages }))
+        for (const problem of distillationProblems(taught, { epochs, exact, teacherStages }))
           context.addIssue({ code: 'custom', path: [...path, ...problem.path], message: problem.message });
       }
       if (!plan.search && !plan.teacher && plan.students.length === 0)

@@ -76,12 +76,12 @@ const runOfKind = <K extends string>(kinds: readonly [K, ...K[]]) =>
       (run, context) => {
         if (run.distillation !== undefined)
           for (const { path, message } of distillationProblems(run.distillation, {
-            epochs: run.training.epochs,
+            ...{ epochs: run.training.epochs, exact: run.training.exact },
             teacherStages: undefined,
           }))
             context.addIssue({ code: 'custom', path: ['distillation', ...path], message });
       },
-      over('distillation', 'training.epochs'),
+      over('distillation', 'training.epochs', 'training.exact'),
     )
     .superRefine(
       (run, context) => {

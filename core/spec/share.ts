@@ -4,7 +4,10 @@
 /** Bytes of a block at most: a broker takes messages of 1 MiB where it is not told otherwise, and headers need some. */
 export const BLOCK_BYTES_MAX = 1_000_000;
 
-/** Bytes of the embeddings of one shard batch as float32. `batch`: of all shards; `embedding`: width E. */
+/**
+ * Bytes of the embeddings of one shard batch as float32, which a block of float16 may have to be
+ * (worker/training/block-form.ts). `batch`: of all shards; `embedding`: width E.
+ */
 export function blockBytesOf(of: {
   readonly batch: number;
   readonly shards: number;

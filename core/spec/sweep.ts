@@ -82,11 +82,12 @@ export const sweepSchema = z.strictObject({
     .superRefine(
       ({ distillation, training }, context) => {
         if (distillation === undefined) return;
-        const taught = { epochs: training.epochs, teacherStages: undefined };
+        const { epochs, exact } = training;
+        const taught = { epochs, exact, teacherStages: undefined };
         for (const { path, message } of distillationProblems(distillation, taught))
           context.addIssue({ code: 'custom', path: ['distillation', ...path], message });
       },
-      over('distillation', 'training.epochs'),
+      over('distillation', 'training.epochs', 'training.exact'),
     )
     .describe('short schedule that every candidate gets'),
   data: dataSchema,

@@ -12,6 +12,7 @@ import { createLogger } from '../../core/log.ts';
 import { ensureEmbeddingStream, removeEmbeddingStream } from '../../core/net/embedding-stream.ts';
 import { streamClient, streamManager } from '../../core/net/jetstream.ts';
 import { connectNats } from '../../core/net/nats.ts';
+import type { BlockForm } from '../../core/spec/distillation.ts';
 import { createBlockStream, orderToken } from '../../worker/run/block-stream.ts';
 import { createBlockSupply } from '../../worker/training/block-supply.ts';
 import type { BlockKey } from '../../worker/training/teacher-blocks.ts';
@@ -44,11 +45,15 @@ test('one of several computes a block; a maker that is gone, changed bytes and a
   const connection = await connectNats({ url: nats.url, name: 'worker' });
   const manager = await streamManager(connection);
   const events: string[] = [];
-  const member = (runId: string, options: { device?: string; clock?: Clock; poolRunId?: string } = {}) => {
+  const member = (
+    runId: string,
+    options: { device?: string; form?: BlockForm; clock?: Clock; poolRunId?: string } = {},
+  ) => {
     const { clock = systemClock } = options;
     const stream = createBlockStream({
       ...{ connection, names: NAMES, runId, log, now: clock.monotonic },
       device: options.device ?? 'class a',
+      form: options.form ?? 'float32',
     });
     return {
       stream,
@@ -81,6 +86,26 @@ test('one of several computes a block; a maker that is gone, changed bytes and a
     // Another class has other bits.
     const other = await member('run-3', { device: 'class b' }).supply.obtain(KEY, LENGTH, async () => VALUES);
     assert.equal(other.source, 'computed');
+
+    // Where blocks are float16 each has half of the bytes, and whoever is exact does not take one.
+    const rounded = { ...KEY, order: 'an order of float16' };
+    const half = (runId: string) => member(runId, { form: 'float16' });
+    await half('run-10').supply.obtain(rounded, LENGTH, async () => VALUES);
+    const found = half('run-11').stream;
+    while ((await found.look(rounded, LENGTH)).kind !== 'block') await systemClock.sleep(2);
+    const taken = await half('run-11').supply.obtain(rounded, LENGTH, fails);
+    assert.deepEqual(taken, { values: VALUES, source: 'fetched' });
+    const placed = NAMES.blockSubject(orderToken(rounded.order, 'class a'), KEY.network.slice(0, 32), 3, 1);
+    const lying = await manager.direct.getMessage(NAMES.embeddingStream, { last_by_subj: placed });
+    assert.equal(lying?.data.byteLength, 2 * LENGTH);
+    const refused = await b.stream.look(rounded, LENGTH);
+    assert.equal(refused.kind === 'damaged' && refused.reason, 'it is of float16');
+    // What float16 cannot hold travels as it is.
+    const far = { ...rounded, step: 4 };
+    const wide = Float32Array.of(1e9, 1 / 3, 0);
+    await half('run-10').supply.obtain(far, LENGTH, async () => wide);
+    while ((await found.look(far, LENGTH)).kind !== 'block') await systemClock.sleep(2);
+    assert.deepEqual((await half('run-11').supply.obtain(far, LENGTH, fails)).values, wide);
 
     // A claim whose maker was killed is taken over after twice the time that it named.
     const dead = { ...KEY, step: 4 };

@@ -12,7 +12,7 @@ import { readEvaluation } from '../../core/checkpoint/evaluation.ts';
 import { createArtefactStore } from '../../core/checkpoint/store.ts';
 import { createLogger } from '../../core/log.ts';
 import { ensureEmbeddingStream } from '../../core/net/embedding-stream.ts';
-import { streamManager } from '../../core/net/jetstream.ts';
+import { blockHeaders, streamManager } from '../../core/net/jetstream.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
 import { integers } from '../../core/rng.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
@@ -400,6 +400,33 @@ test('a student waits for its teacher, says so, and starts when the checkpoint a
     finished('run-teacher'),
   ]);
   await release('run-teacher', 1, ['w2']);
+});
+
+test('a student with blocks of float16 has the same weights from its own passes and from the stream', async () => {
+  const half = { teacher: 'run-teacher', weight: 10, blocks: 'float16' as const };
+  const of = { kind: 'student' as const, ...withTraining({ exact: false }) };
+  const student = tinyRun({ ...of, distillation: half });
+  const taught = { generation: 1, teacherRunId: 'run-teacher', teacherStages: 1 };
+  const alone = { ...taught, runId: 'run-half-alone', spec: student, workers: ['w1'] };
+  const wide = tinyRun({ ...of, distillation: { ...half, blocks: 'float32' } });
+  const full = { ...taught, runId: 'run-full', spec: wide, workers: ['w1'] };
+  for (const run of [alone, full]) coordinator.send('w1', assignOf(run));
+  const [rounded, plain] = [await finished(alone.runId), await finished(full.runId)];
+  assert.notEqual(rounded.weightsDigest, plain.weightsDigest, 'it learns from rounded numbers');
+  // On a worker that has no block of the first one.
+  const { network } = tinyRun({ kind: 'teacher' });
+  const pool = { ...student, kind: 'embedding' as const, network, workers: { min: 1, max: 4 } };
+  const pooled = { ...taught, runId: 'run-half-pool', spec: pool, workers: ['w2'] };
+  const far = { ...taught, runId: 'run-half-far', spec: student, workers: ['w2'] };
+  coordinator.send('w2', assignOf(pooled));
+  coordinator.send('w2', assignOf({ ...far, embeddingRunId: 'run-half-pool' }));
+  assert.equal((await finished(far.runId)).weightsDigest, rounded.weightsDigest, 'the same numbers');
+  assert.ok((await imagesOf([far.runId], 'fetched')) > 0);
+  const last = await (await streamManager(connection)).direct.getMessage(NAMES.embeddingStream, {
+    last_by_subj: NAMES.blockSubjects,
+  });
+  assert.equal(last && blockHeaders.read(last.header).form, 'float16');
+  for (const { runId, workers } of [alone, full, pooled, far]) await release(runId, 1, workers);
 });
 
 test('of data that have changed since an earlier run nothing is used that was kept for that run', async () => {

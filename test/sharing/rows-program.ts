@@ -104,7 +104,13 @@ async function taken(size: number, bytesMax: number | undefined) {
     teacherRunId: 'run-1',
     taught: { schedule: 'single-step', epochs: EPOCHS, teacherStages: 1 },
     strength: {},
-    ...{ batch: schedule.batch / schedule.shards, embedding: EMBEDDING, order: 'an order', compute },
+    ...{
+      batch: schedule.batch / schedule.shards,
+      embedding: EMBEDDING,
+      order: 'an order',
+      form: 'float32',
+      compute,
+    },
     ...{ blocks: createTeacherBlocks({ bytesMax: 1 }), clock: systemClock, begin: () => () => undefined },
     imageRows: {
       ...{ rows: createTeacherRows(), proofs: proven, data: 'a set', images: schedule.images, flips: 2 },

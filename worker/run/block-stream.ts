@@ -12,6 +12,9 @@ import type { Logger } from '../../core/log.ts';
 import { blockHeaders, streamClient, streamManager } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
+import type { BlockForm } from '../../core/spec/distillation.ts';
+import { excerpt } from '../../core/text/printable.ts';
+import { decodeBlock, encodeBlock } from '../training/block-form.ts';
 import type { BlockStream } from '../training/block-supply.ts';
 import type { BlockKey } from '../training/teacher-blocks.ts';
 
@@ -29,16 +32,20 @@ export function createBlockStream(options: {
   readonly runId: string;
   /** What equal bits depend on beside the key: device class and code; `any` where equal bits are not promised. */
   readonly device: string;
+  /** Of the blocks of this order. */
+  readonly form: BlockForm;
   readonly log: Logger;
   /** Milliseconds of a clock that never runs backwards. */
   readonly now: () => number;
 }): BlockStream {
-  const { connection, names, runId, device, log, now } = options;
+  const { connection, names, runId, device, form, log, now } = options;
   const client = streamClient(connection, { timeoutMs: REQUEST_MS });
   const manager = streamManager(connection, { timeoutMs: REQUEST_MS });
   manager.catch(() => undefined);
   let silentUntil = Number.NEGATIVE_INFINITY;
   let isAway = false;
+  /** A block did not take the form. */
+  let isWide = false;
   const subjectOf = ({ network, order, step, shard }: BlockKey) =>
     names.blockSubject(orderToken(order, device), network.slice(0, TOKEN_DIGITS), step, shard);
 
@@ -67,9 +74,9 @@ export function createBlockStream(options: {
         const { seq: sequence, data, header } = stored;
         const head = blockHeaders.read(header);
         if (data.length === 0) return { kind: 'claim', sequence, by: head.by, forMs: head.forMs };
-        const damage = damageOf(data, head, { device, values });
-        if (damage !== undefined) return { kind: 'damaged', sequence, reason: damage };
-        return { kind: 'block', values: floatsOf(data), by: head.by };
+        const found = readBlock(data, head, { device, form, length: values });
+        if (typeof found === 'string') return { kind: 'damaged', sequence, reason: found };
+        return { kind: 'block', values: found, by: head.by };
       } catch (caught) {
         failed(caught, askedAt);
         return { kind: 'away' };
@@ -78,7 +85,7 @@ export function createBlockStream(options: {
     async claim(key, { over, forMs }) {
       const askedAt = now();
       try {
-        const headers = blockHeaders.write({ by: runId, device, forMs, digest: '' });
+        const headers = blockHeaders.write({ by: runId, device, forMs, digest: '', form });
         await client.publish(subjectOf(key), undefined, {
           headers,
           expect: { streamName: names.embeddingStream, lastSubjectSequence: over },
@@ -94,10 +101,14 @@ export function createBlockStream(options: {
     async publish(key, values) {
       const askedAt = now();
       if (askedAt < silentUntil || connection.isClosed()) return false;
-      const bytes = new Uint8Array(values.byteLength);
-      bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      const { bytes, form: found } = encodeBlock(values, form);
+      if (found !== form && !isWide) {
+        log.warn({ run: runId }, `embeddings are out of the range of ${form}; their blocks stay ${found}`);
+        isWide = true;
+      }
       try {
-        const headers = blockHeaders.write({ by: runId, device, forMs: 0, digest: sha256Hex(bytes) });
+        const digest = sha256Hex(bytes);
+        const headers = blockHeaders.write({ by: runId, device, forMs: 0, digest, form: found });
         await client.publish(subjectOf(key), bytes, {
           headers,
           expect: { streamName: names.embeddingStream },
@@ -119,18 +130,13 @@ export function orderToken(order: string, device: string): string {
   return sha256Hex(`${device}\n${order}`).slice(0, TOKEN_DIGITS);
 }
 
-function damageOf(
+/** The values of a block in these bytes, or why it is none that may be used, as part of a sentence. */
+export function readBlock(
   data: Uint8Array,
-  head: { readonly device: string; readonly digest: string },
-  expected: { readonly device: string; readonly values: number },
-): string | undefined {
-  if (head.device !== expected.device) return `it is of device class ${head.device}`;
-  if (data.byteLength !== expected.values * Float32Array.BYTES_PER_ELEMENT)
-    return `it has ${data.byteLength} bytes`;
-  return sha256Hex(data) === head.digest ? undefined : 'its bytes do not have their digest';
-}
-
-/** A copy that is aligned; a message lies anywhere in what the socket gave. */
-function floatsOf(data: Uint8Array): Float32Array {
-  return new Float32Array(data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength));
+  head: { readonly device: string; readonly digest: string; readonly form: string },
+  expected: { readonly device: string; readonly form: BlockForm; readonly length: number },
+): Float32Array | string {
+  if (head.device !== expected.device) return `it is of device class ${excerpt(head.device)}`;
+  if (sha256Hex(data) !== head.digest) return 'its bytes do not have their digest';
+  return decodeBlock(data, head.form, expected);
 }

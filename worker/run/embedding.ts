@@ -4,6 +4,8 @@
 // member goes on wherever the students are.
 
 import { FleetError } from '../../core/errors.ts';
+import { HALF_BYTES } from '../../core/half-floats.ts';
+import { blockFormOf } from '../../core/spec/distillation.ts';
 import { orderKeyOf } from '../../core/spec/order-key.ts';
 import { epochOfStep, type Schedule, scheduleOf } from '../../core/spec/schedule.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
@@ -57,6 +59,8 @@ export async function openEmbedding(options: {
     const run = { runId: assign.runId, spec, order, poolRunId: undefined };
     teacher?.shareThrough(openSupply(services, broker, run));
     if (teacher === undefined) throw new FleetError('invalidArgument', 'an embedding run needs a teacher');
+    const form = blockFormOf(spec.distillation ?? {});
+    const valueBytes = form === 'float16' ? HALF_BYTES : Float32Array.BYTES_PER_ELEMENT;
     const places = hearPlaces({
       ...{ connection: broker.control, names: broker.names, now: services.clock.monotonic },
       order: orderToken(order, blockDevice(services, spec)),
@@ -65,7 +69,7 @@ export async function openEmbedding(options: {
       runId: assign.runId,
       batches: createBatchSource({ loader: data.loader, schedule, training }),
       ...{ schedule, teacher, places, step: 0 },
-      window: windowOf(training.batch * network.embedding * Float32Array.BYTES_PER_ELEMENT),
+      window: windowOf(training.batch * network.embedding * valueBytes),
       async close() {
         places.close();
         teacher.close();

@@ -10,7 +10,7 @@ import type { LayerGraph } from '../../core/nn/network.ts';
 import { type Half, singlesNote } from '../../core/search/halves.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
 import { type DataOfRun, dataKeyOf } from '../../core/spec/data-key.ts';
-import { adapterWidth } from '../../core/spec/distillation.ts';
+import { adapterWidth, blockFormOf } from '../../core/spec/distillation.ts';
 import { orderKeyOf } from '../../core/spec/order-key.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { Schedule } from '../../core/spec/schedule.ts';
@@ -237,7 +237,7 @@ export function openSupply(
   return createBlockSupply({
     stream: createBlockStream({
       ...{ connection: control, names, runId, log, now: clock.monotonic },
-      device,
+      ...{ device, form: blockFormOf(spec.distillation ?? {}) },
     }),
     onStep: createPlaceTelling({ connection: control, names, order, runId, now: clock.monotonic }),
     clock,
@@ -278,6 +278,7 @@ export function teacherOf(
     batch: spec.training.batch / spec.training.shards,
     blocks: isOwn ? createTeacherBlocks() : (options.blocks ?? services.teacherBlocks),
     order: orderKeyOf({ ...spec, digest: assign.dataDigest }),
+    form: blockFormOf(spec.distillation),
     begin: services.time.begin,
     onImages: (images, source) => services.metrics.teacherImages.inc({ run: assign.runId, source }, images),
     embedding: adapterWidth(spec.distillation) ?? spec.network.embedding,

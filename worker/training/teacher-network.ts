@@ -4,12 +4,13 @@
 
 import type { Clock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
-import { type DistillationSpec, distillationWeightAt } from '../../core/spec/distillation.ts';
+import { type BlockForm, type DistillationSpec, distillationWeightAt } from '../../core/spec/distillation.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import { rowsBytesOf } from '../../core/spec/share.ts';
 import { formatBytes } from '../../core/text/bytes-text.ts';
 import { type BeginPhase, during } from '../../core/worker-time.ts';
 import type { Compute } from '../compute/client.ts';
+import { roundedBlock } from './block-form.ts';
 import type { BlockSupply, Made } from './block-supply.ts';
 import { embedByImage, type RowSample } from './by-image.ts';
 import type { EmbedPass, RowProofs } from './row-proof.ts';
@@ -51,8 +52,10 @@ export interface NetworkOptions {
   readonly batch: number;
   /** Where students on this worker share embeddings. */
   readonly blocks: TeacherBlocks;
-  /** Of data, order and cut of the steps (`orderKeyOf`). */
+  /** Of data, order, cut of the steps and form of the blocks (`orderKeyOf`). */
   readonly order: string;
+  /** Of the embeddings that students use. */
+  readonly form: BlockForm;
   /**
    * So many images had their embeddings computed here for this student, shared with another one here, fetched from the
    * stream, or kept here since an earlier batch had them.
@@ -181,13 +184,16 @@ export function teacherNetwork(
   };
 }
 
-/** Computes the block of a shard batch here: as one pass over it, or from rows of its images. */
+/**
+ * Computes the block of a shard batch here, as one pass over it or from rows of its images; it is rounded as students use
+ * it. Rows that are kept are not.
+ */
 function createComputation(
   options: NetworkOptions,
   open: OpenStage,
   { rowBytesMax, onPass }: Pick<Parameters<typeof teacherNetwork>[2], 'rowBytesMax' | 'onPass'>,
 ): (place: { readonly step: number; readonly shard: number }, images: Uint8Array) => Promise<Float32Array> {
-  const { batch, embedding, imageRows, onImages, clock } = options;
+  const { batch, embedding, form, imageRows, onImages, clock } = options;
   return async ({ step, shard }, images) => {
     const stored = await open.load();
     const pass = async (size: number, of: Uint8Array) => {
@@ -204,7 +210,7 @@ function createComputation(
     if (rows === undefined || imageRows === undefined) {
       const values = await pass(batch, images);
       onImages(batch, 'computed');
-      return values;
+      return roundedBlock(values, embedding, form);
     }
     const { values, kept, computed } = await embedByImage({
       ...{ rows, images, embedding, flips: imageRows.flips, samples: imageRows.samplesOf(step, shard) },
@@ -212,7 +218,7 @@ function createComputation(
     });
     if (computed > 0) onImages(computed, 'computed');
     if (kept > 0) onImages(kept, 'kept');
-    return values;
+    return roundedBlock(values, embedding, form);
   };
 }
 

@@ -23,7 +23,10 @@ import { digest64, sha256Hex } from '../../../core/digest.ts';
 import { FleetError } from '../../../core/errors.ts';
 import { encodeBatch, lineRecord, linesIn, pointRecord, pointsIn } from '../../../core/net/record-batch.ts';
 import type { RandomStream } from '../../../core/rng.ts';
+import type { BlockForm } from '../../../core/spec/distillation.ts';
 import { EvaluationReport } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import { readBlock } from '../../../worker/run/block-stream.ts';
+import { encodeBlock, roundedBlock } from '../../../worker/training/block-form.ts';
 import { hostileValue } from '../mutators.ts';
 import type { Sections, Target } from '../target.ts';
 
@@ -177,4 +180,39 @@ const cache: Target = {
   },
 };
 
-export const storedTargets: readonly Target[] = [manifest, batches, cache];
+const ROWS = roundedBlock(Float32Array.of(1 / 3, -7, 0.001, 5), 4, 'float16');
+
+/** A block of four values: what its headers say of device, digest and form, and its bytes. */
+function blockMessage(form: BlockForm): Sections {
+  const { bytes, form: found } = encodeBlock(ROWS, form);
+  return [...['any', sha256Hex(bytes), found].map((text) => Buffer.from(text)), bytes];
+}
+
+const blocks: Target = {
+  name: 'embedding-block',
+  decoders: ['core/half-floats.ts', 'worker/training/block-form.ts', 'worker/run/block-stream.ts'],
+  corpus: () => [blockMessage('float32'), blockMessage('float16')],
+  // Other values, and sometimes another length, whose digest is right again.
+  compose(random, corpus) {
+    const [device, , form, bytes] = corpus[random.integer(2)]!;
+    const length = bytes!.length + (random.chance(0.2) ? 1 : 0);
+    const values = Uint8Array.from({ length }, () => random.integer(256));
+    return [device!, Buffer.from(sha256Hex(values)), form!, values];
+  },
+  decode([device, digest, form, bytes]) {
+    const text = (part: Uint8Array | undefined) => Buffer.from(part ?? []).toString('utf8');
+    const head = { device: text(device), digest: text(digest), form: text(form) };
+    const found = (['float32', 'float16'] as const).map((asked) => {
+      const values = readBlock(bytes!, head, { device: 'any', form: asked, length: ROWS.length });
+      if (typeof values !== 'string') encodeBlock(roundedBlock(values, 4, asked), asked);
+      return values;
+    });
+    const [exact, half] = found;
+    if (typeof half === 'string') throw new FleetError('dataLoss', half);
+    if (head.form === 'float16' && typeof exact !== 'string')
+      throw new Error('assertion: a stream of float32 took a block of float16');
+  },
+  cases: 150,
+};
+
+export const storedTargets: readonly Target[] = [manifest, batches, cache, blocks];

@@ -11,6 +11,7 @@ import {
 } from '../../../core/spec/distillation.ts';
 import { planSchema } from '../../../core/spec/plan.ts';
 import { runSchema } from '../../../core/spec/run.ts';
+import { sweepSchema } from '../../../core/spec/sweep.ts';
 import { shaped } from '../../../core/text/shape.ts';
 
 const stagesOf = (taught: TaughtEpochs) =>
@@ -64,10 +65,11 @@ test('the weight is 100, a number, or changes evenly and then stays; a pull is t
   assert.equal(at({ pull: { from: 0, to: 2, epochs: 2 } }, 1, 32), 16);
 });
 
-const problems = (distillation: object, epochs: number, teacherStages?: number) =>
+const problems = (distillation: object, epochs: number, teacherStages?: number, exact = true) =>
   [
     ...distillationProblems(distillationSchema.parse({ teacher: 't', ...distillation }), {
       epochs,
+      exact,
       teacherStages,
     }),
   ].map(({ path, message }) => `${path.join('.')}: ${message}`);
@@ -83,6 +85,46 @@ test('what does not go together is refused by field', () => {
     'schedule.1: stage 5 of a teacher that has 3 stages, one an epoch',
   ]);
   assert.deepEqual(problems({ schedule: [1, 3], pull: { from: 1, to: 2, epochs: 1 } }, 2, 3), []);
+});
+
+test('blocks are float16 only where equal bits are not promised and blocks may travel', () => {
+  const half = { blocks: 'float16' };
+  assert.deepEqual(problems(half, 2, undefined, false), []);
+  assert.deepEqual(problems({ ...half, share: 'stream' }, 2, undefined, false), []);
+  assert.deepEqual(problems({ blocks: 'float32', share: 'own' }, 2), []);
+  assert.deepEqual(problems(half, 2), [
+    'blocks: float16 rounds what the student learns from; it needs training.exact: false',
+  ]);
+  for (const share of ['own', 'worker'])
+    assert.deepEqual(problems({ ...half, share }, 2, undefined, false), [
+      `blocks: float16 is for blocks in the stream, and with share: ${share} none travels; leave one of them out`,
+    ]);
+  const student = (exact: boolean) => ({
+    ...{ kind: 'student', name: 's', network: { kind: 'mobilefacenet' } },
+    data: { kind: 'synthetic', identities: 12, images: 4, holdout: 4 },
+    training: { epochs: 2, batch: 32, exact },
+    distillation: { teacher: 't', ...half },
+  });
+  assert.equal(runSchema.parse(student(false)).distillation?.blocks, 'float16');
+  const { kind: _kind, data, ...part } = student(true);
+  const texts = [
+    [runSchema, student(true), 'distillation.blocks'],
+    [planSchema, { kind: 'plan', name: 'p', data, students: [part] }, 'students.0.distillation.blocks'],
+    [
+      sweepSchema,
+      {
+        ...{ kind: 'sweep', name: 'w', data, strategy: { trials: 2 } },
+        ...{ space: { channels: 2, layers: 4, embedding: 16 } },
+        evaluation: { training: part.training, distillation: part.distillation },
+      },
+      'evaluation.distillation.blocks',
+    ],
+  ] as const;
+  for (const [schema, text, field] of texts)
+    assert.deepEqual(
+      schema.safeParse(text).error?.issues.map(({ path }) => path.join('.')),
+      [field],
+    );
 });
 
 test('a text says what is wrong with schedule and weight', () => {

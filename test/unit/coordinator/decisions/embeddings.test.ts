@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { embeddingRunOf } from '../../../../coordinator/model/orders.ts';
 import { encodeState } from '../../../../coordinator/model/snapshot.ts';
 import { decodeState } from '../../../../coordinator/model/snapshot-decoder.ts';
 import { paceOf } from '../../../../coordinator/scheduling/estimates.ts';
@@ -133,6 +134,39 @@ test('runs of one order have one key, and those that promise no equal bits have 
     key,
   );
   assert.equal(new Set(keys).size, keys.length);
+  const formed = (blocks?: 'float32' | 'float16') =>
+    orderKeyOf({
+      ...student('run-1', { training: { ...training, exact: false } }),
+      ...{ digest: undefined, distillation: { blocks } },
+    });
+  assert.equal(formed('float32'), key({ exact: false }));
+  assert.equal(formed(), key({ exact: false }));
+  assert.notEqual(formed('float16'), formed());
+});
+
+test('students of float16 share an embedding run of float16, and none with those of float32', async () => {
+  // The first embedding run may have a worker for each of eight shards.
+  const fleet = handFleet(...Array.from({ length: 13 }, () => ({})));
+  const id = fleet.submit(teacher({ workers: one, network: large, training: { ...training, exact: false } }));
+  const asks = (blocks?: 'float16') =>
+    fleet.submit(
+      student(id, {
+        ...{ workers: one, training: { ...training, exact: false } },
+        distillation: { teacher: id, share: 'stream', ...(blocks === undefined ? {} : { blocks }) },
+      }),
+    );
+  const [wide, half, other] = [asks(), asks('float16'), asks('float16')];
+  const found = pools(fleet).map((pool) => fleet.run(pool));
+  assert.deepEqual(
+    found.map(({ job }) => job.distillation?.blocks),
+    [undefined, 'float16'],
+  );
+  const poolOf = (run: string) => embeddingRunOf(fleet.state(), fleet.run(run))?.id;
+  assert.deepEqual(
+    [wide, half, other].map(poolOf),
+    [0, 1, 1].map((i) => found[i]!.id),
+  );
+  assert.match((await fleet.why({ id: half })).join('\n'), / takes the embeddings of run-1 as float16 from /);
 });
 
 test('an order is of the content of its data: not of their path, and another one once that has changed', () => {

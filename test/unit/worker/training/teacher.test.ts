@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { systemClock } from '../../../../core/clock.ts';
 import { createDeferred, type Deferred } from '../../../../core/deferred.ts';
 import { FleetError } from '../../../../core/errors.ts';
-import type { DistillationSpec, TeacherSchedule } from '../../../../core/spec/distillation.ts';
+import type { BlockForm, DistillationSpec, TeacherSchedule } from '../../../../core/spec/distillation.ts';
+import { decodeBlock, encodeBlock, roundedBlock } from '../../../../worker/training/block-form.ts';
 import type { BlockSupply } from '../../../../worker/training/block-supply.ts';
 import { createTeacherFeed } from '../../../../worker/training/teacher.ts';
 import { createTeacherBlocks, type TeacherBlocks } from '../../../../worker/training/teacher-blocks.ts';
@@ -30,6 +31,8 @@ function feed(
     weight?: DistillationSpec['weight'];
     blocks?: TeacherBlocks;
     supply?: BlockSupply;
+    form?: BlockForm;
+    rows?: Float32Array;
   } = {},
 ) {
   const arrivals = new Map<number, Deferred<StoredStage>>();
@@ -52,12 +55,13 @@ function feed(
     blocks: options.blocks ?? createTeacherBlocks(),
     begin: () => () => undefined,
     order: 'one order',
+    form: options.form ?? 'float32',
     clock: systemClock,
     onImages: (images, source) => counted.push(`${images} ${source}`),
     compute: {
       runGraph: async (_graph: unknown, [, , images]: Uint8Array[]) => {
         counted.push('a pass');
-        return [Float32Array.of(images![0]!)];
+        return [options.rows ?? Float32Array.of(images![0]!)];
       },
     } as never,
     find: (stage) => {
@@ -224,4 +228,46 @@ test('where an embedding run computes, the network of a stage is loaded for the 
     'a pass',
     '2 computed',
   ]);
+});
+
+test('a student of float16 has the same numbers from its own pass, from another one here and from the stream', async () => {
+  const rows = Float32Array.of(1 / 3, -2.7, 1e-6, 0.1, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7);
+  const blocks = createTeacherBlocks();
+  let sent: ReturnType<typeof encodeBlock> | undefined;
+  const maker: BlockSupply = {
+    ...{ isFed: false, allowanceMs: () => 0, make: async () => 'there' },
+    async obtain(_key, _length, compute) {
+      const values = await compute();
+      sent = encodeBlock(values, 'float16');
+      return { values, source: 'computed' };
+    },
+  };
+  const taker: BlockSupply = {
+    ...maker,
+    async obtain(_key, length) {
+      const values = decodeBlock(sent!.bytes, sent!.form, { form: 'float16', length });
+      assert.ok(typeof values !== 'string', String(values));
+      return { values, source: 'fetched' };
+    },
+  };
+  const of = { form: 'float16', rows } as const;
+  const feeds = [
+    feed(of),
+    feed({ ...of, blocks, supply: maker }),
+    feed({ ...of, blocks }),
+    feed({ ...of, supply: taker }),
+  ];
+  const taken: Float32Array[] = [];
+  for (const { teacher, store } of feeds) {
+    store(1);
+    const batch = { step: 0, shard: 0, images: Uint8Array.of(1) };
+    taken.push((await (await teacher.forEpoch(0, never)).inputsOf(batch))[0]);
+  }
+  assert.deepEqual(
+    feeds.map(({ counted }) => counted.at(-1)),
+    ['2 computed', '2 computed', '2 shared', '2 fetched'],
+  );
+  assert.equal(sent?.form, 'float16');
+  assert.notDeepEqual(taken[0], rows);
+  for (const values of taken) assert.deepEqual(values, roundedBlock(rows, 8, 'float16'));
 });
