@@ -1,5 +1,6 @@
-// `npm run test:pjrt`, workers: a run on workers whose engine is the CPU plugin of PJRT has the same bits on one worker and on two of
-// which one is killed and another one joins in the middle, and its device class names the plugin. The state is on the device of each.
+// `npm run test:pjrt`, workers: a run on workers whose engine is the CPU plugin of PJRT has the same bits on one worker, on two of
+// which one is killed and another one joins in the middle, and on a worker with four devices, alone and beside one with one. Its
+// device class names the plugin. The state is on the device of each.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -8,15 +9,17 @@ import { runIn, startFleet, type TestFleet } from '../support/fleet.ts';
 /** A compiler takes minutes for the step where other programs want the processor too. */
 const DEADLINE_MS = 1_500_000;
 let fleet: TestFleet;
+/** Digest of the weights of one worker with one device. */
+let digest = '';
 
-const runText = (name: string, workers: number) => `
+const runText = (name: string, workers: number, min = 1) => `
 kind: candidate
 name: ${name}
 network: { kind: iresnet, blocks: [1, 1, 1, 1], widths: [4, 4, 4, 4], stem: 4, embedding: 8 }
 data: { kind: synthetic, identities: 8, images: 8, holdout: 2, seed: 5 }
 training: { epochs: 6, batch: 8, shards: 4, seed: 7, optimizer: { learningRate: 0.05 } }
 verification: { pairs: 40 }
-workers: { min: 1, max: ${workers} }
+workers: { min: ${min}, max: ${workers} }
 `;
 
 before(async () => {
@@ -29,7 +32,7 @@ after(() => fleet?.stop());
 
 test('one worker, and two of which one is killed while the next one joins, have equal bits', async () => {
   const { runIds } = await fleet.submit(runText('alone', 1));
-  const alone = await fleet.finished(runIds[0]!, DEADLINE_MS);
+  digest = (await fleet.finished(runIds[0]!, DEADLINE_MS)).weightsDigest;
   const snapshot = await fleet.until(() => true, 'any');
   for (const worker of snapshot.workers)
     assert.match(worker.deviceClass, /^cpu\/.*\/engine=pjrt\/plugin=xla-cpu-pjrt-0\.0\.1\/interface=0\.81\//);
@@ -51,5 +54,18 @@ test('one worker, and two of which one is killed while the next one joins, have 
     DEADLINE_MS,
   );
   const together = await fleet.finished(id, DEADLINE_MS);
-  assert.equal(together.weightsDigest, alone.weightsDigest);
+  assert.equal(together.weightsDigest, digest);
+});
+
+test('a worker with four devices has the bits of one with one, alone and beside such a one', async () => {
+  for (const id of ['w1', 'w2', 'w3']) await fleet.killWorker(id);
+  await fleet.startWorker('wide', 240_000, { POCKETFLEET_ENGINE_DEVICES: '4' });
+  const trained = async (text: string) => fleet.finished((await fleet.submit(text)).runIds[0]!, DEADLINE_MS);
+  assert.equal((await trained(runText('on-four-devices', 1))).weightsDigest, digest);
+  await fleet.startWorker('narrow', 240_000);
+  const gang = await trained(runText('wide-and-narrow', 2, 2));
+  assert.equal(gang.weightsDigest, digest);
+  const { workers } = await fleet.until(() => true, 'any');
+  const classes = ['wide', 'narrow'].map((name) => workers.find(({ id }) => id === name)!.deviceClass);
+  assert.equal(classes[0], classes[1], 'the class is that of one device');
 });

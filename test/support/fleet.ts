@@ -45,7 +45,8 @@ export interface TestFleet {
   /** host:port of the coordinator's /metrics. */
   readonly metricsEndpoint: string;
   /** Resolves once the worker is attached. */
-  startWorker(id: string, deadlineMs?: number): Promise<void>;
+  /** `environment`: of this worker alone, over that of all. */
+  startWorker(id: string, deadlineMs?: number, environment?: Readonly<Record<string, string>>): Promise<void>;
   /** As `deliver`. */
   killWorker(id: string, signal?: NodeJS.Signals, deadlineMs?: number): Promise<Ending | undefined>;
   workerPid(id: string): number;
@@ -138,7 +139,7 @@ export async function startFleet(options: {
     token: TOKEN,
     cacheDir,
     metricsEndpoint: `127.0.0.1:${ports.metrics}`,
-    async startWorker(id, deadlineMs = ANSWER_MS) {
+    async startWorker(id, deadlineMs = ANSWER_MS, environment = {}) {
       const port = workerPorts.get(id) ?? (await freePort());
       workerPorts.set(id, port);
       const wire = await wireFor(id);
@@ -152,6 +153,7 @@ export async function startFleet(options: {
           POCKETFLEET_CACHE_DIR: cacheDir,
           ...(options.slots === undefined ? {} : { POCKETFLEET_SLOTS: String(options.slots) }),
           ...options.worker,
+          ...environment,
         }),
       );
       await fleet.until(
