@@ -6,6 +6,7 @@ import type { Loader } from '../core/data/loading/loader.ts';
 import { buildNetwork } from '../core/nn/build.ts';
 import { layoutOf } from '../core/nn/layout.ts';
 import { sharedFloats } from '../core/shared-memory.ts';
+import { adapterWidth } from '../core/spec/distillation.ts';
 import type { RunSpec } from '../core/spec/run.ts';
 import { scheduleOf } from '../core/spec/schedule.ts';
 import { orderOf } from '../core/spec/training.ts';
@@ -37,7 +38,7 @@ export async function trainHere(
   const network = buildNetwork(spec.network);
   const { classes, trainingImages } = loader.facts;
   const schedule = scheduleOf(spec.training, trainingImages);
-  const layout = layoutOf(network, { classes });
+  const layout = layoutOf(network, { classes, adapter: adapterWidth(spec.distillation) });
   const procedure = createEveryStep({ runId: 'bench', spec, network, classes, schedule, compute });
   const replica = initialReplica(layout, spec.training.seed);
   const shards = Array.from({ length: schedule.shards }, (_, shard) => shard);

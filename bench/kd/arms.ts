@@ -5,6 +5,7 @@
 import { systemClock } from '../../core/clock.ts';
 import { inspectData } from '../../core/data/inspection/inspect.ts';
 import { createLoader, type Loader } from '../../core/data/loading/loader.ts';
+import { adapterWidth } from '../../core/spec/distillation.ts';
 import { orderKeyOf } from '../../core/spec/order-key.ts';
 import { type RunSpec, runSchema } from '../../core/spec/run.ts';
 import type { Compute } from '../../worker/compute/client.ts';
@@ -15,8 +16,7 @@ import { type HeldOut, heldOutOf, type TrainedNetwork, trainHere, verifyHere } f
 import type { Keeper, KeptKey, KeptNetwork } from './kept.ts';
 import { ARMS, type Arm, type KdResult, type KdSetting, type Reached } from './setting.ts';
 
-const EMBEDDING = 32;
-const TEACHER = { channels: 8, layers: 6 } as const;
+const TEACHER = { channels: 8, layers: 6, embedding: 32 } as const;
 const STUDENT = { channels: 2, layers: 4 } as const;
 
 /** What a setting is trained with. */
@@ -51,7 +51,7 @@ export async function trainArms(means: Means, setting: KdSetting): Promise<KdRes
       const blocks = createTeacherBlocks();
       const found: Partial<Record<Arm, Reached>> = {};
       for (const arm of ARMS) {
-        const spec = specOf(setting, arm, STUDENT, seed);
+        const spec = specOf(setting, arm, { ...STUDENT, embedding: setting.embedding }, seed);
         const key = keyOf(spec, arm === 'none' ? undefined : teacherKey);
         const student = await keptOr(means.keeper, key, () =>
           trainStudent(of, spec, arm === 'none' ? undefined : feedOf(compute, spec, { stages, blocks })),
@@ -133,21 +133,23 @@ async function trainStudent(
 function specOf(
   { data, epochs, teacherEpochs, batch, pairs, weight }: KdSetting,
   name: Arm | 'teacher',
-  size: { readonly channels: number; readonly layers: number },
+  size: { readonly channels: number; readonly layers: number; readonly embedding: number },
   seed: number,
 ): RunSpec {
   const isTaught = name !== 'teacher' && name !== 'none';
   const schedule = name === 'multi-step' && teacherEpochs !== epochs ? 'proportional' : name;
+  const adapter =
+    size.embedding === TEACHER.embedding ? {} : { adapter: 'linear', teacherEmbedding: TEACHER.embedding };
   return runSchema.parse({
     ...{ kind: isTaught ? 'student' : 'teacher', name, data },
-    network: { kind: 'pocketnet', ...size, embedding: EMBEDDING },
+    network: { kind: 'pocketnet', ...size },
     training: {
       ...{ epochs: name === 'teacher' ? teacherEpochs : epochs, batch, shards: 2, seed },
       optimizer: { learningRate: 0.1, until: 0.001 },
       loss: { scale: 32, margin: 0.3 },
     },
     verification: { pairs },
-    ...(isTaught ? { distillation: { teacher: 'teacher', schedule, weight } } : {}),
+    ...(isTaught ? { distillation: { teacher: 'teacher', schedule, weight, ...adapter } } : {}),
   });
 }
 
@@ -176,7 +178,7 @@ function feedOf(
     ...{
       blocks: given.blocks,
       order: orderKeyOf({ ...spec, digest: undefined }),
-      embedding: network.embedding,
+      embedding: adapterWidth(distillation) ?? network.embedding,
       compute,
     },
     clock: systemClock,

@@ -22,7 +22,7 @@ import type { KdResult, KdSetting } from './setting.ts';
 import { type KdTable, tableOf, tableText } from './table.ts';
 
 const known =
-  '--json, --seeds N, --epochs N,N (schedules), --teacher-epochs N (default: as the students), --teachers N (seeds of the teacher), --people N (to train on), --holdout N, --images N, --pairs N, --batch N, --weight N, --data FOLDER, --keep FOLDER';
+  '--json, --seeds N, --epochs N,N (schedules), --teacher-epochs N (default: as the students), --teachers N (seeds of the teacher), --people N (to train on), --holdout N, --images N, --pairs N, --batch N, --weight N, --embedding N (of the students; the teacher has 32), --data FOLDER, --keep FOLDER';
 const text = (value: string) => ({ type: 'string' as const, default: value });
 const { values } = argumentsOf(
   {
@@ -40,6 +40,7 @@ const { values } = argumentsOf(
       pairs: text('4000'),
       batch: text('32'),
       weight: text('100'),
+      embedding: text('32'),
     },
   },
   known,
@@ -52,7 +53,7 @@ const schedules = values.epochs.split(',').map((epochs) => whole('epochs', epoch
 const common = {
   ...{ seeds: whole('seeds', values.seeds), batch: whole('batch', values.batch) },
   ...{ weight: whole('weight', values.weight), teachers: whole('teachers', values.teachers) },
-  pairs: whole('pairs', values.pairs),
+  ...{ pairs: whole('pairs', values.pairs), embedding: whole('embedding', values.embedding) },
 };
 const teacherEpochsOf = (epochs: number): number => {
   const longer = values['teacher-epochs'];

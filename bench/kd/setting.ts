@@ -22,6 +22,8 @@ export interface KdSetting {
   readonly teachers: number;
   readonly batch: number;
   readonly pairs: number;
+  /** Size of the students' embeddings; another one than the teacher's is compared through a linear adapter. */
+  readonly embedding: number;
   /** Weight of the distillation term. */
   readonly weight: number;
 }
