@@ -1,7 +1,7 @@
 // What other members contribute to this member's slices in one step. Decides what belongs here at all, what
 // is a repetition, which room of the memory a contribution is read into, and which contributions are missing.
 //
-// Each chunk of this member's slices has a slot for every node of every other member:
+// Each chunk of this member's slices has a slot for every node that another member gives for it:
 //
 //            slot:   node of rank 0   node of rank 0   node of rank 2
 //   chunk 0          here             here             here            complete: can be added
@@ -13,20 +13,14 @@
 // room.
 
 import { FleetError } from '../errors.ts';
-import {
-  type ExchangeMemory,
-  encodedBytes,
-  encodingOf,
-  type ForeignNode,
-  foreignNodes,
-  padded,
-} from './memory.ts';
+import { type ExchangeMemory, encodedBytes, encodingOf, padded } from './memory.ts';
 import type { Header } from './message.ts';
 import type { Neighbours } from './neighbours.ts';
 import type { Notes } from './notes.ts';
 import type { Chunk, Plan } from './plan.ts';
 import type { Leaf } from './reduce.ts';
 import { contributionWord } from './request-words.ts';
+import type { ForeignNode, Routes } from './routes.ts';
 import type { Place, Wire } from './wire.ts';
 
 /** A chunk of this member's slices. */
@@ -110,6 +104,7 @@ export interface Arrivals {
 
 export function createArrivals(options: {
   readonly plan: Plan;
+  readonly routes: Routes;
   readonly wire: Wire;
   readonly memory: ExchangeMemory;
   /** Addresses of the free rooms of the memory, shared by all steps. */
@@ -117,8 +112,8 @@ export function createArrivals(options: {
   readonly neighbours: Pick<Neighbours, 'contributionAt'>;
   readonly notes: Pick<Notes, 'isAbout'>;
 }): Arrivals {
-  const { plan, wire, memory, rooms, neighbours, notes } = options;
-  const foreign = foreignNodes(plan, wire.rank);
+  const { plan, routes, wire, memory, rooms, neighbours, notes } = options;
+  const foreign = routes.received(wire.rank);
   const own = ownChunks(plan, wire.rank, foreign.length);
   /** All chunks before this one are published. */
   let publishedBefore = 0;

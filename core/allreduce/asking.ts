@@ -26,6 +26,8 @@ export interface Silence {
   readonly asked: number;
   /** Quiet time before the next request; doubles up to ASK_MS_MAX while nothing new comes. */
   readonly patienceMs: number;
+  /** Since `newsAt` the member has told that it waits for these itself. */
+  readonly waitsFor: readonly number[];
 }
 
 /** Longest pause between two requests, milliseconds, unless stallMs itself is longer. */
@@ -37,6 +39,7 @@ export const silenceFrom = (now: number, stallMs: number): Silence => ({
   newsAt: now,
   asked: 0,
   patienceMs: stallMs,
+  waitsFor: [],
 });
 
 /** A request has gone out. */
@@ -58,6 +61,10 @@ export interface Asking {
   noteNews(rank: number): void;
   isDue(rank: number): boolean;
   noteRequest(rank: number): void;
+  /** `rank` has nothing to give, because it waits for others. */
+  noteWaits(rank: number, waitsFor: readonly number[]): void;
+  /** For whom `rank` waits. */
+  waitsFor(rank: number): readonly number[];
   /** Milliseconds without news from `rank`, and requests since. */
   waited(rank: number): { readonly ms: number; readonly asked: number };
 }
@@ -76,6 +83,10 @@ export function createAsking(wire: Wire): Asking {
     noteRequest(rank) {
       silences[rank] = silenceAfterRequest(silences[rank]!, wire.now(), wire.stallMs);
     },
+    noteWaits(rank, waitsFor) {
+      silences[rank] = { ...silences[rank]!, waitsFor };
+    },
+    waitsFor: (rank) => silences[rank]!.waitsFor,
     waited(rank) {
       const { newsAt, asked } = silences[rank]!;
       return { ms: wire.now() - newsAt, asked };

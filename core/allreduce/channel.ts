@@ -36,7 +36,11 @@ export function originOf(
 /** How often a message passes that meets a fate. */
 const COPIES: Readonly<Record<ReturnType<Faults>, number>> = { drop: 0, pass: 1, duplicate: 2 };
 
-export interface Channel extends Pick<Wire, 'header' | 'sendTo' | 'sendAll'> {
+export interface Channel extends Pick<Wire, 'header' | 'sendTo' | 'sendAll' | 'sendToHosts'> {
+  /** From now on this member gets what another sends to hosts. */
+  listenTo(owner: number): void;
+  /** Does something with a message; what a peer has done wrong costs the message and nothing else. */
+  refusing(work: () => void): void;
   close(): void;
 }
 
@@ -98,6 +102,7 @@ export function createChannel(options: ChannelOptions): Channel {
       ranks,
       shardFirst: 0,
       shardCount: 0,
+      owner: 0,
       chunk: 0,
       offset: 0,
       count: 0,
@@ -106,6 +111,12 @@ export function createChannel(options: ChannelOptions): Channel {
     }),
     sendTo: (to, header, data) => send(names.rankSubject(runId, generation, to), to, header, data),
     sendAll: (header, data) => send(names.gangSubject(runId, generation), -1, header, data),
+    sendToHosts: (header, data) => send(names.hostsSubject(runId, generation, rank), -1, header, data),
+    refusing: (work) => void refusedOr(options, work),
+    listenTo(owner) {
+      if (!closed)
+        subscriptions.push(connection.subscribe(names.hostsSubject(runId, generation, owner), receiver));
+    },
     close() {
       closed = true;
       unwatch?.();
@@ -155,16 +166,7 @@ function receiverOf(options: ChannelOptions, here: Origin, isClosed: () => boole
     return place;
   }
 
-  /** A peer's mistake costs its message and nothing else. */
-  function orRefuse<T>(work: () => T): T | undefined {
-    try {
-      return work();
-    } catch (caught) {
-      stats.refused++;
-      options.onRefused(toFleetError(caught));
-      return undefined;
-    }
-  }
+  const orRefuse = <T>(work: () => T): T | undefined => refusedOr(options, work);
 
   return {
     begin: (head, dataBytes) => orRefuse(() => begin(head, dataBytes)) ?? 'skip',
@@ -176,6 +178,20 @@ function receiverOf(options: ChannelOptions, here: Origin, isClosed: () => boole
         orRefuse(() => options.onMessage(message.header, data));
     },
   };
+}
+
+/** A peer's mistake costs its message and nothing else. */
+function refusedOr<T>(
+  { stats, onRefused }: Pick<ChannelOptions, 'stats' | 'onRefused'>,
+  work: () => T,
+): T | undefined {
+  try {
+    return work();
+  } catch (caught) {
+    stats.refused++;
+    onRefused(toFleetError(caught));
+    return undefined;
+  }
 }
 
 function copiesFor({ faults, stats }: Pick<ChannelOptions, 'faults' | 'stats'>, passage: Passage): number {

@@ -11,6 +11,7 @@
 import { FleetError, toFleetError } from '../errors.ts';
 import { SGD_STATE } from '../state-vectors.ts';
 import { createChannel } from './channel.ts';
+import { createEarly, type Early } from './early.ts';
 import { createEnding, type Ending } from './ending.ts';
 import type { ExchangeOptions } from './exchange-options.ts';
 import { createListening, type Listening } from './exchange-time.ts';
@@ -24,6 +25,7 @@ import { createPace, type Pace } from './pace.ts';
 import { type Plan, planOf } from './plan.ts';
 import { createReduction } from './reduction.ts';
 import { createResidualStore, type ResidualStore } from './residuals.ts';
+import { type Routes, routesOf } from './routes.ts';
 import { destinationOf, placementOf } from './routing.ts';
 import { segmentDoor } from './segment-door.ts';
 import { createSteps, type Steps } from './steps.ts';
@@ -47,6 +49,9 @@ export interface Parts {
   readonly sync: Sync;
   readonly ending: Ending;
   readonly neighbours: Neighbours;
+  readonly early: Early;
+  /** The groups are known. */
+  hasMet(): boolean;
   readonly listening: Listening;
   /** Stops listening; aborted when the exchange is closed. */
   readonly closing: AbortController;
@@ -61,11 +66,17 @@ export function createParts(options: ExchangeOptions): Parts {
   const ranks = members.length;
   const stats = options.stats ?? createStats();
   const memory = createExchangeMemory(plan, rank, options.memory);
-  const vectors = createOwnVectors({ plan, rank, memory, factor: options.factor ?? 1 });
+  const vectors = createOwnVectors({
+    ...{ plan, rank, memory },
+    factor: options.factor ?? 1,
+    speaksFor: ({ shard }) => routing!.spokenShards.has(shard),
+  });
   const residuals = options.residuals ?? createResidualStore();
   const residualsLive = new Set<number>();
   const gathered = new Map<number, Float32Array>();
   const closing = new AbortController();
+  /** Known once the members have met. */
+  let routing: Routing | undefined;
   const watch = createMemberWatch({
     ranks,
     rank,
@@ -102,6 +113,7 @@ export function createParts(options: ExchangeOptions): Parts {
     header: channel.header,
     sendTo: channel.sendTo,
     sendAll: channel.sendAll,
+    sendToHosts: channel.sendToHosts,
     nameOf: (other) => `rank ${other} (${members[other]?.workerId ?? 'unknown'})`,
     stop: (error) => ending.endForAll(error),
   };
@@ -109,6 +121,13 @@ export function createParts(options: ExchangeOptions): Parts {
   const neighbours = createNeighbours({
     wire,
     door: segmentDoor({ plan, rank, memory, sharing: options.sharing }),
+    onGroups(groups) {
+      routing = routingOf(planOf({ ...options, groups }), rank);
+      const { routes } = routing;
+      if (!routes.isApart)
+        for (let other = 0; other < ranks; other++) if (routes.brings(other)) channel.listenTo(other);
+      parts.early.release((header, data) => channel.refusing(() => takeEarly(parts, header, data)));
+    },
     onUnshared: (reason) =>
       log.warn(
         { runId, generation, reason },
@@ -119,7 +138,9 @@ export function createParts(options: ExchangeOptions): Parts {
     log.error({ runId, generation }, error.message);
     ending.endHere(error);
   });
-  const steps = createSteps(() => createReduction({ plan, wire, memory, vectors, rooms, neighbours, notes }));
+  const steps = createSteps(() =>
+    createReduction({ ...routing!, wire, memory, vectors, rooms, neighbours, notes }),
+  );
   const sync = createSync({
     wire,
     provideState: options.provideState,
@@ -163,32 +184,51 @@ export function createParts(options: ExchangeOptions): Parts {
   const parts: Parts = {
     ...{ plan, stats, memory, vectors, residuals, residualsLive, gathered, watch, pace },
     ...{ wire, steps, sync, ending, neighbours, listening, closing },
+    early: createEarly(),
+    hasMet: () => routing !== undefined,
     closeChannel: channel.close,
   };
   return parts;
 }
 
+interface Routing {
+  readonly plan: Plan;
+  readonly routes: Routes;
+  /** Slices of these shards are of owners to whom this member speaks for others. */
+  readonly spokenShards: ReadonlySet<number>;
+}
+
+function routingOf(plan: Plan, rank: number): Routing {
+  const routes = routesOf(plan, rank);
+  const owners = plan.members.map((_, owner) => owner).filter((owner) => routes.spoken(owner).length > 0);
+  return { plan, routes, spokenShards: new Set(owners.flatMap((owner) => shardsOf(plan, owner))) };
+}
+
 /** Data of sums is read to where it belongs; all other data is small and has memory of its own. */
-function placeData({ watch, ending, steps, stats }: Parts, header: Header): Place {
+function placeData({ watch, ending, steps, stats, hasMet }: Parts, header: Header): Place {
   const { kind, step, source } = header;
   watch.noteMessage(source);
-  // A note is small.
-  if (header.inMemory) return 'own';
   const placement = placementOf(kind, ending.failure() !== undefined);
-  if (placement === 'own') return 'own';
+  // A note is small, and before the members have met nobody knows what belongs where.
+  if (placement === 'own' || header.inMemory || !hasMet()) return 'own';
   const reduction = placement === 'begins' ? steps.reductionFor(step) : steps.reductionOf(step);
   if (reduction !== undefined) return reduction.placePart(header);
   stats.refused++;
   return 'skip';
 }
 
-function routeMessage(
-  { wire, ending, sync, steps, neighbours, stats }: Parts,
-  header: Header,
-  data: Uint8Array,
-): void {
+function routeMessage(parts: Parts, header: Header, data: Uint8Array): void {
+  const { wire, ending, sync, steps, neighbours, stats, early, hasMet } = parts;
   const { kind, step, source, inMemory } = header;
   const hasEnded = ending.failure() !== undefined;
+  if (kind === 'contribution' && !hasEnded && !hasMet()) {
+    if (!early.keep(header, data)) stats.refused++;
+    return;
+  }
+  if (kind === 'contribution' && !hasEnded && isAstray(parts, header, data)) {
+    takeEarly(parts, header, data);
+    return;
+  }
   // Data of a contribution has begun its step when it was placed; a note does it here.
   const begins = inMemory && kind === 'contribution' && !hasEnded;
   const reduction = begins ? steps.reductionFor(step) : steps.reductionOf(step);
@@ -214,6 +254,22 @@ function routeMessage(
       return;
     case 'nothing':
   }
+}
+
+/** What came while the members met lies nowhere in the memory of the sum. */
+const isAstray = ({ memory, wire }: Parts, { inMemory, owner }: Header, data: Uint8Array): boolean =>
+  !inMemory && owner === wire.rank && data.buffer !== memory.shared.buffer;
+
+/** What came early goes where it would have gone. */
+function takeEarly(parts: Parts, header: Header, data: Uint8Array): void {
+  const place = placeData(parts, header);
+  if (place === 'skip') return;
+  if (place !== 'own') {
+    if (place.length !== data.length)
+      throw new FleetError('invalidArgument', `${data.length} bytes came where ${place.length} belong`);
+    place.set(data);
+  }
+  routeMessage(parts, header, place === 'own' ? data : place);
 }
 
 function lookForMissing(

@@ -7,6 +7,7 @@
 //   sum         own slices are added into it, the slices of others are read into it
 //   rooms       contributions of others that wait for the rest of their chunk
 //   arriving    one encoded result while it is decoded    with compression
+//   fetched     one encoded node of a neighbour           with compression
 //   residuals   two for each shard: open step and next    with int8
 //   zeros, scratch
 //   windows     room for what is mapped of the files of neighbours (segment.ts)
@@ -25,8 +26,9 @@ import {
   type SharedMemory,
 } from './kernels/create-kernels.ts';
 import type { Kernels } from './kernels/kernels.ts';
-import { ALIGNMENT, type Node, ownedRange, type Plan, type Range } from './plan.ts';
+import { ALIGNMENT, CHUNK_ELEMENTS_MAX, type Node, ownedRange, type Plan, type Range } from './plan.ts';
 import type { Encoding } from './reduce.ts';
+import type { ForeignNode } from './routes.ts';
 
 /** Addresses are in bytes from the start of the memory. */
 export interface Layout {
@@ -44,6 +46,8 @@ export interface Layout {
   published(offset: number): number;
   /** An encoded result of another while it is decoded. */
   readonly arriving: number;
+  /** An encoded node of a neighbour while it is decoded. Only with compression. */
+  readonly fetched: number;
   /** A shard of this member as it travels, by its place and by element. Only with compression. */
   encoded(index: number, offset: number): number;
   /**
@@ -90,16 +94,7 @@ export function encodedBytes(encoding: Encoding, count: number): number {
 export const encodingOf = (node: Node, plan: Pick<Plan, 'compression'>): Encoding =>
   node.size === 1 ? plan.compression : 'none';
 
-/** A node of another member. */
-export interface ForeignNode {
-  /** Rank of the member. */
-  readonly source: number;
-  /** Place among that member's nodes. */
-  readonly index: number;
-  readonly node: Node;
-}
-
-/** Nodes of all other members in rank order: the slots of what is received. */
+/** Nodes of all other members in rank order, as each adds them up alone. */
 export function foreignNodes(plan: Plan, rank: number): readonly ForeignNode[] {
   return plan.nodes.flatMap((nodes, source) =>
     source === rank ? [] : nodes.map((node, index) => ({ source, index, node })),
@@ -138,18 +133,17 @@ function placedAreas(plan: Plan, rank: number, isShared: boolean): Layout {
   const encoded = areas(compression === 'none' ? 0 : shardCount, encodedArea, pages);
   const published = pages(compression === 'none' ? 0 : encodedBytes(compression, padded(own.count)));
   const sum = pages(whole);
-  const foreign = foreignNodes(plan, rank);
-  const widest = foreign.some(({ node }) => encodingOf(node, plan) === 'none') ? 'none' : compression;
-  const chunksAtOnce = Math.min(plan.window, plan.chunks[rank]!.length);
-  const rooms = areas(foreign.length * chunksAtOnce, encodedBytes(widest, chunk));
-  const arriving = area(compression === 'none' ? 0 : encodedBytes(compression, chunk));
+  const rooms = areas(roomsOf(plan, rank), roomBytes(compression, chunk));
+  const encodedChunk = compression === 'none' ? 0 : encodedBytes(compression, chunk);
+  const arriving = area(encodedChunk);
+  const fetched = area(encodedChunk);
   const residuals = areas(compression === 'int8' ? shardCount * 2 : 0, whole);
   const zeros = area(ALIGNMENT * 4);
   const scratch = areas(Math.ceil(Math.log2(Math.max(2, plan.shards))) + 1, chunk * 4);
   const windows = isShared ? windowsOf(plan, rank, pages) : NO_WINDOWS;
   const travels = plan.nodes[rank]!.some((node) => encodingOf(node, plan) === 'none');
   return {
-    ...{ bytes, sum, zeros, arriving, rooms, ...windows },
+    ...{ bytes, sum, zeros, arriving, fetched, rooms, ...windows },
     vector: (index) => vectors[index]!,
     published: (offset) => published + encodedBytes(compression, offset - own.offset),
     encoded: (index, offset) => encoded[index]! + encodedBytes(compression, offset),
@@ -166,6 +160,19 @@ function placedAreas(plan: Plan, rank: number, isShared: boolean): Layout {
       : [],
   };
 }
+
+/**
+ * Rooms that members ever need together, whatever groups they form: a group gives no more nodes than its members. A sum
+ * of several shards may make the chunks of a compressed run half as long.
+ */
+function roomsOf(plan: Plan, rank: number): number {
+  const chunks = plan.chunks[rank]!.length * (plan.compression === 'none' ? 1 : 2);
+  return foreignNodes(plan, rank).length * Math.min(plan.window, chunks);
+}
+
+/** A node of a group may be a sum where those of its members are single shards. */
+const roomBytes = (compression: Encoding, chunk: number): number =>
+  Math.max(encodedBytes(compression, chunk), encodedBytes('none', Math.min(chunk, CHUNK_ELEMENTS_MAX)));
 
 /** The first page of a file is its token. */
 function filePartsOf(...parts: readonly { readonly at: number; readonly end: number }[]): FilePart[] {

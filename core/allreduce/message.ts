@@ -8,7 +8,7 @@
 //        5  u8    kind                   26  u16   ranks                 48  u32   digest, high half
 //        6  u8    encoding               28  u32   shard first           52  u32   digest, low half
 //        7  u8    in memory              32  u32   shard count           56  u32   data bytes
-//        8  u32   generation             36  u32   chunk                 60  u32   zero
+//        8  u32   generation             36  u32   chunk                 60  u32   owner
 //       12  u32   run hash
 //
 // The header is inside the payload and not a header of NATS, so that a receiver reads it first and lets the
@@ -18,8 +18,8 @@ import { FleetError } from '../errors.ts';
 import type { Encoding } from './reduce.ts';
 
 /**
- * A kind's place is its number on the wire. contribution: a chunk of a node's sum, to the owner of the slice.
- * result: a finished chunk, from its owner to all. missing: asks the receiver for contributions and results
+ * A kind's place is its number on the wire. contribution: a chunk of a node's sum, to the owner of the slice or to
+ * who speaks to that owner. result: a finished chunk, from its owner or from who brings it to a host. missing: asks the receiver for contributions and results
  * that did not arrive. hello: where the sender stands. ask-state, state: a request for pieces of a state or
  * residual, and a piece. stop: the run cannot go on, with the reason. here: the sender is there and has
  * nothing to give yet. neighbour: who reads whose memory (neighbours.ts).
@@ -62,6 +62,8 @@ export interface Header {
    */
   readonly shardFirst: number;
   readonly shardCount: number;
+  /** Rank of the member whose slices a contribution, result or missing is about; 0 in all other kinds. */
+  readonly owner: number;
   /** Chunk of the owner's slices; piece of a transfer, 0xffffffff for its contents; round of a hello. */
   readonly chunk: number;
   /** First element that the data covers, within the vector or within the part of a transfer. */
@@ -77,7 +79,7 @@ export interface Header {
 
 export const HEADER_BYTES = 64;
 const MAGIC = 0x31584650; // 'PFX1'
-const VERSION = 3;
+const VERSION = 4;
 export const NO_DIGEST = '0000000000000000';
 
 export function encodeHeader(header: Header, dataBytes: number): Uint8Array {
@@ -101,6 +103,7 @@ export function encodeHeader(header: Header, dataBytes: number): Uint8Array {
   view.setUint32(48, Number.parseInt(header.digest.slice(0, 8), 16), true);
   view.setUint32(52, Number.parseInt(header.digest.slice(8), 16), true);
   view.setUint32(56, dataBytes, true);
+  view.setUint32(60, header.owner, true);
   return bytes;
 }
 
@@ -109,8 +112,14 @@ export function decodeHeader(head: Uint8Array, dataBytes: number): Header {
   if (head.length < HEADER_BYTES)
     throw new FleetError('invalidArgument', `a message of ${head.length} bytes has no header`);
   const view = new DataView(head.buffer, head.byteOffset, HEADER_BYTES);
-  if (view.getUint32(0, true) !== MAGIC || view.getUint8(4) !== VERSION)
-    throw new FleetError('invalidArgument', 'the message is of another format or version');
+  if (view.getUint32(0, true) !== MAGIC)
+    throw new FleetError('invalidArgument', 'the message is of another format');
+  const version = view.getUint8(4);
+  if (version !== VERSION)
+    throw new FleetError(
+      'invalidArgument',
+      `a member speaks version ${version} of the exchange and this one ${VERSION}; start all workers from one release`,
+    );
   const kind = KINDS[view.getUint8(5)];
   if (kind === undefined)
     throw new FleetError('invalidArgument', `message kind ${view.getUint8(5)} is unknown`);
@@ -134,6 +143,7 @@ export function decodeHeader(head: Uint8Array, dataBytes: number): Header {
     ranks: view.getUint16(26, true),
     shardFirst: view.getUint32(28, true),
     shardCount: view.getUint32(32, true),
+    owner: view.getUint32(60, true),
     chunk: view.getUint32(36, true),
     offset: view.getUint32(40, true),
     count: view.getUint32(44, true),

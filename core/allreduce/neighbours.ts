@@ -10,16 +10,21 @@
 //     │◄─────────── host, file B, token of A │  opens and maps A
 //     │  B reads A                          │
 //
-// Each direction stands for itself. A member that cannot open or map answers with an empty token and gets data as
-// before, alone. Messages may be lost: whoever does not know the other yet sends again at each tick, less and less
-// often, and gets an answer, because the message tells that it does not know.
+// A pair counts when both directions are proved. Once a member knows all pairs of its own, or waits no longer, it
+// announces them to all, and when the announcements of all members are here, the groups follow from them
+// (routes.ts), the same at every member. A member that cannot open or map announces nothing and is a group of its own.
+//
+// Messages may be lost: whoever does not know the other yet sends again at each tick, less and less often, and gets an
+// answer, because the message tells that it does not know. Proofs are not waited for without end; announcements are,
+// as hellos are, because sums of members that assume different groups would miss parts.
 
 import { z } from 'zod';
 import { createDeferred } from '../deferred.ts';
 import { toFleetError } from '../errors.ts';
 import { shaped } from '../text/shape.ts';
 import { encodeJson, type Header, jsonOf } from './message.ts';
-import type { Chunk } from './plan.ts';
+import type { Chunk, Groups } from './plan.ts';
+import { groupsOf } from './routes.ts';
 import type { OwnSegment, PeerSegment } from './segment.ts';
 import type { Wire } from './wire.ts';
 
@@ -30,7 +35,9 @@ const messageSchema = z.looseObject({
   file: z.string().max(200).optional(),
   /** Token of the receiver's file; empty: the sender cannot read it. */
   token: z.string().max(200).optional(),
-  /** The sender knows both directions between the two. */
+  /** Ranks that the sender has announced: both read each other. Absent before it is sure. */
+  proven: z.array(z.number().int().nonnegative()).max(65_536).optional(),
+  /** The sender knows both directions between the two, and what the receiver announces. */
   knows: z.boolean(),
 });
 type Message = z.infer<typeof messageSchema>;
@@ -38,21 +45,21 @@ type Message = z.infer<typeof messageSchema>;
 /** How long the first sum may wait for the proofs, milliseconds of listening. */
 const WAIT_MS = 2_000;
 const REPEAT_MS_MIN = 50;
+const REPEAT_MS_MAX = 500;
 
 export interface Neighbours {
-  /** The member has proved that it reads this one's memory. */
-  reads(rank: number): boolean;
-  /** Every other member has. */
-  allRead(): boolean;
   /** Where the data of a note lies in this member's memory; undefined where its sender is not read. */
   contributionAt(source: number, index: number, chunk: Chunk): number | undefined;
   publishedAt(source: number, chunk: Chunk): number | undefined;
+  /** Copies a node that a member of the group gives to whoever speaks for it; false when it is not there. */
+  readNode(source: number, index: number, chunk: Chunk, into: Uint8Array): boolean;
+  /** Writes a result of an owner elsewhere for the members of the group; false where there is no room for it. */
+  bring(chunk: Chunk, data: Uint8Array): boolean;
+  /** Copies a result that a member of the group, or this member itself, has written; false when it is not there. */
+  readBrought(source: number, chunk: Chunk, into: Uint8Array): boolean;
   /** A generation begins: this member shows itself to all. */
   begin(): void;
-  /**
-   * Resolves when every other member is known, or when nobody waits any longer. From then on nothing is mapped, because
-   * the memory is in use.
-   */
+  /** Resolves when the groups are known. From then on nothing is mapped, because the memory is in use. */
   meet(): Promise<void>;
   acceptNeighbour(header: Header, data: Uint8Array): void;
   /** Sends again to whoever is not known. */
@@ -71,6 +78,8 @@ export interface SegmentDoor {
 }
 
 interface Peer {
+  /** What it has announced. */
+  proven: readonly number[] | undefined;
   /** It reads this member's file. */
   readsMine: boolean | undefined;
   /** This member reads its file. */
@@ -81,30 +90,36 @@ interface Peer {
 export function createNeighbours(options: {
   readonly wire: Wire;
   readonly door: SegmentDoor | undefined;
+  /** The groups are known, before anything that follows from them is received. */
+  readonly onGroups: (groups: Groups) => void;
   /** Memory is not shared with a member, or with none, for this reason. */
   readonly onUnshared: (reason: string) => void;
 }): Neighbours {
-  const { wire, door, onUnshared } = options;
+  const { wire, door, onGroups, onUnshared } = options;
   const peers: Peer[] = Array.from({ length: wire.ranks }, (_, rank) => ({
+    proven: undefined,
     readsMine: rank === wire.rank ? false : undefined,
     mineReads: rank === wire.rank ? false : undefined,
     segment: undefined,
   }));
-  const others = peers.filter((_, rank) => rank !== wire.rank);
+  const self = peers[wire.rank]!;
   const met = createDeferred<void>();
   let own: OwnSegment | undefined;
   let hasFailed = door === undefined;
-  let isOpen = true;
+  let isClosed = false;
+  let isMet = false;
   let hasBegun = false;
-  let begunAt: number | undefined;
+  let meetsAt: number | undefined;
   let sentAt = 0;
   let pauseMs = REPEAT_MS_MIN;
 
-  const isKnown = ({ readsMine, mineReads }: Peer): boolean =>
+  const hasProofs = ({ readsMine, mineReads }: Peer): boolean =>
     readsMine !== undefined && mineReads !== undefined;
+  const isSure = (): boolean => self.proven !== undefined;
+  const isKnown = (peer: Peer): boolean => peer.proven !== undefined && (isSure() || hasProofs(peer));
 
   function ownSegment(): OwnSegment | undefined {
-    if (own === undefined && !hasFailed && isOpen) {
+    if (own === undefined && !hasFailed && !isSure()) {
       try {
         own = door!.create();
       } catch (caught) {
@@ -116,7 +131,7 @@ export function createNeighbours(options: {
   }
 
   function read(peer: Peer, source: number, name: string): void {
-    if (name === '' || !isOpen) {
+    if (name === '' || isSure()) {
       peer.mineReads = false;
       return;
     }
@@ -129,7 +144,8 @@ export function createNeighbours(options: {
     }
   }
 
-  function learn(peer: Peer, source: number, { host, file, token }: Message): void {
+  function learn(peer: Peer, source: number, { host, file, token, proven }: Message): void {
+    peer.proven ??= proven;
     if (door === undefined || host !== door.host) {
       peer.readsMine ??= false;
       peer.mineReads ??= false;
@@ -143,63 +159,94 @@ export function createNeighbours(options: {
 
   function messageTo(peer: Peer): Uint8Array {
     const message: Message = { host: door?.host ?? '', knows: isKnown(peer) };
-    if (own !== undefined || hasFailed) message.file = own?.name ?? '';
-    if (peer.mineReads !== undefined) message.token = peer.segment?.token ?? '';
+    // The name goes with the announcement.
+    if (own !== undefined || hasFailed || isSure()) message.file = isSure() ? '' : (own?.name ?? '');
+    if (peer.mineReads !== undefined || isSure()) message.token = peer.segment?.token ?? '';
+    if (self.proven !== undefined) message.proven = [...self.proven];
     return encodeJson(message);
   }
 
-  const sendTo = (rank: number): void =>
+  const send = (rank: number): void =>
     wire.sendTo(rank, wire.header('neighbour', 0), messageTo(peers[rank]!));
+  /** `knows`: nobody needs to answer; who lacks something asks. */
+  const sendAll = (knows: boolean): void =>
+    wire.sendAll(
+      wire.header('neighbour', 0),
+      encodeJson({ host: door?.host ?? '', proven: self.proven, knows }),
+    );
 
-  function finishIfKnown(): void {
-    if (!others.every(isKnown)) return;
+  /** No other file is opened or made from now on. */
+  function announce(): void {
+    self.proven = peers.flatMap(({ readsMine, mineReads }, rank) => (readsMine && mineReads ? [rank] : []));
     own?.dropName();
-    finish();
+    if (hasBegun) sendAll(true);
   }
 
-  function finish(): void {
-    if (begunAt === undefined) return;
-    isOpen = false;
+  function finishIfKnown(): void {
+    if (isClosed || isMet) return;
+    if (!isSure() && peers.every(hasProofs)) announce();
+    if (!hasBegun || !peers.every(({ proven }) => proven !== undefined)) return;
+    isMet = true;
+    const groups = groupsOf(peers.map(({ proven }) => proven!));
+    const mates = groups.find((ranks) => ranks.includes(wire.rank))!;
+    peers.forEach(({ segment }, rank) => {
+      if (!mates.includes(rank)) segment?.leave();
+    });
+    onGroups(groups);
     met.resolve();
   }
 
+  if (door === undefined || wire.ranks === 1) announce();
+
   return {
-    reads: (rank) => peers[rank]?.readsMine === true,
-    allRead: () => others.length > 0 && others.every(({ readsMine }) => readsMine === true),
     contributionAt: (source, index, chunk) => peers[source]?.segment?.contributionAt(index, chunk),
     publishedAt: (source, chunk) => peers[source]?.segment?.publishedAt(chunk),
+    readNode: (source, index, chunk, into) => peers[source]?.segment?.readNode(index, chunk, into) === true,
+    bring(chunk, data) {
+      try {
+        own!.bring(chunk, data);
+        return true;
+      } catch (caught) {
+        onUnshared(toFleetError(caught).message);
+        return false;
+      }
+    },
+    readBrought: (source, chunk, into) =>
+      (source === wire.rank ? own : peers[source]?.segment)?.readBrought(chunk, into) === true,
     begin() {
-      if (hasBegun || wire.ranks === 1) return;
+      if (hasBegun) return;
       hasBegun = true;
-      wire.sendAll(wire.header('neighbour', 0), encodeJson({ host: door?.host ?? '', knows: false }));
+      sendAll(false);
+      finishIfKnown();
     },
     meet() {
-      begunAt ??= wire.now();
-      if (door === undefined || wire.ranks === 1) finish();
-      else finishIfKnown();
+      meetsAt ??= wire.now();
       return met.promise;
     },
     acceptNeighbour({ source }, data) {
       const peer = peers[source]!;
       const message = shaped(messageSchema, jsonOf(data), 'a message of a neighbour');
       learn(peer, source, message);
-      if (!message.knows) sendTo(source);
       finishIfKnown();
+      if (!message.knows) send(source);
     },
     repeatUnknown() {
-      if (begunAt !== undefined && isOpen && wire.now() - begunAt >= WAIT_MS) {
-        own?.dropName();
-        finish();
+      if (meetsAt !== undefined && !isSure() && wire.now() - meetsAt >= WAIT_MS) {
+        announce();
+        finishIfKnown();
       }
-      if (!isOpen || wire.now() - sentAt < pauseMs) return;
+      if (isMet || !hasBegun || wire.now() - sentAt < pauseMs) return;
       sentAt = wire.now();
-      pauseMs *= 2;
+      pauseMs = Math.min(REPEAT_MS_MAX, pauseMs * 2);
       peers.forEach((peer, rank) => {
-        if (rank !== wire.rank && !isKnown(peer)) sendTo(rank);
+        if (rank === wire.rank || isKnown(peer)) return;
+        // Before that a member is asked for its hello.
+        if (meetsAt !== undefined) wire.noteQuestion(rank);
+        send(rank);
       });
     },
     close() {
-      isOpen = false;
+      isClosed = true;
       met.resolve();
       own?.dropName();
       own?.close();

@@ -38,7 +38,7 @@ export function treatmentOf(
   compression: Compression,
   /** The chunk is of the slice that belongs to the shard. */
   isOfShard: boolean,
-  /** The shard is part of a node that this member adds up, or the chunk is one that this member owns. */
+  /** The shard is part of a node that this member adds up, or the chunk is one that this member adds up. */
   isAddedHere: boolean,
 ): Treatment {
   if (compression === 'none') return 'leave';
@@ -57,7 +57,7 @@ export interface OwnVectors {
   beginVectors(fresh: boolean): void;
   /** What a member sends of its node `index`; the same bytes however often it is asked for. */
   contribution(index: number, chunk: Chunk): Uint8Array;
-  /** This member's nodes in a chunk of its own slices. */
+  /** This member's nodes in a chunk that it adds up. */
   ownLeaves(chunk: Chunk): Leaf[];
   /** Turns the sum of a chunk into what all members get, here and in the bytes returned. */
   publishChunk(chunk: Chunk): Uint8Array;
@@ -75,15 +75,17 @@ export function createOwnVectors(options: {
   readonly memory: ExchangeMemory;
   /** Multiplies every element of the sum. */
   readonly factor: number;
+  /** This member adds up more of a chunk of another than its own nodes. */
+  readonly speaksFor: (chunk: Chunk) => boolean;
 }): OwnVectors {
-  const { plan, rank, memory, factor } = options;
+  const { plan, rank, memory, factor, speaksFor } = options;
   const { layout, kernels, bytes, floats } = memory;
   const { compression } = plan;
   const nodes = plan.nodes[rank]!;
   const { shardFirst, shardCount } = plan.members[rank]!;
   const shards = Array.from({ length: shardCount }, (_, i) => shardFirst + i);
   const summed = shardsInSums(nodes);
-  const ownOffsets = new Set(plan.chunks[rank]!.map(({ offset }) => offset));
+  const isOwn = ({ shard }: Chunk): boolean => shard >= shardFirst && shard < shardFirst + shardCount;
   /** Offsets of the chunks that are made ready in this step. */
   const ready = new Set<number>();
   let open: 0 | 1 = 0;
@@ -101,7 +103,7 @@ export function createOwnVectors(options: {
   }
 
   function compress(shard: number, chunk: Chunk): void {
-    const isAddedHere = summed.has(shard) || ownOffsets.has(chunk.offset);
+    const isAddedHere = summed.has(shard) || isOwn(chunk) || speaksFor(chunk);
     const treatment = treatmentOf(compression, shard === chunk.shard, isAddedHere);
     if (treatment === 'leave') return;
     const at = vectorAt(shard, chunk);

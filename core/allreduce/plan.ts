@@ -13,7 +13,9 @@
 //      ┌┴┐      ┌┴┐    ┌┴┐
 //      0 1      2 3    4 5
 //
-// A member adds up alone exactly the largest nodes that lie inside its shards, and sends their sums.
+// A member adds up alone exactly the largest nodes that lie inside its shards, and sends their sums. Members of a
+// group, which read each other's memory, add up the largest nodes that lie inside the shards of all of them before
+// anything leaves their host (routes.ts).
 // Floating-point addition is not associative, so the tree fixes the order once for all placements: whoever
 // adds a node adds the same two halves. A ring, or a sum in the order of arrival, would send no more and give
 // other bits for every placement.
@@ -60,6 +62,9 @@ export interface Chunk extends Range {
  */
 export type Compression = 'none' | 'bf16' | 'int8';
 
+/** Ranks of members that read each other's memory; every rank is in one group, in order. */
+export type Groups = readonly (readonly number[])[];
+
 export interface Plan {
   /** V. */
   readonly shards: number;
@@ -67,8 +72,11 @@ export interface Plan {
   readonly elements: number;
   readonly compression: Compression;
   readonly members: readonly Member[];
-  /** By rank: the nodes whose sums the member sends, in shard order. */
+  /** By rank: the nodes that the member adds up alone, in shard order. */
   readonly nodes: readonly (readonly Node[])[];
+  readonly groups: Groups;
+  /** By group: the nodes whose sums leave the host, in shard order. */
+  readonly groupNodes: readonly (readonly Node[])[];
   /**
    * By rank: the chunks of the slices that the member owns, in order. With fewer slices than shards a member
    * may own none.
@@ -111,8 +119,11 @@ export function planOf(options: {
   readonly shards: number;
   readonly elements: number;
   readonly compression?: Compression;
+  /** Default: nobody reads another's memory. Slices, and what a member owns, are the same for all groups. */
+  readonly groups?: Groups;
 }): Plan {
   const { members, shards, elements, compression = 'none' } = options;
+  const groups = options.groups ?? members.map((_, rank) => [rank]);
   checkMembers(members, shards);
   if (!Number.isInteger(elements) || elements < 0)
     throw new FleetError('invalidArgument', `a vector of ${elements} elements cannot be reduced`);
@@ -120,10 +131,12 @@ export function planOf(options: {
   const nodes = members.map((member) =>
     travelling(nodesInside(member.shardFirst, member.shardFirst + member.shardCount), compression),
   );
+  const groupNodes = groups.map((ranks) => nodesOfGroup(members, ranks, compression));
+  // A group has no more nodes than its members, nor more bytes in them.
   const perElement = pendingBytes(nodes, compression);
   const pending = Math.floor(PENDING_BYTES_MAX / WINDOW_MIN / perElement / ALIGNMENT) * ALIGNMENT;
   // A sum of several shards travels as float32 also in a compressed run.
-  const wide = compression === 'none' || nodes.flat().some(({ size }) => size > 1);
+  const wide = compression === 'none' || [...nodes, ...groupNodes].flat().some(({ size }) => size > 1);
   const limits = {
     least: CHUNK_ELEMENTS_MIN * RATIO[compression],
     most: Math.max(ALIGNMENT, Math.min(wide ? CHUNK_ELEMENTS_MAX : CHUNK_ELEMENTS_ENCODED_MAX, pending)),
@@ -136,6 +149,8 @@ export function planOf(options: {
     compression,
     members,
     nodes,
+    groups,
+    groupNodes,
     chunks,
     window: Math.max(1, Math.min(WINDOW_MAX, Math.floor(PENDING_BYTES_MAX / (perElement * largest)))),
   };
@@ -163,6 +178,22 @@ export function nodesInside(first: number, end: number): Node[] {
     at += size;
   }
   return nodes;
+}
+
+/** The largest nodes inside the shards of several members, which need not be neighbours in the order of ranks. */
+function nodesOfGroup(
+  members: readonly Member[],
+  ranks: readonly number[],
+  compression: Compression,
+): Node[] {
+  const runs: { first: number; end: number }[] = [];
+  for (const rank of ranks) {
+    const { shardFirst, shardCount } = members[rank]!;
+    const last = runs.at(-1);
+    if (last?.end === shardFirst) last.end += shardCount;
+    else runs.push({ first: shardFirst, end: shardFirst + shardCount });
+  }
+  return runs.flatMap(({ first, end }) => travelling(nodesInside(first, end), compression));
 }
 
 /**

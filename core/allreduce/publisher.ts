@@ -1,15 +1,15 @@
 // One member's part in a step as the owner of slices: adding up a chunk once every contribution to it is
-// here, and publishing its sum. Decides what a result carries; the sum goes to the broker once, which fans it
-// out.
+// here, and publishing its sum. Decides what a result carries and to whom: to the others of its group a note, and the
+// sum to the broker once, which fans it out to one member of each other host.
 
 import { type Arrivals, isReadyToAdd, type OwnChunk } from './arrivals.ts';
 import { type ExchangeMemory, padded } from './memory.ts';
 import type { Header } from './message.ts';
-import type { Neighbours } from './neighbours.ts';
 import type { Notes } from './notes.ts';
 import type { OwnVectors } from './own-vectors.ts';
 import type { Plan } from './plan.ts';
 import { sumRoot } from './reduce.ts';
+import type { Routes } from './routes.ts';
 import type { StepState } from './step-state.ts';
 import type { Wire } from './wire.ts';
 
@@ -22,17 +22,17 @@ export interface Publisher {
 export function createPublisher(
   {
     plan,
+    routes,
     wire,
     memory,
     vectors,
-    neighbours,
     notes,
   }: {
     readonly plan: Plan;
+    readonly routes: Routes;
     readonly wire: Wire;
     readonly memory: ExchangeMemory;
     readonly vectors: Pick<OwnVectors, 'ownLeaves' | 'publishChunk' | 'publishedBytes'>;
-    readonly neighbours: Pick<Neighbours, 'allRead'>;
     readonly notes: Notes;
   },
   state: StepState,
@@ -42,11 +42,26 @@ export function createPublisher(
     wire.header('result', state.step, {
       encoding: plan.compression,
       inMemory,
+      owner: wire.rank,
       chunk: index,
       offset,
       count,
       digest: state.digest,
     });
+  function publish(entry: OwnChunk, data: Uint8Array): void {
+    if (routes.isApart) {
+      wire.sendAll(resultHeader(entry), data);
+      return;
+    }
+    if (!routes.isTogether) wire.sendToHosts(resultHeader(entry), data);
+    if (routes.mates.length === 0) return;
+    const header = resultHeader(entry, true);
+    const note = notes.noteOf(data);
+    wire.stats.bytesShared += data.length;
+    if (routes.isTogether) wire.sendAll(header, note);
+    else for (const mate of routes.mates) wire.sendTo(mate, header, note);
+  }
+
   return {
     publishIfReady(entry) {
       if (!isReadyToAdd(entry)) return;
@@ -61,10 +76,7 @@ export function createPublisher(
       });
       const data = vectors.publishChunk(chunk);
       arrivals.markPublished(entry);
-      // One message serves all, so data travels for all as soon as one needs it.
-      const inMemory = neighbours.allRead();
-      if (inMemory) wire.stats.bytesShared += data.length;
-      wire.sendAll(resultHeader(entry, inMemory), inMemory ? notes.noteOf(data) : data);
+      publish(entry, data);
       state.chunksOpen--;
     },
     repeatResult(chunk, asker) {

@@ -3,7 +3,7 @@
 //
 // A node is the sum of its left half and its right half, and nothing else. sumInPlace builds the nodes inside
 // one member's shards from the leaves up, sumRoot builds the rest from the root down until it meets a node
-// that is known. Both add the same pairs, so where one ends and the other begins, which depends on the
+// that is known, and sumNode does so below the root. All add the same pairs, so where one ends and the other begins, which depends on the
 // placement, does not show in the bits. Addition itself is commutative to the bit in the kernels (every NaN
 // is stored as one), so the operands of a pair may be in either order; it is not associative, so pairs may
 // not be regrouped.
@@ -61,9 +61,48 @@ export interface RootSum {
   readonly scratch: (depth: number) => number;
 }
 
+export interface NodeSum extends Pick<RootSum, 'kernels' | 'shards' | 'count' | 'scratch'> {
+  /** Of several shards, all of which exist. */
+  readonly node: Node;
+  /** Nodes that cover the node, as float32. */
+  readonly leaves: readonly (Pick<Leaf, 'node' | 'at'> | FetchedLeaf)[];
+  /** Where the sum goes; one of the leaves may lie there. */
+  readonly into: number;
+}
+
+/** A node whose sum is not in this memory. */
+export interface FetchedLeaf {
+  readonly node: Node;
+  /** Writes the sum over the range to an address, as float32; false where it is not to be had. */
+  readonly fetch: (into: number) => boolean;
+}
+
+/** Adds up a node from nodes below it; false, with the leaves as they were, when one is not to be had. */
+export function sumNode(sum: NodeSum): boolean {
+  const { node, kernels, count, scratch } = sum;
+  let isWhole = true;
+  const known = new Map<number, Known>();
+  for (const leaf of sum.leaves)
+    known.set(
+      keyOf(leaf.node),
+      'at' in leaf
+        ? { ...leaf, encoding: 'none' }
+        : (into) => {
+            isWhole = leaf.fetch(into) && isWhole;
+            return { encoding: 'none', at: into };
+          },
+    );
+  const size = node.size / 2;
+  // Nothing is written to a leaf before all of them are used.
+  const left = sumOf({ first: node.first, size }, scratch(Math.log2(node.size)), 1, sum, known);
+  const right = sumOf({ first: node.first + size, size }, scratch(0), 1, sum, known);
+  if (isWhole) addOperands(kernels, sum.into, left, right, count);
+  return isWhole;
+}
+
 /** Adds up all shards from nodes. */
 export function sumRoot(sum: RootSum): void {
-  const known = new Map(sum.leaves.map((leaf) => [keyOf(leaf.node), leaf]));
+  const known = new Map<number, Known>(sum.leaves.map((leaf) => [keyOf(leaf.node), leaf]));
   const root = sumOf(rootOf(sum.shards), sum.into, 0, sum, known);
   if (root.at === sum.into) return;
   if (root.encoding === 'none') sum.kernels.copy(sum.into, root.at, sum.count * 4);
@@ -71,17 +110,19 @@ export function sumRoot(sum: RootSum): void {
 }
 
 type Operand = Pick<Leaf, 'encoding' | 'at'>;
+/** A node that is there, or one that is brought to an address. */
+type Known = Operand | ((into: number) => Operand);
 
 /** Left half plus right half. The result lies at `into`, or where it was known already. */
 function sumOf(
   node: Node,
   into: number,
   depth: number,
-  sum: RootSum,
-  known: ReadonlyMap<number, Leaf>,
+  sum: Pick<RootSum, 'kernels' | 'shards' | 'count' | 'scratch'>,
+  known: ReadonlyMap<number, Known>,
 ): Operand {
   const leaf = known.get(keyOf(node));
-  if (leaf !== undefined) return leaf;
+  if (leaf !== undefined) return typeof leaf === 'function' ? leaf(into) : leaf;
   if (node.size === 1)
     throw new FleetError('internal', `the sum needs shard ${node.first}, and nobody gave it`);
   const size = node.size / 2;

@@ -3,7 +3,8 @@
 //
 // A member has three parts in a step. It contributes its nodes to the owners of the slices (contributor.ts), it
 // adds up and publishes the slices that it owns itself (publisher.ts), and it collects the finished slices of
-// the others (collector.ts):
+// the others (collector.ts). Among members that read each other's memory it also speaks for others to owners elsewhere
+// (speaker.ts), and brings them the results of such owners (bringer.ts):
 //
 //   member A                        owner B                          all
 //     │── contribution, chunk 0 ────►│
@@ -16,8 +17,8 @@
 //     │◄───────── result, chunk 1 ───│                                   to A alone
 //
 // Repair. Whoever lacks something asks whoever has to send it, naming each part: an owner asks the
-// contributors, a member asks the owners. The answer is the same message again, with the same bytes, or
-// `here` when there is nothing to give yet. Nobody keeps anything for the repair: contributions and results
+// contributors, a member asks the owners, or who speaks or brings in their place. The answer is the same message
+// again, with the same bytes, or `here` when there is nothing to give yet, with those for whom the member waits itself. Nobody keeps anything for the repair: contributions and results
 // are read from where they lie, and everything is idempotent by (source, node, chunk), so a repetition is
 // dropped without a copy.
 //
@@ -31,6 +32,7 @@ import { createDeferred } from '../deferred.ts';
 import { FleetError } from '../errors.ts';
 import { createArrivals } from './arrivals.ts';
 import { createAsking } from './asking.ts';
+import { createBringer } from './bringer.ts';
 import { createCollector } from './collector.ts';
 import { createContributor } from './contributor.ts';
 import type { ExchangeMemory } from './memory.ts';
@@ -40,7 +42,9 @@ import type { Notes } from './notes.ts';
 import type { OwnVectors } from './own-vectors.ts';
 import type { Plan } from './plan.ts';
 import { createPublisher } from './publisher.ts';
-import { requestOf } from './request-words.ts';
+import { type Request, requestOf } from './request-words.ts';
+import type { Routes } from './routes.ts';
+import { createSpeaker } from './speaker.ts';
 import {
   canRepeatContribution,
   createStepState,
@@ -85,24 +89,35 @@ export interface Reduction {
 
 export interface ReductionOptions {
   readonly plan: Plan;
+  readonly routes: Routes;
   readonly wire: Wire;
   readonly memory: ExchangeMemory;
   readonly vectors: OwnVectors;
   /** Addresses of the free rooms of the memory, shared by all steps. */
   readonly rooms: number[];
-  readonly neighbours: Pick<Neighbours, 'reads' | 'allRead' | 'contributionAt' | 'publishedAt'>;
+  readonly neighbours: Pick<
+    Neighbours,
+    'contributionAt' | 'publishedAt' | 'readNode' | 'bring' | 'readBrought'
+  >;
   readonly notes: Notes;
 }
 
 export function createReduction(options: ReductionOptions): Reduction {
-  const { plan, wire } = options;
+  const { plan, routes, wire } = options;
   const state = createStepState(plan);
   const arrivals = createArrivals(options);
   const asking = createAsking(wire);
   const contributor = createContributor(options, state);
+  const speaker = createSpeaker(options, state, contributor);
   const publisher = createPublisher(options, state, arrivals);
-  const collector = createCollector(options, state);
+  const bringer = createBringer(options, state);
+  const collector = createCollector(options, state, bringer);
   const { others } = contributor;
+  /** Whose slices this member adds up, or parts of them. */
+  const gathered = [
+    wire.rank,
+    ...others.flatMap(({ rank }) => (routes.spoken(rank).length > 0 ? [rank] : [])),
+  ];
   let done = createDeferred<void>();
 
   function contributeAll(digest: string): void {
@@ -114,27 +129,39 @@ export function createReduction(options: ReductionOptions): Reduction {
       asking.beginWait(owner.rank);
     }
     contributor.contributeFirst();
+    for (const owner of others) speaker.speakTo(owner);
     for (const entry of arrivals.own) publisher.publishIfReady(entry);
     finishIfComplete();
   }
 
   function acceptContribution(header: Header, data: Uint8Array): void {
+    if (header.owner !== wire.rank) {
+      const owner = speaker.recordNode(header, data);
+      if (owner !== undefined && isWithSameWeights(header)) speaker.speakTo(owner);
+      return;
+    }
     const entry = header.inMemory ? arrivals.recordNote(header, data) : arrivals.recordContribution(header);
-    if (entry === undefined) return;
-    const owner = state.owners[header.source]!;
-    asking.noteNews(owner.rank);
-    owner.digest = header.digest;
-    if (state.phase !== 'open') return;
-    checkDigest(wire, state, owner);
+    if (entry === undefined || !isWithSameWeights(header)) return;
     publisher.publishIfReady(entry);
     finishIfComplete();
+  }
+
+  /** Notes what came; false before this member's own vectors are there. */
+  function isWithSameWeights({ source, digest }: Header): boolean {
+    const member = state.owners[source]!;
+    asking.noteNews(source);
+    member.digest = digest;
+    if (state.phase !== 'open') return false;
+    checkDigest(wire, state, member);
+    return true;
   }
 
   function acceptResult(header: Header, data: Uint8Array): void {
     const owner = header.inMemory ? collector.acceptNote(header, data) : collector.acceptResult(header);
     if (owner === undefined) return;
-    asking.noteNews(owner.rank);
+    asking.noteNews(header.source);
     contributor.contributeMore(owner);
+    speaker.speakTo(owner);
     finishIfComplete();
   }
 
@@ -145,28 +172,55 @@ export function createReduction(options: ReductionOptions): Reduction {
     done.resolve();
   }
 
-  function answerRequest({ source }: Header, data: Uint8Array): void {
-    let answered = 0;
-    for (const request of wordsOf(data).map(requestOf)) {
-      if (request.kind === 'result') {
-        if (publisher.repeatResult(request.chunk, source)) answered++;
-      } else if (canRepeatContribution(state, source, request, contributor.nodes)) {
-        contributor.repeat(state.owners[source]!, request.chunk, request.index);
-        answered++;
-      }
-    }
+  function answerRequest({ source, owner: rank }: Header, data: Uint8Array): void {
+    const owner = state.owners[rank];
+    const requests = owner === undefined ? [] : wordsOf(data).map(requestOf);
+    const answered = requests.filter((request) => repeat(owner!, request, source)).length;
     wire.stats.resends += answered;
-    if (answered === 0) wire.sendTo(source, wire.header('here', state.step));
+    if (answered > 0) return;
+    const waitsFor = owner === undefined ? [] : speaker.waitsFor(rank);
+    wire.sendTo(source, wire.header('here', state.step), encodeWords(waitsFor));
+  }
+
+  /** Sends again what a member misses of an owner's slices; false when there is nothing to send yet. */
+  function repeat(owner: OwnerState, request: Request, asker: number): boolean {
+    const { kind, chunk } = request;
+    if (kind === 'result')
+      return owner.rank === wire.rank
+        ? publisher.repeatResult(chunk, asker)
+        : bringer.repeat(owner, chunk, asker);
+    const nodes = routes.given(wire.rank, asker, owner.rank);
+    if (!canRepeatContribution(state, owner.rank, request, nodes.length)) return false;
+    const node = nodes[request.index]!;
+    if (asker === owner.rank && speaker.speaks(owner.rank, node)) return speaker.repeat(owner, chunk, node);
+    contributor.repeat(asker, owner, chunk, node);
+    return true;
   }
 
   function askMissing(): void {
-    const facts = { isDue: asking.isDue, missingFrom: arrivals.missingFrom };
-    for (const { rank, words } of requestsNow(state, others, facts)) {
+    const facts = { isDue: asking.isDue, missingFrom, bringer: routes.bringer };
+    const requests = requestsNow(state, others, facts);
+    for (const rank of new Set(requests.map((request) => request.rank))) {
       asking.noteRequest(rank);
-      wire.stats.nacks++;
       wire.noteQuestion(rank);
-      wire.sendTo(rank, wire.header('missing', state.step), encodeWords(words));
     }
+    for (const { rank, owner, words } of requests) {
+      wire.stats.nacks++;
+      wire.sendTo(rank, wire.header('missing', state.step, { owner }), encodeWords(words));
+    }
+  }
+
+  const missingFrom = (rank: number, owner: number): number[] =>
+    owner === wire.rank ? arrivals.missingFrom(rank) : speaker.missingFrom(rank, owner);
+
+  const owes = (rank: number): boolean => gathered.some((owner) => missingFrom(rank, owner).length > 0);
+
+  /** A member that waits for another itself is not the one that is late. */
+  function waitedFor(rank: number): ReturnType<Reduction['waitedFor']> {
+    if (state.phase !== 'open') return undefined;
+    if (asking.waitsFor(rank).length === 0 && owes(rank)) return asking.waited(rank);
+    const through = others.find((other) => asking.waitsFor(other.rank).includes(rank) && owes(other.rank));
+    return through && asking.waited(through.rank);
   }
 
   return {
@@ -174,22 +228,25 @@ export function createReduction(options: ReductionOptions): Reduction {
       resetStep(state, step);
       done = createDeferred<void>();
       arrivals.expectAll();
+      speaker.expectAll();
       for (const { rank } of state.owners) asking.noteNews(rank);
     },
     endStep: arrivals.returnRooms,
     whenSummed: () => done.promise,
     contributeAll,
-    placePart: (header) =>
-      header.kind === 'contribution' ? arrivals.placeContribution(header) : collector.placeResult(header),
+    placePart(header) {
+      if (header.kind === 'result') return collector.placeResult(header);
+      return header.owner === wire.rank ? arrivals.placeContribution(header) : speaker.placeNode(header);
+    },
     acceptPart(header, data) {
       if (header.kind === 'contribution') acceptContribution(header, data);
       else if (header.kind === 'result') acceptResult(header, data);
+      else if (header.kind === 'here') asking.noteWaits(header.source, wordsOf(data));
       else answerRequest(header, data);
     },
     askMissing,
-    waitedFor: (rank) =>
-      state.phase === 'open' && arrivals.missingFrom(rank).length > 0 ? asking.waited(rank) : undefined,
-    hasGivenAll: () => arrivals.isAllPublished() && contributor.hasSentAll(),
+    waitedFor,
+    hasGivenAll: () => arrivals.isAllPublished() && contributor.hasSentAll() && speaker.hasSpokenAll(),
     failSum: (error) => done.reject(error),
   };
 }

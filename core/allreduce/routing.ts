@@ -38,11 +38,10 @@ export function destinationOf(
       return 'sync';
     case 'neighbour':
       return 'neighbours';
-    // Its arrival is all that it carries; that was noted when its header was read.
-    case 'here':
-      return 'nothing';
     case 'missing':
       return isStepKnown ? 'reduction' : 'answer-here';
+    // Outside its step its arrival is all that it carries; that was noted when its header was read.
+    case 'here':
     case 'contribution':
     case 'result':
       return isStepKnown ? 'reduction' : 'nothing';

@@ -6,9 +6,13 @@
 //   page 0  token     ─►   (nowhere)             ─►    read once, as the proof
 //   vectors, encoded  ◄►   where they are computed ─►  windows on the part that the neighbour adds up
 //   own slices        ◄►   in the sum              ─►  the same place in the neighbour's sum
+//   brought slices    ◄─   from the sum            ─►  copied, by the members to whom they are brought
 //
-// Nothing is copied: a file is mapped over the memory of the exchange before anything is computed there, and a
-// neighbour's over its windows before the first sum. A name lives until every neighbour has opened it. Its
+// Nothing of a neighbour's own slices is copied: a file is mapped over the memory of the exchange before anything is
+// computed there, and a neighbour's over its windows before the first sum. What is added up for owners elsewhere, and
+// what comes from them, is read with a copy: for which of the neighbours that is is known only after the first proofs,
+// and windows would take address space for all of them. Slices that are brought take memory only as they are
+// written. A name lives until every neighbour has opened it. Its
 // owner holds the lock of the file, which the system releases when the process ends; whoever comes by removes
 // names without a holder.
 
@@ -38,7 +42,7 @@ import {
   PAGE_BYTES,
   padded,
 } from './memory.ts';
-import { type Chunk, ownedRange, type Plan } from './plan.ts';
+import { type Chunk, type Node, ownedRange, type Plan } from './plan.ts';
 
 const NAME = /^pocketfleet-sum-[0-9a-f]{32}$/;
 const TOKEN_DIGITS = 32;
@@ -51,6 +55,10 @@ export interface OwnSegment {
   readonly name: string;
   /** What only a reader of the file knows. */
   readonly token: string;
+  /** Writes a chunk of an owner elsewhere; throws the system's reason where there is no room. */
+  bring(chunk: Chunk, data: Uint8Array): void;
+  /** Reads it again; false when it is not there. */
+  readBrought(chunk: Chunk, into: Uint8Array): boolean;
   /** No neighbour will open it any more. */
   dropName(): void;
   close(): void;
@@ -63,6 +71,12 @@ export interface PeerSegment {
   contributionAt(index: number, chunk: Chunk): number;
   /** Address of a chunk that it has published: in the sum itself, or encoded. */
   publishedAt(chunk: Chunk): number;
+  /** Copies what it contributes of its node `index` to a chunk of any owner; false when it is not there. */
+  readNode(index: number, chunk: Chunk, into: Uint8Array): boolean;
+  /** Copies a chunk that it has brought; false when it is not there. */
+  readBrought(chunk: Chunk, into: Uint8Array): boolean;
+  /** Before the first sum: nothing of it is read after all. */
+  leave(): void;
   /** Its name, in case that its owner has ended before it could remove it. */
   dropName(): void;
   close(): void;
@@ -78,7 +92,7 @@ export interface SegmentOptions {
 }
 
 /** Makes the file and maps it; throws the system's reason where it cannot. */
-export function createSegment({ memory, folder, mapping }: SegmentOptions): OwnSegment {
+export function createSegment({ plan, memory, folder, mapping }: SegmentOptions): OwnSegment {
   const { fileParts } = memory.layout;
   const last = fileParts.at(-1);
   if (last === undefined)
@@ -96,8 +110,28 @@ export function createSegment({ memory, folder, mapping }: SegmentOptions): OwnS
     closeSync(fd);
     throw toFleetError(caught, `shared memory in ${folder}`);
   }
-  return { name, token, dropName: () => dropName(path), close: () => closeSync(fd) };
+  return {
+    name,
+    token,
+    bring(chunk, data) {
+      const at = broughtAt(memory.layout, plan, chunk);
+      if (writeSync(fd, data, 0, data.length, at) < data.length)
+        throw new FleetError('resourceExhausted', `the file in ${folder} has no room for results`);
+    },
+    readBrought: (chunk, into) => readWhole(fd, into, broughtAt(memory.layout, plan, chunk)),
+    dropName: () => dropName(path),
+    close: () => closeSync(fd),
+  };
 }
+
+/** Behind all that is mapped; what nobody brings takes no memory. */
+function broughtAt({ fileParts }: Layout, { compression }: Plan, { offset }: Chunk): number {
+  const last = fileParts.at(-1)!;
+  return last.fileAt + last.bytes + encodedBytes(compression, offset);
+}
+
+const readWhole = (fd: number, into: Uint8Array, at: number): boolean =>
+  readSync(fd, into, 0, into.length, at) === into.length;
 
 /** A new file whose lock this process holds, under a name that is still there. */
 function lockedFile(folder: string, mapping: MemoryMap): { name: string; path: string; fd: number } {
@@ -127,21 +161,45 @@ export function openPeerSegment(options: SegmentOptions, source: number, name: s
     const { compression } = plan;
     const own = ownedRange(plan.chunks[rank]!);
     const theirs = ownedRange(plan.chunks[source]!);
+    const theirLayout = layoutOf(plan, source);
+    const unmapAll = (views: Windows['outside']): void => {
+      for (const { at, bytes } of views) mapping.unmap(memory.bytes(at, bytes));
+    };
     return {
       token: token.toString('latin1'),
       contributionAt: (index, chunk) =>
         windows.contributions.get(index)! +
         encodedBytes(encodingOf(plan.nodes[source]![index]!, plan), chunk.offset - own.offset),
       publishedAt: (chunk) => windows.published + encodedBytes(compression, chunk.offset - theirs.offset),
+      readNode(index, { offset }, into) {
+        const at = nodeAt({ plan, layout: theirLayout, source }, plan.nodes[source]![index]!, offset);
+        return readWhole(fd, into, fileAtOf(theirLayout, at));
+      },
+      readBrought: (chunk, into) => readWhole(fd, into, broughtAt(theirLayout, plan, chunk)),
+      leave: () => unmapAll([...windows.outside, ...windows.inSum]),
       dropName: () => dropName(path),
       close() {
         // What lies in the sum stays: the sum may still be read.
-        for (const { at, bytes } of windows.outside) mapping.unmap(memory.bytes(at, bytes));
+        unmapAll(windows.outside);
+        closeSync(fd);
       },
     };
-  } finally {
+  } catch (caught) {
     closeSync(fd);
+    throw caught;
   }
+}
+
+/** Address of a node of a neighbour in that neighbour's memory, from an element on. */
+function nodeAt(
+  { plan, layout, source }: { readonly plan: Plan; readonly layout: Layout; readonly source: number },
+  node: Node,
+  offset: number,
+): number {
+  const place = node.first - plan.members[source]!.shardFirst;
+  return encodingOf(node, plan) === 'none'
+    ? layout.vector(place) + offset * 4
+    : layout.encoded(place, offset);
 }
 
 interface Windows {
@@ -150,15 +208,16 @@ interface Windows {
   /** Address of the first element of the neighbour's slices. */
   readonly published: number;
   readonly outside: readonly { readonly at: number; readonly bytes: number }[];
+  readonly inSum: readonly { readonly at: number; readonly bytes: number }[];
 }
 
 function mapWindows({ plan, rank, memory, mapping }: SegmentOptions, source: number, fd: number): Windows {
   const { compression } = plan;
   const theirLayout = layoutOf(plan, source);
-  const { shardFirst } = plan.members[source]!;
   const own = ownedRange(plan.chunks[rank]!);
   const theirs = ownedRange(plan.chunks[source]!);
   const outside: { readonly at: number; readonly bytes: number }[] = [];
+  const inSum: { readonly at: number; readonly bytes: number }[] = [];
 
   /** Maps to `window` what lies at `from` in the neighbour's memory; returns its address here. */
   function mapTo(window: number, from: number, bytes: number, isInSum = false): number {
@@ -167,7 +226,7 @@ function mapWindows({ plan, rank, memory, mapping }: SegmentOptions, source: num
     const view = { at: window, bytes: Math.ceil((within + bytes) / PAGE_BYTES) * PAGE_BYTES };
     if (bytes > 0) {
       mapping.map(memory.bytes(view.at, view.bytes), fd, fileFrom - within);
-      if (!isInSum) outside.push(view);
+      (isInSum ? inSum : outside).push(view);
     }
     return window + within;
   }
@@ -177,11 +236,7 @@ function mapWindows({ plan, rank, memory, mapping }: SegmentOptions, source: num
     for (const { source: of, index, node } of foreignNodes(plan, rank)) {
       if (of !== source) continue;
       const encoding = encodingOf(node, plan);
-      const place = node.first - shardFirst;
-      const from =
-        encoding === 'none'
-          ? theirLayout.vector(place) + own.offset * 4
-          : theirLayout.encoded(place, own.offset);
+      const from = nodeAt({ plan, layout: theirLayout, source }, node, own.offset);
       const window = memory.layout.contributionWindow(source, index);
       contributions.set(index, mapTo(window, from, encodedBytes(encoding, padded(own.count))));
     }
@@ -192,9 +247,9 @@ function mapWindows({ plan, rank, memory, mapping }: SegmentOptions, source: num
       encodedBytes(compression, padded(theirs.count)),
       isExact,
     );
-    return { contributions, published, outside };
+    return { contributions, published, outside, inSum };
   } catch (caught) {
-    for (const { at, bytes } of outside) mapping.unmap(memory.bytes(at, bytes));
+    for (const { at, bytes } of [...outside, ...inSum]) mapping.unmap(memory.bytes(at, bytes));
     throw caught;
   }
 }

@@ -115,9 +115,9 @@ export function contributionsAllowed(
  */
 export function meaningOfResult(
   state: StepState,
-  { source, chunk, offset, count, encoding }: Header,
+  { owner: rank, chunk, offset, count, encoding }: Header,
 ): 'unplanned' | 'early' | 'repeated' | 'new' {
-  const owner = state.owners[source];
+  const owner = state.owners[rank];
   const range = owner?.chunks[chunk];
   if (owner === undefined || range === undefined) return 'unplanned';
   if (range.offset !== offset || range.count !== count || encoding !== state.compression) return 'unplanned';
@@ -126,17 +126,17 @@ export function meaningOfResult(
 }
 
 /**
- * Whether a contribution that a member misses can be sent again: this member has sent it, and its vectors are
- * still what they were.
+ * Whether a contribution that a member misses to the slices of `owner` can be sent again: this member has sent it, and
+ * its vectors are still what they were. `nodes`: how many it gives to that member.
  */
 export function canRepeatContribution(
   { phase, owners }: Pick<StepState, 'phase' | 'owners'>,
-  asker: number,
+  owner: number,
   request: Extract<Request, { kind: 'contribution' }>,
   nodes: number,
 ): boolean {
   // When the step is complete, all contributions have arrived, or its chunks would not be finished.
-  return phase === 'open' && request.index < nodes && request.chunk < owners[asker]!.sent;
+  return phase === 'open' && request.index < nodes && request.chunk < owners[owner]!.sent;
 }
 
 /**
@@ -157,30 +157,35 @@ export function missingResults(
 /** What one member is asked for: the words of a `missing` message. */
 export interface RequestTo {
   readonly rank: number;
+  /** Whose slices the words are about. */
+  readonly owner: number;
   readonly words: readonly number[];
 }
 
 /**
- * Whom to ask now, and for what. Nobody is asked outside the open phase, in which alone something is missing; a
- * member is asked for its contributions and for its results in one message, and not before it is due.
+ * Whom to ask now, and for what. Nobody is asked outside the open phase, in which alone something is missing, and not
+ * before it is due.
  */
 export function requestsNow(
-  { phase, window }: Pick<StepState, 'phase' | 'window'>,
+  { phase, window, owners }: Pick<StepState, 'phase' | 'window' | 'owners'>,
   others: readonly OwnerState[],
   facts: {
     /** The member has been quiet for long enough. */
     readonly isDue: (rank: number) => boolean;
-    /** Request words for what the member has not contributed. */
-    readonly missingFrom: (rank: number) => readonly number[];
+    /** Request words for what the member has not contributed to the slices of an owner. */
+    readonly missingFrom: (rank: number, owner: number) => readonly number[];
+    /** From whom results of an owner come. */
+    readonly bringer: (owner: number) => number;
   },
 ): RequestTo[] {
   if (phase !== 'open') return [];
+  const wordsFor = (rank: number, owner: OwnerState): number[] => [
+    ...facts.missingFrom(rank, owner.rank),
+    ...(facts.bringer(owner.rank) === rank ? missingResults(owner, window) : []),
+  ];
   return others
     .filter(({ rank }) => facts.isDue(rank))
-    .map((owner) => ({
-      rank: owner.rank,
-      words: [...facts.missingFrom(owner.rank), ...missingResults(owner, window)],
-    }))
+    .flatMap(({ rank }) => owners.map((owner) => ({ rank, owner: owner.rank, words: wordsFor(rank, owner) })))
     .filter(({ words }) => words.length > 0);
 }
 

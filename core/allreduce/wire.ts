@@ -54,7 +54,7 @@ export type Faults = (passage: Passage) => 'pass' | 'drop' | 'duplicate';
 export type HeaderFields = Partial<
   Pick<
     Header,
-    'encoding' | 'inMemory' | 'shardFirst' | 'shardCount' | 'chunk' | 'offset' | 'count' | 'digest'
+    'encoding' | 'inMemory' | 'shardFirst' | 'shardCount' | 'owner' | 'chunk' | 'offset' | 'count' | 'digest'
   >
 >;
 
@@ -76,6 +76,8 @@ export interface Wire {
   /** `data` must keep its bytes until the receiver would count any others as a repetition. */
   sendTo(rank: number, header: Header, data?: Uint8Array): void;
   sendAll(header: Header, data?: Uint8Array): void;
+  /** To those who bring this member's results to other hosts. */
+  sendToHosts(header: Header, data: Uint8Array): void;
   /** `rank 1 (worker-b)`. */
   nameOf(rank: number): string;
   /** Ends the exchange for the whole gang, because going on would give wrong numbers. */

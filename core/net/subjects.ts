@@ -110,8 +110,10 @@ export interface Names {
   readonly exchangeSubjects: string;
   /** Of one generation: messages to one rank. */
   rankSubject(runId: string, generation: number, rank: number): string;
-  /** Messages from the owner of a slice to every member of a generation. */
+  /** Messages of a member to every member of a generation. */
   gangSubject(runId: string, generation: number): string;
+  /** Results of a rank to one member of each other host, which brings them to the others of its host. */
+  hostsSubject(runId: string, generation: number, rank: number): string;
   /**
    * Answered by the worker process itself; without a subscriber the broker reports at once that there is
    * none. `*` stands for every worker or process.
@@ -189,6 +191,7 @@ export function namesOf(prefixes: Prefixes): Names {
     exchangeSubjects: `${ofRuns('ar')}>`,
     rankSubject: (runId, generation, rank) => `${ofGeneration(runId, generation)}.r.${rank}`,
     gangSubject: (runId, generation) => `${ofGeneration(runId, generation)}.all`,
+    hostsSubject: (runId, generation, rank) => `${ofGeneration(runId, generation)}.h.${rank}`,
     presenceSubject: (workerId, incarnation) =>
       `${subjects}presence.${tokenOrAll('worker_id', workerId)}.${tokenOrAll('incarnation', incarnation)}`,
     inboxPrefix: (workerId) => `_INBOX.${subjects}${tokenOrAll('worker_id', workerId)}`,

@@ -43,6 +43,7 @@ export function headerOf(kind: Kind, fields: Partial<Header> = {}): Header {
     ranks: 2,
     shardFirst: 0,
     shardCount: 0,
+    owner: 0,
     chunk: 0,
     offset: 0,
     count: 0,
@@ -76,6 +77,7 @@ function silentWire(): Wire {
     header: (kind, step, fields) => headerOf(kind, { step, source: 0, ...fields }),
     sendTo: (_rank, { source }, data) => void encodeHeader(headerOf('hello', { source }), data?.length ?? 0),
     sendAll: () => undefined,
+    sendToHosts: () => undefined,
     nameOf: (rank) => `rank ${rank}`,
     stop: () => undefined,
   };

@@ -13,12 +13,12 @@ import {
 } from '../../../core/allreduce/asking.ts';
 import { originOf } from '../../../core/allreduce/channel.ts';
 import { checkStep } from '../../../core/allreduce/exchange.ts';
-import { foreignNodes } from '../../../core/allreduce/memory.ts';
 import { type Header, KINDS, NO_DIGEST } from '../../../core/allreduce/message.ts';
 import { shardsInSums, treatmentOf } from '../../../core/allreduce/own-vectors.ts';
 import { nextStallMs } from '../../../core/allreduce/pace.ts';
 import { planOf } from '../../../core/allreduce/plan.ts';
 import { contributionWord } from '../../../core/allreduce/request-words.ts';
+import { routesOf } from '../../../core/allreduce/routes.ts';
 import { destinationOf, placementOf } from '../../../core/allreduce/routing.ts';
 import { beginsStep } from '../../../core/allreduce/steps.ts';
 import { FleetError } from '../../../core/errors.ts';
@@ -34,6 +34,7 @@ const header = (fields: Partial<Header>): Header => ({
   ranks: 3,
   shardFirst: 1,
   shardCount: 1,
+  owner: 0,
   chunk: 0,
   offset: 0,
   count: 256,
@@ -53,7 +54,7 @@ test('a message goes to the part that its kind is for, and is answered or droppe
     'ask-state': ['sync', 'sync', 'repeat-stop'],
     state: ['sync', 'sync', 'repeat-stop'],
     stop: ['ending', 'ending', 'ending'],
-    here: ['nothing', 'nothing', 'repeat-stop'],
+    here: ['reduction', 'nothing', 'repeat-stop'],
     neighbour: ['neighbours', 'neighbours', 'repeat-stop'],
   });
 });
@@ -157,7 +158,7 @@ test('each contribution of a plan has a slot of its own, and what no plan asks f
           return member;
         });
         const plan = planOf({ members, shards: shardFirst, elements: 1_000, compression });
-        const foreign = foreignNodes(plan, 0);
+        const foreign = routesOf(plan, 0).received(0);
         const chunk = { shard: 0, offset: 0, count: 1_000 };
         const of = ({ source, node }: (typeof foreign)[number]): Header =>
           header({

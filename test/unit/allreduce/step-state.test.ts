@@ -51,6 +51,7 @@ const header = (kind: Kind, fields: Partial<Header>): Header => ({
   ranks: 3,
   shardFirst: 0,
   shardCount: 0,
+  owner: 1,
   chunk: 0,
   offset: 2 * CHUNK,
   count: CHUNK,
@@ -74,7 +75,7 @@ test('a result is new once, repeated after that, early before this member contri
     { offset: 0 },
     { count: 1 },
     { encoding: 'bf16' },
-    { source: 3 },
+    { owner: 3 },
   ];
   for (const fields of off) assert.equal(meaningOfResult(state, header('result', fields)), 'unplanned');
 });
@@ -121,16 +122,23 @@ test('a contribution is sent again only while the step is open, and only when it
   assert.ok(!canRepeatContribution(state, 2, request, 1));
 });
 
-test('whoever is due is asked once for everything that is missing of it, and nobody outside the open phase', () => {
+test('whoever is due is asked for everything that is missing of it, by owner, and nobody outside the open phase', () => {
   const state = openState();
   const others = state.owners.slice(1);
   state.owners[2]!.sent = 1;
   const facts = {
     isDue: () => true,
-    missingFrom: (rank: number) => (rank === 2 ? [contributionWord(0, 1)] : []),
+    missingFrom: (rank: number, owner: number) =>
+      rank === 2 && owner !== 1 ? [contributionWord(0, owner)] : [],
+    bringer: (owner: number) => owner,
   };
   assert.deepEqual(requestsNow(state, others, facts), [
-    { rank: 2, words: [contributionWord(0, 1), resultWord(0)] },
+    { rank: 2, owner: 0, words: [contributionWord(0, 0)] },
+    { rank: 2, owner: 2, words: [contributionWord(0, 2), resultWord(0)] },
+  ]);
+  // Member 1 brings the results of member 2.
+  assert.deepEqual(requestsNow(state, others, { ...facts, missingFrom: () => [], bringer: () => 1 }), [
+    { rank: 1, owner: 2, words: [resultWord(0)] },
   ]);
   assert.deepEqual(requestsNow(state, others, { ...facts, isDue: (rank) => rank === 1 }), []);
   for (const phase of ['waiting', 'complete'] as const)
@@ -215,7 +223,7 @@ function runStep(members: number, chunks: number, window: number, fates: () => '
       publish(member);
     } else if (kind === 'result') {
       const { offset, count } = owner.chunks[chunk]!;
-      const meaning = meaningOfResult(member.state, header('result', { source: from, chunk, offset, count }));
+      const meaning = meaningOfResult(member.state, header('result', { owner: from, chunk, offset, count }));
       if (meaning !== 'new') return;
       owner.results[chunk] = true;
       owner.resultsBefore = firstUnset(owner.results, owner.resultsBefore);
@@ -239,13 +247,14 @@ function runStep(members: number, chunks: number, window: number, fates: () => '
     if (gang.every(({ state }) => state.phase === 'complete')) return rounds;
     assert.ok(rounds < 500, 'the repair does not end');
     for (const member of gang) {
-      const missingFrom = (rank: number): number[] =>
-        [...member.here.entries()].flatMap(([chunk, ranks]) =>
+      const missingFrom = (rank: number, owner: number): number[] =>
+        (owner === member.rank ? [...member.here.entries()] : []).flatMap(([chunk, ranks]) =>
           ranks.has(rank) ? [] : [contributionWord(0, chunk)],
         );
       for (const { rank, words } of requestsNow(member.state, member.others, {
         isDue: () => true,
         missingFrom,
+        bringer: (owner) => owner,
       }))
         send({ kind: 'missing', from: member.rank, to: rank, chunk: 0, words });
     }

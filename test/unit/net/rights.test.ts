@@ -52,6 +52,7 @@ test('no right of a worker reaches the journal, a list, a consumer, another work
     for (const subject of [
       names.rankSubject('run-1', 3, 1),
       names.gangSubject('run-1', 3),
+      names.hostsSubject('run-1', 3, 1),
       names.logSubject('-', 'w1'),
       names.historySubject('run-1'),
       names.chunkSubject('run-1', 'a'.repeat(64)),

@@ -26,6 +26,7 @@ const ofRun = (names: Names) => [
   names.logSubject('run-1', 'w'),
   names.rankSubject('run-1', 1, 0),
   names.gangSubject('run-1', 1),
+  names.hostsSubject('run-1', 1, 0),
 ];
 
 const [a, b, later] = [
@@ -68,6 +69,7 @@ test('a fleet from before the prefixes keeps the names that it had', () => {
     'pf.logs.run-1.w',
     'pf.ar.run-1.1.r.0',
     'pf.ar.run-1.1.all',
+    'pf.ar.run-1.1.h.0',
   ]);
 });
 
