@@ -5,56 +5,33 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { encodedBytes, encodingOf } from '../../../core/allreduce/memory.ts';
-import { type Compression, type Plan, planOf } from '../../../core/allreduce/plan.ts';
+import { type Groups, planOf } from '../../../core/allreduce/plan.ts';
 import { PACKAGE_ROOT } from '../../../core/system/places.ts';
+import { trafficOf } from '../../support/traffic.ts';
 
-interface Traffic {
+interface Formula {
   readonly inBytes: number;
   readonly outBytes: number;
 }
 
-/** Every contribution goes in and out once, unless its owner reads it; a result goes in once and out to all others. */
-function countedTraffic(plan: Plan, hostOf: (rank: number) => number): Traffic {
-  const ranks = plan.members.map((_, rank) => rank);
-  const isOneHost = ranks.every((rank) => hostOf(rank) === hostOf(0));
-  let inBytes = 0;
-  let outBytes = 0;
-  for (const owner of ranks) {
-    for (const { count } of plan.chunks[owner]!) {
-      for (const source of ranks) {
-        if (hostOf(source) === hostOf(owner)) continue;
-        for (const node of plan.nodes[source]!) {
-          inBytes += encodedBytes(encodingOf(node, plan), count);
-          outBytes += encodedBytes(encodingOf(node, plan), count);
-        }
-      }
-      if (isOneHost) continue;
-      const bytes = encodedBytes(plan.compression, count);
-      inBytes += bytes;
-      outBytes += bytes * (ranks.length - 1);
-    }
-  }
-  return { inBytes, outBytes };
-}
+/** Nobody shares memory, for a vector of one byte: contributions to each slice, and its result to all others. */
+const writtenApart = (members: number): Formula =>
+  members === 1 ? { inBytes: 0, outBytes: 0 } : { inBytes: members, outBytes: 2 * (members - 1) };
 
-/** `members` of one node each, of which `neighbours` are on each host, for a vector of one byte. */
-const writtenTraffic = (members: number, neighbours: number): Traffic =>
-  members === neighbours
-    ? { inBytes: 0, outBytes: 0 }
-    : { inBytes: members - neighbours + 1, outBytes: members - neighbours + members - 1 };
+/** One member of each host speaks: as if each host were one member. */
+const writtenSpoken = (hosts: number): Formula => writtenApart(hosts);
 
-function planFor(members: number, shardsEach: number, elements: number, compression: Compression): Plan {
-  return planOf({
-    members: Array.from({ length: members }, (_, rank) => ({
-      workerId: `w${rank}`,
-      shardFirst: rank * shardsEach,
-      shardCount: shardsEach,
-    })),
-    shards: members * shardsEach,
-    elements,
-    compression,
-  });
+/** `hosts` groups of `each` members with one shard each. */
+function planFor(hosts: number, each: number, elements: number, compression: 'none' | 'int8' = 'none') {
+  const members = Array.from({ length: hosts * each }, (_, rank) => ({
+    workerId: `w${rank}`,
+    shardFirst: rank,
+    shardCount: 1,
+  }));
+  const groups: Groups = Array.from({ length: hosts }, (_, host) =>
+    Array.from({ length: each }, (_, i) => host * each + i),
+  );
+  return planOf({ members, shards: members.length, elements, compression, groups });
 }
 
 const near = (found: number, wanted: number): void =>
@@ -64,17 +41,32 @@ test('the plan of a gang of many hosts sends what the formulas say', () => {
   const elements = 2 ** 21;
   for (const [hosts, each] of [
     [1, 8],
+    [2, 2],
+    [2, 4],
     [4, 8],
     [16, 4],
   ] as const) {
-    const members = hosts * each;
-    const counted = countedTraffic(planFor(members, 1, elements, 'none'), (rank) => Math.floor(rank / each));
-    const written = writtenTraffic(members, each);
-    near(counted.inBytes, written.inBytes * elements * 4);
-    near(counted.outBytes, written.outBytes * elements * 4);
-    // One member with all shards of a host sends one node, as if there were no other on it.
-    const speaking = countedTraffic(planFor(hosts, each, elements, 'none'), (rank) => rank);
-    near(speaking.outBytes, (hosts === 1 ? 0 : 2 * (hosts - 1)) * elements * 4);
+    const spoken = trafficOf(planFor(hosts, each, elements));
+    near(spoken.inBytes, writtenSpoken(hosts).inBytes * elements * 4);
+    near(spoken.outBytes, writtenSpoken(hosts).outBytes * elements * 4);
+    const apart = trafficOf(planFor(hosts * each, 1, elements));
+    near(apart.inBytes, writtenApart(hosts * each).inBytes * elements * 4);
+    near(apart.outBytes, writtenApart(hosts * each).outBytes * elements * 4);
+  }
+});
+
+test('with int8 a host sends its sum as float32 or its shards one by one, whichever is less, and results as int8', () => {
+  const elements = 2 ** 21;
+  const int8 = (elements * 260) / 256;
+  for (const [hosts, each] of [
+    [2, 2],
+    [2, 4],
+    [4, 8],
+  ] as const) {
+    const { inBytes, outBytes } = trafficOf(planFor(hosts, each, elements, 'int8'));
+    const contributed = (hosts - 1) * Math.min(each * int8, elements * 4);
+    near(inBytes, contributed + int8);
+    near(outBytes, contributed + (hosts - 1) * int8);
   }
 });
 
@@ -83,7 +75,7 @@ test('the table of many hosts is what the formulas give', () => {
   const rows = [...text.matchAll(/^\| (\d+) × (\d+) \| ([\d.]+) MB \| ([\d.]+) \| ([\d.]+) \|/gm)];
   assert.ok(rows.length >= 6, `${rows.length} rows`);
   for (const [line, ...cells] of rows) {
-    const [hosts, each, megabytes, built, speaking] = cells.map(Number) as [
+    const [hosts, each, megabytes, apart, spoken] = cells.map(Number) as [
       number,
       number,
       number,
@@ -92,10 +84,10 @@ test('the table of many hosts is what the formulas give', () => {
     ];
     const milliseconds = (outTimes: number): number => ((outTimes * megabytes) / 12_500) * 1000;
     const wanted = [
-      milliseconds(writtenTraffic(hosts * each, each).outBytes),
-      milliseconds(hosts === 1 ? 0 : 2 * (hosts - 1)),
+      milliseconds(writtenApart(hosts * each).outBytes),
+      milliseconds(writtenSpoken(hosts).outBytes),
     ];
-    for (const [i, found] of [built, speaking].entries())
+    for (const [i, found] of [apart, spoken].entries())
       assert.ok(Math.abs(found - wanted[i]!) <= 0.006 * wanted[i]! + 0.06, `${line}: ${found}, ${wanted[i]}`);
   }
 });
