@@ -1,7 +1,7 @@
 // How many passes of its teacher each student of a text will cost, and why: students of one order share them, and where rows
 // of images are kept, those of all epochs and orders do. For the forecast of a text, before anything is placed.
 
-import type { DistillationSpec } from '../../core/spec/distillation.ts';
+import { type DistillationSpec, sharesOverFleet } from '../../core/spec/distillation.ts';
 import { type Ordered, sharedOrderOf } from '../../core/spec/order-key.ts';
 import type { Observed } from '../model/observed.ts';
 import { valuesOf } from '../model/persistent-map.ts';
@@ -73,6 +73,7 @@ export function sharingIn(students: readonly TextStudent[], teacher: TextTeacher
         schedule,
       })),
       ...{ workers, bytesMax, teacherStages: teacher.stages },
+      isShared: members.every(({ distillation }) => sharesOverFleet(distillation)),
       ...{ images: teacher.images, embedding: teacher.embedding },
     });
     const isKept = keepsRows(members, count.isWorthIt && bytesMax > 0);

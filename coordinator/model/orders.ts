@@ -2,7 +2,7 @@
 // where they are exact, device class, and the embedding run that computes for them.
 
 import { dataKeyOf } from '../../core/spec/data-key.ts';
-import type { TeacherSchedule } from '../../core/spec/distillation.ts';
+import { sharesOverFleet, type TeacherSchedule } from '../../core/spec/distillation.ts';
 import { sharedOrderOf } from '../../core/spec/order-key.ts';
 import { hasEnded, type Job, type RunState, type State, wholeRunWith } from './state.ts';
 
@@ -13,8 +13,7 @@ import { hasEnded, type Job, type RunState, type State, wholeRunWith } from './s
 export function sharingKeyOf(run: Sharer & Pick<RunState, 'deviceClass'>): string | undefined {
   const { deviceClass } = run;
   const { distillation, training } = run.job;
-  if (distillation === undefined || distillation.share === 'own' || distillation.share === 'worker')
-    return undefined;
+  if (!sharesOverFleet(distillation)) return undefined;
   if (!training.exact) return orderOfRun(run);
   return deviceClass === undefined ? undefined : `${deviceClass} ${orderOfRun(run)}`;
 }

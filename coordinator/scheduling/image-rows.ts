@@ -1,9 +1,10 @@
 // Whether workers keep the embeddings of single images, so that epochs and orders which learn from one stage share them.
-// Decides by counting passes: those of all orders over a stage against one for an image and one for its mirror image on
-// each worker that computes, and by the room that the rows of a stage need. Pure; whether the rows of a network
-// allow it is proven on the worker.
+// Decides by counting passes: those of all orders over a stage against one for an image and one for its mirror image, and
+// by the room that the rows of a stage need. Workers have each other's rows where the fleet shares; where it does not, each
+// computes for itself what its batches lack, which is far more. Pure; whether the rows of a network allow it is proven
+// on the worker.
 
-import { type TeacherSchedule, teacherStageFor } from '../../core/spec/distillation.ts';
+import { sharesOverFleet, type TeacherSchedule, teacherStageFor } from '../../core/spec/distillation.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { rowsBytesOf } from '../../core/spec/share.ts';
 import { formatBytes } from '../../core/text/bytes-text.ts';
@@ -20,8 +21,9 @@ export interface RowsQuestion {
   /** Orders of the same teacher and data, each once. */
   readonly orders: readonly TaughtOrder[];
   readonly teacherStages: number;
-  /** Workers that compute embeddings. */
+  /** Workers that compute embeddings, and whether they have each other's rows. */
   readonly workers: number;
+  readonly isShared: boolean;
   /** Images of the training split. */
   readonly images: number;
   /** Size of the teacher's embeddings. */
@@ -33,7 +35,7 @@ export interface RowsQuestion {
 /** The count of passes. */
 export interface RowsCount {
   readonly isWorthIt: boolean;
-  /** Passes over the images, all stages together. */
+  /** Passes over the images, all stages together; by image about so many where workers do not share. */
   readonly byBatch: number;
   readonly byImage: number;
   readonly orders: number;
@@ -43,20 +45,22 @@ export interface RowsCount {
 
 /** The count for a teacher's open orders. */
 export function countRows(question: RowsQuestion): RowsCount {
-  const { orders, workers, images, embedding, bytesMax } = question;
-  const uses = new Map<number, number>();
+  const { orders, workers, isShared, images, embedding, bytesMax } = question;
+  /** By stage: images of a shard in each epoch that learns from it. */
+  const uses = new Map<number, number[]>();
   for (const { schedule, training } of orders)
     for (let epoch = 0; epoch < training.epochs; epoch++) {
       const { epochs } = training;
       const stage = teacherStageFor({ schedule, epochs, teacherStages: question.teacherStages, epoch });
-      uses.set(stage, (uses.get(stage) ?? 0) + 1);
+      uses.set(stage, [...(uses.get(stage) ?? []), training.batch / training.shards]);
     }
   const flips = orders.some(({ training }) => training.flip) ? 2 : 1;
   const bytes = rowsBytesOf({ images, flips, embedding });
   let [byBatch, byImage] = [0, 0];
-  for (const count of uses.values()) {
-    byBatch += count;
-    byImage += Math.min(count, flips * workers);
+  for (const batches of uses.values()) {
+    byBatch += batches.length;
+    byImage +=
+      isShared || workers === 1 ? Math.min(batches.length, flips) : passesApart(batches, { workers, flips });
   }
   return {
     isWorthIt: byImage < byBatch && bytes <= bytesMax,
@@ -64,11 +68,38 @@ export function countRows(question: RowsQuestion): RowsCount {
   };
 }
 
+/**
+ * Passes over the images of workers that keep what they compute, each for itself, where in each epoch an image falls to one
+ * of them by chance. `batches`: images b of a shard, of each epoch. A batch costs a pass as soon as one of its images lacks
+ * its row: one that this worker has never had, or only the other way round. A pass also computes the other rows of its
+ * images, as far as it has room.
+ */
+function passesApart(
+  batches: readonly number[],
+  { workers, flips }: { readonly workers: number; readonly flips: 1 | 2 },
+): number {
+  /** Shares of the images of which a worker has no row, or one of two. */
+  let [none, half] = [1, 0];
+  let passes = 0;
+  for (const batch of batches) {
+    const lacks = flips === 1 ? none : none + half / 2;
+    const isPassed = 1 - (1 - lacks) ** batch;
+    /** As many other rows are missing as rows. */
+    const filled = flips === 1 ? 1 : Math.min(1, (1 - lacks) / lacks);
+    passes += isPassed;
+    half += (none * (1 - filled) - half * (0.5 + 0.5 * isPassed * filled)) / workers;
+    none *= 1 - 1 / workers;
+  }
+  return passes;
+}
+
 /** The count as one sentence's part. */
 export function rowsText({ byBatch, byImage, orders, bytes }: RowsCount, bytesMax: number): string {
   const of = orders === 1 ? 'one order' : `${orders} orders`;
-  return `by image ${byImage} passes over the images in place of ${byBatch} (${of}); the rows of a stage take ${formatBytes(bytes)} of ${formatBytes(bytesMax)}`;
+  return `by image ${passesText(byImage)} passes over the images in place of ${byBatch} (${of}); the rows of a stage take ${formatBytes(bytes)} of ${formatBytes(bytesMax)}`;
 }
+
+const passesText = (passes: number): string => String(Number(passes.toFixed(1)));
 
 /** Whether the workers of a run keep rows, and why; `reason`: part of a sentence. */
 export type RowsJudgement =
@@ -111,8 +142,8 @@ function reasonAgainst(
 ): string {
   if (isAsked) return 'as it asks';
   if (byImage >= byBatch)
-    return `by image it would be ${byImage} passes over the images, and it is ${byBatch}`;
-  return `${byBatch} passes over the images, which would be ${byImage} by image, but the rows of a stage take ${formatBytes(bytes)} and a worker keeps at most ${formatBytes(bytesMax)}`;
+    return `by image it would be ${passesText(byImage)} passes over the images, and it is ${byBatch}`;
+  return `${byBatch} passes over the images, which would be ${passesText(byImage)} by image, but the rows of a stage take ${formatBytes(bytes)} and a worker keeps at most ${formatBytes(bytesMax)}`;
 }
 
 /** The count for a student or an embedding run; undefined for one without a teacher. */
@@ -125,7 +156,7 @@ export function rowsCountOf(
   if (teacher === undefined) return undefined;
   const orders = ordersOf(state, teacher, run);
   return countRows({
-    ...{ orders, workers, bytesMax },
+    ...{ orders, workers, bytesMax, isShared: sharesOverFleet(run.job.distillation) },
     teacherStages: teacher.job.training.epochs,
     images: run.facts.trainingImages,
     embedding: teacher.job.network?.embedding ?? 0,

@@ -37,6 +37,7 @@ export function workerRights(names: Names, workerId: string): Rights {
       names.logSubject('*', workerId),
       names.blockSubjects,
       names.blockPlaceSubjects,
+      names.rowsSubjects,
       ...keys,
       `$JS.API.DIRECT.GET.${names.artefactStream}.${names.chunkSubjects}`,
       ...keys.map((key) => `$JS.API.DIRECT.GET.${names.manifestStream}.${key}`),
@@ -45,6 +46,7 @@ export function workerRights(names: Names, workerId: string): Rights {
     subscribe: [
       names.exchangeSubjects,
       names.blockPlaceSubjects,
+      names.rowsSubjects,
       ...keys,
       names.presenceSubject(workerId, '*'),
       `${names.inboxPrefix(workerId)}.>`,

@@ -106,6 +106,10 @@ export interface Names {
   blockPlaceSubject(order: string, runId: string): string;
   /** The places of this journal. */
   readonly blockPlaceSubjects: string;
+  /** Rows of single images of one stage, over core NATS; `rows` is hexadecimal (worker/run/row-sharing.ts). */
+  rowsSubject(rows: string): string;
+  /** The rows of this journal. */
+  readonly rowsSubjects: string;
   /** Gradient exchange of every run of this journal, over core NATS. */
   readonly exchangeSubjects: string;
   /** Of one generation: messages to one rank. */
@@ -188,6 +192,8 @@ export function namesOf(prefixes: Prefixes): Names {
     blockPlaceSubject: (order, runId) =>
       `${ofRuns('embeddings')}place.${token('order', order)}.${tokenOrAll('run_id', runId)}`,
     blockPlaceSubjects: `${ofRuns('embeddings')}place.*.*`,
+    rowsSubject: (rows) => `${ofRuns('embeddings')}rows.${token('rows', rows)}`,
+    rowsSubjects: `${ofRuns('embeddings')}rows.*`,
     exchangeSubjects: `${ofRuns('ar')}>`,
     rankSubject: (runId, generation, rank) => `${ofGeneration(runId, generation)}.r.${rank}`,
     gangSubject: (runId, generation) => `${ofGeneration(runId, generation)}.all`,

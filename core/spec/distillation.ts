@@ -169,7 +169,7 @@ export const distillationSchema = z
       .enum(['by-batch', 'by-image'])
       .optional()
       .describe(
-        "How a worker computes its teacher's embeddings; the bits are the same. by-batch: each batch once; by-image: each image and its mirror image once a stage, kept for all epochs and orders that learn from the stage. By-image is refused where a proof on the worker shows that a row depends on its batch or place, or where the rows of a stage have no room (imageRowsBytes of the coordinator). Default: by-image where it takes fewer passes and the proof holds",
+        "How a worker computes its teacher's embeddings; the bits are the same. by-batch: each batch once; by-image: each image and its mirror image once a stage, kept for all epochs and orders that learn from the stage, and sent to the other workers that keep rows of it (not with share: own or worker). By-image is refused where a proof on the worker shows that a row depends on its batch or place, or where the rows of a stage have no room (imageRowsBytes of the coordinator). Default: by-image where it takes fewer passes and the proof holds",
       ),
     blocks: z
       .enum(BLOCK_FORMS)
@@ -194,6 +194,10 @@ export type DistillationSpec = z.infer<typeof distillationSchema>;
 
 /** How blocks travel for a student of this distillation. */
 export const blockFormOf = ({ blocks }: Pick<DistillationSpec, 'blocks'>): BlockForm => blocks ?? 'float32';
+
+/** Whether a student may have what the workers of others compute, and they what its workers do. */
+export const sharesOverFleet = (distillation: Pick<DistillationSpec, 'share'> | undefined): boolean =>
+  distillation !== undefined && distillation.share !== 'own' && distillation.share !== 'worker';
 
 /** Size of the embeddings that an adapter maps the student's to; undefined without one. */
 export function adapterWidth(

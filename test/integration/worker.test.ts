@@ -429,6 +429,38 @@ test('a student with blocks of float16 has the same weights from its own passes 
   for (const { runId, workers } of [alone, full, pooled, far]) await release(runId, 1, workers);
 });
 
+test('two workers of a student have rows of each other, and two of an embedding run too', async () => {
+  const taught = { generation: 1, teacherRunId: 'run-teacher', teacherStages: 1, imageRowsBytes: 2 ** 20 };
+  const workers = ['w1', 'w2'];
+  /** Images of its own, so that no worker has a row of them; the same images in each epoch. */
+  const spec = (seed: number, share?: 'own') =>
+    tinyRun({
+      ...{ kind: 'student', ...withTraining({ epochs: 6 }) },
+      data: { kind: 'synthetic', identities: 8, images: 8, holdout: 2, seed },
+      distillation: { teacher: 'run-teacher', embed: 'by-image', ...(share === undefined ? {} : { share }) },
+    });
+  const student = async (runId: string, run: RunSpec, of: { embeddingRunId?: string } = {}) => {
+    for (const id of workers) coordinator.send(id, assignOf({ ...taught, runId, spec: run, workers, ...of }));
+    await finished(runId);
+  };
+  await student('run-rows-apart', spec(21, 'own'));
+  await student('run-rows', spec(22));
+  const { network } = tinyRun({ kind: 'teacher' });
+  const pool = { ...spec(23), kind: 'embedding' as const, network, workers: { min: 1, max: 4 } };
+  const pooled = { ...taught, runId: 'run-rows-pool', spec: pool, workers };
+  for (const id of workers) coordinator.send(id, assignOf(pooled));
+  await student('run-rows-fed', spec(23), { embeddingRunId: 'run-rows-pool' });
+  const apart = await imagesOf(['run-rows-apart'], 'computed');
+  // Of 48 images two rows each, and some that both workers lacked at the same time.
+  const shared = await imagesOf(['run-rows'], 'computed');
+  const fed = await imagesOf(['run-rows-fed', 'run-rows-pool'], 'computed');
+  const said = `${apart} images apart, ${shared} with the rows of each other, ${fed} with an embedding run, of 48`;
+  assert.ok(shared >= 2 * 48 && shared < 3.5 * 48 && shared < apart, said);
+  assert.ok(fed >= 2 * 48 && fed < 4 * 48, said);
+  for (const runId of ['run-rows-apart', 'run-rows', 'run-rows-fed', 'run-rows-pool'])
+    await release(runId, 1, workers);
+});
+
 test('of data that have changed since an earlier run nothing is used that was kept for that run', async () => {
   /** Eight people with eight images, from these colours on. */
   const writePeople = (path: string, first: number) => {

@@ -113,7 +113,14 @@ async function taken(size: number, bytesMax: number | undefined) {
     },
     ...{ blocks: createTeacherBlocks({ bytesMax: 1 }), clock: systemClock, begin: () => () => undefined },
     imageRows: {
-      ...{ rows: createTeacherRows(), proofs: proven, data: 'a set', images: schedule.images, flips: 2 },
+      ...{
+        rows: createTeacherRows(),
+        proofs: proven,
+        data: 'a set',
+        device: 'any',
+        images: schedule.images,
+        flips: 2,
+      },
       ...{ isAsked: false, samplesOf, onRefused: (reason: string) => refused.push(reason) },
     },
     onImages: (images, source) => {

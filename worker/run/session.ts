@@ -10,7 +10,7 @@ import type { LayerGraph } from '../../core/nn/network.ts';
 import { type Half, singlesNote } from '../../core/search/halves.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
 import { type DataOfRun, dataKeyOf } from '../../core/spec/data-key.ts';
-import { adapterWidth, blockFormOf } from '../../core/spec/distillation.ts';
+import { adapterWidth, blockFormOf, sharesOverFleet } from '../../core/spec/distillation.ts';
 import { orderKeyOf } from '../../core/spec/order-key.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { Schedule } from '../../core/spec/schedule.ts';
@@ -29,6 +29,7 @@ import type { ImageRows } from '../training/teacher-network.ts';
 import { createPlaceTelling } from './block-places.ts';
 import { createBlockStream, orderToken } from './block-stream.ts';
 import { ofThisPlace } from './failure.ts';
+import { createRowSharing } from './row-sharing.ts';
 import { parseSpec } from './run-spec.ts';
 import type { OwnServices, Services } from './services.ts';
 
@@ -282,7 +283,7 @@ export function teacherOf(
     begin: services.time.begin,
     onImages: (images, source) => services.metrics.teacherImages.inc({ run: assign.runId, source }, images),
     embedding: adapterWidth(spec.distillation) ?? spec.network.embedding,
-    imageRows: imageRowsOf(services, { ...spec, digest: assign.dataDigest }, schedule),
+    imageRows: imageRowsOf({ services, broker }, { ...spec, digest: assign.dataDigest }, schedule),
     // Of students that share its embeddings the others wait for them.
     compute: services.compute.ranked('first'),
     clock: services.clock,
@@ -300,13 +301,19 @@ export function teacherOf(
 
 /** What it takes to keep the embeddings of single images for a run of this spec. */
 function imageRowsOf(
-  { teacherRows, rowProofs, log }: Services,
-  { data, digest, training, distillation }: RunSpec & DataOfRun,
+  { services, broker }: { readonly services: Services; readonly broker: Awaited<Services['broker']> },
+  spec: RunSpec & DataOfRun,
   schedule: Schedule,
 ): ImageRows {
+  const { teacherRows, rowProofs, log } = services;
+  const { data, digest, training, distillation } = spec;
   const refused = new Set<string>();
   return {
     ...{ rows: teacherRows, proofs: rowProofs, data: dataKeyOf({ data, digest }) },
+    device: blockDevice(services, spec),
+    sharing: sharesOverFleet(distillation)
+      ? createRowSharing({ connection: broker.control, names: broker.names, rows: teacherRows, log })
+      : undefined,
     images: schedule.setImages ?? schedule.images,
     flips: training.flip ? 2 : 1,
     isAsked: distillation?.embed === 'by-image',

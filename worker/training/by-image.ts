@@ -3,7 +3,7 @@
 // mirror images of its images, which a later epoch needs. So two passes serve all epochs of a stage.
 
 import { IMAGE_BYTES, mirror } from '../../core/data/images/pixels.ts';
-import type { StageRows } from './teacher-rows.ts';
+import type { ComputedRow, StageRows } from './teacher-rows.ts';
 
 /** An image of a batch. */
 export interface RowSample {
@@ -20,6 +20,8 @@ export interface ByImage {
   readonly kept: number;
   /** Images that went through the network, b or 0. */
   readonly computed: number;
+  /** The rows that this gave. */
+  readonly fresh: readonly ComputedRow[];
 }
 
 /** A row that is computed: of the image at a place of the batch, or of its mirror image. */
@@ -45,15 +47,19 @@ export function embedByImage(of: {
   const { samples, images, rows, flips, embedding, pass } = of;
   return rows.alone(async () => {
     const { wanted, missing } = wantedOf(samples, rows, flips);
+    let fresh: readonly ComputedRow[] = [];
     if (missing > 0) {
       const found = await pass(gathered(wanted, images, samples.length));
-      for (const [row, { place, isMirrored }] of wanted.entries())
-        rows.keep(samples[place]!.index, isMirrored, found.subarray(row * embedding, (row + 1) * embedding));
+      fresh = wanted.map(({ place, isMirrored }, row) => ({
+        ...{ image: samples[place]!.index, isMirrored },
+        values: found.subarray(row * embedding, (row + 1) * embedding),
+      }));
+      for (const row of fresh) rows.keep(row.image, row.isMirrored, row.values);
     }
     const values = new Float32Array(samples.length * embedding);
     for (const [place, { index, flip }] of samples.entries())
       rows.read(index, flip, values.subarray(place * embedding, (place + 1) * embedding));
-    return { values, kept: samples.length - missing, computed: missing > 0 ? samples.length : 0 };
+    return { values, kept: samples.length - missing, computed: missing > 0 ? samples.length : 0, fresh };
   });
 }
 

@@ -15,7 +15,7 @@ import type { BlockSupply, Made } from './block-supply.ts';
 import { embedByImage, type RowSample } from './by-image.ts';
 import type { EmbedPass, RowProofs } from './row-proof.ts';
 import type { TeacherBlocks } from './teacher-blocks.ts';
-import type { StageRows, TeacherRows } from './teacher-rows.ts';
+import type { RowSharing, RowsKey, RowsSize, StageRows, TeacherRows } from './teacher-rows.ts';
 
 /** The teacher at one stage, ready to embed shard batches. */
 export interface TeacherNetwork {
@@ -80,6 +80,10 @@ export interface ImageRows {
   readonly proofs: RowProofs;
   /** Names the data set by its content (`dataKeyOf`). */
   readonly data: string;
+  /** Of the rows, as `RowsKey` has it. */
+  readonly device: string;
+  /** Rows that other workers compute; absent: each is computed here. */
+  readonly sharing?: RowSharing | undefined;
   /** Images of the training split. */
   readonly images: number;
   /** 2: a batch may have an image mirrored. */
@@ -212,11 +216,18 @@ function createComputation(
       onImages(batch, 'computed');
       return roundedBlock(values, embedding, form);
     }
-    const { values, kept, computed } = await embedByImage({
-      ...{ rows, images, embedding, flips: imageRows.flips, samples: imageRows.samplesOf(step, shard) },
+    const { values, kept, computed, fresh } = await embedByImage({
+      ...{
+        rows: rows.rows,
+        images,
+        embedding,
+        flips: imageRows.flips,
+        samples: imageRows.samplesOf(step, shard),
+      },
       pass: (of) => pass(batch, of),
     });
     if (computed > 0) onImages(computed, 'computed');
+    if (fresh.length > 0) imageRows.sharing?.tell(rows.key, rows.size, fresh);
     if (kept > 0) onImages(kept, 'kept');
     return roundedBlock(values, embedding, form);
   };
@@ -224,14 +235,14 @@ function createComputation(
 
 /** The rows of a stage that are kept; undefined where none are, for a reason that is told. */
 async function rowsOf(
-  { rows, proofs, data, images, flips, isAsked, onRefused }: ImageRows,
+  { rows, proofs, data, device, sharing, images, flips, isAsked, onRefused }: ImageRows,
   of: Pick<NetworkOptions, 'batch' | 'embedding'> & {
     readonly stored: StoredNetwork;
     readonly open: OpenStage;
     readonly pass: EmbedPass;
     readonly bytesMax: number;
   },
-): Promise<StageRows | undefined> {
+): Promise<{ readonly rows: StageRows; readonly key: RowsKey; readonly size: RowsSize } | undefined> {
   const { stored, open, pass, bytesMax, batch, embedding } = of;
   const refuse = (reason: string) => {
     if (isAsked)
@@ -242,8 +253,12 @@ async function rowsOf(
   const proof = await proofs.of(stored.network, batch, pass);
   if (!proof.isProven) return refuse(proof.reason);
   const size = { images, flips, embedding };
-  const found = rows.of({ network: open.stored.networkDigest, data, group: proof.group }, size, bytesMax);
-  if (found !== undefined) return found;
+  const key = { network: open.stored.networkDigest, data, device, group: proof.group };
+  const found = rows.of(key, size, bytesMax);
+  if (found !== undefined) {
+    sharing?.follow(key, size);
+    return { rows: found, key, size };
+  }
   return refuse(
     `the rows of a stage take ${formatBytes(rowsBytesOf(size))}, and a worker keeps at most ${formatBytes(bytesMax)} (imageRowsBytes of the coordinator)`,
   );

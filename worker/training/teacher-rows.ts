@@ -10,6 +10,8 @@ export interface RowsKey {
   readonly network: string;
   /** Names the data set by its content (`dataKeyOf`). */
   readonly data: string;
+  /** Device class and code; `any` where equal bits are not promised. */
+  readonly device: string;
   /** Sizes of batches whose rows have equal bits (`RowProofs`). */
   readonly group: number;
 }
@@ -34,21 +36,44 @@ export interface RowsSize {
   readonly embedding: number;
 }
 
+/** A row that was computed. */
+export interface ComputedRow {
+  /** Index of the image in the training split. */
+  readonly image: number;
+  readonly isMirrored: boolean;
+  /** [E] */
+  readonly values: Float32Array;
+}
+
 /** The rows of all stages on a worker. */
 export interface TeacherRows {
   /** The rows of a stage; undefined where all of them need more than `bytesMax`. */
   of(key: RowsKey, size: RowsSize, bytesMax: number): StageRows | undefined;
+  /** Those that are kept; undefined where none are. */
+  kept(key: RowsKey, size: RowsSize): StageRows | undefined;
+}
+
+/** Rows that workers have from each other. */
+export interface RowSharing {
+  /** From now on rows of this stage that others compute are kept, for as long as rows of it are kept here. */
+  follow(key: RowsKey, size: RowsSize): void;
+  /** To all that follow the stage. */
+  tell(key: RowsKey, size: RowsSize, computed: readonly ComputedRow[]): void;
+  close(): void;
 }
 
 export function createTeacherRows(): TeacherRows {
   /** The one that was used last comes last. */
   const stages = new Map<string, { readonly rows: StageRows; readonly bytes: number }>();
   let bytesKept = 0;
+  const nameOf = ({ network, data, device, group }: RowsKey, { flips }: RowsSize) =>
+    `${network}/${group}/${flips}/${device}/${data}`;
   return {
-    of({ network, data, group }, size, bytesMax) {
+    kept: (key, size) => stages.get(nameOf(key, size))?.rows,
+    of(key, size, bytesMax) {
       const bytes = rowsBytesOf(size);
       if (bytes > bytesMax) return undefined;
-      const name = `${network}/${group}/${size.flips}/${data}`;
+      const name = nameOf(key, size);
       const known = stages.get(name);
       stages.delete(name);
       if (known === undefined) bytesKept += bytes;

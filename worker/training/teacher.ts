@@ -142,6 +142,7 @@ export function createTeacherFeed(given: TeacherOptions): TeacherFeed {
     close() {
       closing.abort(new FleetError('cancelled', 'the student no longer needs its teacher'));
       stages.clear();
+      imageRows?.sharing?.close();
     },
   };
 }

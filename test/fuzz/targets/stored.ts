@@ -27,6 +27,7 @@ import type { BlockForm } from '../../../core/spec/distillation.ts';
 import { EvaluationReport } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { readBlock } from '../../../worker/run/block-stream.ts';
 import { encodeBlock, roundedBlock } from '../../../worker/training/block-form.ts';
+import { decodeRows, encodeRows } from '../../../worker/training/row-message.ts';
 import { hostileValue } from '../mutators.ts';
 import type { Sections, Target } from '../target.ts';
 
@@ -215,4 +216,39 @@ const blocks: Target = {
   cases: 150,
 };
 
-export const storedTargets: readonly Target[] = [manifest, batches, cache, blocks];
+const ROWS_SIZE = { images: 3, flips: 2, embedding: 4 } as const;
+
+const rows: Target = {
+  name: 'embedding-rows',
+  decoders: ['worker/training/row-message.ts'],
+  corpus: () => [
+    [encodeRows([{ image: 1, isMirrored: true, values: ROWS }], ROWS_SIZE)],
+    [
+      encodeRows(
+        [0, 2].map((image) => ({ image, isMirrored: false, values: ROWS })),
+        ROWS_SIZE,
+      ),
+    ],
+  ],
+  // Rows of images that may not be there, whose digest is right.
+  compose: (random) => [
+    encodeRows(
+      Array.from({ length: 1 + random.integer(3) }, () => ({
+        ...{ image: random.integer(5), isMirrored: random.chance(0.5) },
+        values: Float32Array.from({ length: 4 }, () => random.normal()),
+      })),
+      ROWS_SIZE,
+    ),
+  ],
+  decode([bytes]) {
+    const found = decodeRows(bytes!, ROWS_SIZE);
+    if (typeof found === 'string') throw new FleetError('dataLoss', found);
+    for (const { image, values } of found)
+      if (image >= ROWS_SIZE.images || values.length !== ROWS_SIZE.embedding)
+        throw new Error(`assertion: image ${image} with ${values.length} values`);
+    encodeRows(found, ROWS_SIZE);
+  },
+  cases: 150,
+};
+
+export const storedTargets: readonly Target[] = [manifest, batches, cache, blocks, rows];

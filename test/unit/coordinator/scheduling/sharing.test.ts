@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { sharingIn, type TextStudent } from '../../../../coordinator/api/shared-passes.ts';
 import { countRows, rowsText } from '../../../../coordinator/scheduling/image-rows.ts';
 import { planSharing, sharingText } from '../../../../coordinator/scheduling/sharing.ts';
+import { shardSamples } from '../../../../core/data/loading/sampler.ts';
 import type { TeacherSchedule } from '../../../../core/spec/distillation.ts';
 import { student } from '../../../sim/specs.ts';
 
@@ -100,13 +101,20 @@ test('rows of images are kept where that takes fewer passes than batches do, and
     schedule,
     training: { ...training, epochs, flip: true },
   });
-  const count = (orders: readonly ReturnType<typeof order>[], workers = 1, bytesMax = 1 << 30) =>
-    countRows({ orders, workers, bytesMax, ...{ teacherStages: 26, images: 500_000, embedding: 128 } });
+  const count = (
+    orders: readonly ReturnType<typeof order>[],
+    { workers = 1, isShared = true, bytesMax = 1 << 30 } = {},
+  ) =>
+    countRows({
+      ...{ orders, workers, isShared, bytesMax },
+      ...{ teacherStages: 26, images: 500_000, embedding: 128 },
+    });
   const single = count([order('single-step')]);
   assert.deepEqual([single.byBatch, single.byImage, single.isWorthIt], [26, 2, true]);
   assert.equal(single.bytes, 500_000 * 2 * (128 * 4 + 1));
-  assert.deepEqual([count([order('single-step')], 4).byImage], [8], 'each worker has rows of its own');
-  assert.equal(count([order('single-step')], 1, 1 << 20).isWorthIt, false, 'no room');
+  assert.equal(count([order('single-step')], { workers: 4 }).byImage, 2, 'workers have rows of each other');
+  assert.equal(count([order('single-step')], { isShared: false }).byImage, 2, 'one worker has all');
+  assert.equal(count([order('single-step')], { bytesMax: 1 << 20 }).isWorthIt, false, 'no room');
   assert.equal(count([order('multi-step')]).isWorthIt, false, 'each stage is used once');
   const several = count(new Array(8).fill(order('multi-step')));
   assert.deepEqual([several.byBatch, several.byImage], [8 * 26, 2 * 26]);
@@ -129,3 +137,55 @@ test('rows of images are kept where that takes fewer passes than batches do, and
   const byBatch = { ...one, distillation: { ...one.distillation, embed: 'by-batch' as const } };
   assert.equal(sharingIn([byBatch], kept).get('a')!.passes, 1);
 });
+
+test('without rows of each other workers compute about as many passes as a walk over the batches finds', () => {
+  const images = 4096;
+  const { training } = student('t');
+  for (const flip of [true, false])
+    for (const [workers, epochs, batch] of [
+      [2, 26, 16],
+      [4, 26, 16],
+      [4, 10, 16],
+      [2, 26, 64],
+    ] as const) {
+      const of = { ...training, epochs, flip, shards: 4, batch: 4 * batch };
+      const { byImage } = countRows({
+        orders: [{ schedule: 'single-step', training: of }],
+        ...{ workers, isShared: false, bytesMax: 1 << 30, teacherStages: 3, images, embedding: 8 },
+      });
+      const found = walked({ images, epochs, workers, batch, flip });
+      assert.ok(
+        Math.abs(byImage / found - 1) < 0.03,
+        `${workers}, ${epochs}, ${batch}: ${byImage}, ${found}`,
+      );
+      assert.ok(byImage > 2 * workers, 'more than two for each worker');
+    }
+});
+
+/** Passes over the images of workers that keep what they compute, each by itself: with four shards, batch by batch. */
+function walked(of: {
+  images: number;
+  epochs: number;
+  workers: number;
+  batch: number;
+  flip: boolean;
+}): number {
+  const { images, epochs, workers, batch, flip } = of;
+  const stepsTotal = (epochs * images) / (4 * batch);
+  const schedule = { images, batch: 4 * batch, shards: 4, epochs, roundSteps: 1, stepsTotal };
+  const kept = Array.from({ length: workers }, () => new Set<number>());
+  let passes = 0;
+  for (let step = 0; step < stepsTotal; step++)
+    for (let shard = 0; shard < 4; shard++) {
+      const own = kept[Math.floor((shard * workers) / 4)]!;
+      const samples = shardSamples({ schedule, seed: 1, step, shard, flip });
+      const rowOf = (index: number, isMirrored: boolean) => 2 * index + (isMirrored ? 1 : 0);
+      const lacked = samples.filter((one) => !own.has(rowOf(one.index, one.flip)));
+      if (lacked.length === 0) continue;
+      passes += batch / images;
+      for (const one of lacked) own.add(rowOf(one.index, one.flip));
+      const others = samples.filter((one) => flip && !own.has(rowOf(one.index, !one.flip)));
+      for (const one of others.slice(0, batch - lacked.length)) own.add(rowOf(one.index, !one.flip));
+    }
+  return passes;
+}

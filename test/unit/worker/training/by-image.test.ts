@@ -11,7 +11,7 @@ import { createTeacherRows } from '../../../../worker/training/teacher-rows.ts';
 
 const SCHEDULE = { images: 12, batch: 8, shards: 2, epochs: 8, stepsTotal: 12, roundSteps: 1 };
 const SIZE = { images: 12, flips: 2, embedding: 2 } as const;
-const KEY = { network: 'a stage', data: 'a set', group: 4 };
+const KEY = { network: 'a stage', data: 'a set', device: 'any', group: 4 };
 
 /** Each image has a byte of its own on the left, and another one on the right. */
 function imageOf(index: number, flip: boolean): Uint8Array {
