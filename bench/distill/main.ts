@@ -5,7 +5,8 @@
 //   CPU          of an image of a student that takes its embeddings from the stream, against the same network without
 //                a teacher
 //   lag          how long after its live teacher a student ends, in stages of the teacher
-//   makespan     teacher and student at once against one after the other, with a worker each; a gain needs as many cores
+//   makespan     teacher and student at once against one after the other, with stages of equal times and a worker each
+//                (and one for the embedding run); a gain needs as many cores
 //
 // `--small` is a look in some minutes.
 
@@ -13,7 +14,7 @@ import { availableParallelism } from 'node:os';
 import { startFleet, type TestFleet } from '../../test/support/fleet.ts';
 import { argumentsOf, atMost, say, tell } from '../goals.ts';
 import { cpuSeconds } from '../processor-time.ts';
-import { FULL, imagesOf, SMALL, studentText, teacherText } from './texts.ts';
+import { FULL, imagesOf, type Size, SMALL, studentText, teacherText, withEqualStages } from './texts.ts';
 
 const { values } = argumentsOf(
   { options: { json: { type: 'boolean' }, small: { type: 'boolean' } } },
@@ -122,23 +123,15 @@ async function onWorkersOfTheirOwn() {
       `CPU: ${(1000 * base.cpu).toFixed(1)} ms an image without a teacher, ${(1000 * taught.cpu).toFixed(1)} ms with the stream (first: ${(1000 * alone.cpu).toFixed(1)}, ${(1000 * first.cpu).toFixed(1)})`,
     );
 
-    const [teacher = ''] = (await fleet.submit(teacherText(size, 4))).runIds;
-    const one = await fleet.finished(teacher, WAIT_MS);
-    const [student = ''] = (await fleet.submit(studentText(size, { teacher, order: 4, seed: 4 }))).runIds;
-    const other = await fleet.finished(student, WAIT_MS);
-    const serial = one.endedAtMs - one.startedAtMs + other.endedAtMs - other.startedAtMs;
+    const { teaching, learning, begunAtMs } = await atOnce(fleet, size, 5);
+    const stage = (teaching.endedAtMs - begunAtMs) / size.epochs;
 
-    const live = teacherText(size, 5);
-    const { runIds } = await fleet.submit(
-      `${live}---\n${studentText(size, { teacher: 'teacher-5', order: 5, seed: 5 })}`,
-    );
-    const ended = [];
-    for (const id of runIds) ended.push(await fleet.finished(id, WAIT_MS));
-    const teaching = ended.find((run) => run.kind === 'teacher')!;
-    const learning = ended.find((run) => run.kind === 'student')!;
-    const begun = Math.min(...ended.map((run) => run.startedAtMs));
-    const together = Math.max(...ended.map((run) => run.endedAtMs)) - begun;
-    const stage = (teaching.endedAtMs - begun) / size.epochs;
+    const even = withEqualStages(size);
+    // Again for the caches.
+    await oneAfterTheOther(fleet, even, 6);
+    const serial = await oneAfterTheOther(fleet, even, 4);
+    const live = await atOnce(fleet, even, 7);
+    const together = Math.max(live.teaching.endedAtMs, live.learning.endedAtMs) - live.begunAtMs;
     say(`live ${(together / 1000).toFixed(1)} s, one after the other ${(serial / 1000).toFixed(1)} s`);
     return {
       cpu: taught.cpu / base.cpu,
@@ -146,6 +139,28 @@ async function onWorkersOfTheirOwn() {
       makespan: together / serial,
     };
   });
+}
+
+/** Milliseconds of a teacher and of its student. */
+async function oneAfterTheOther(fleet: TestFleet, of: Size, order: number): Promise<number> {
+  const [teacher = ''] = (await fleet.submit(teacherText(of, order))).runIds;
+  const one = await fleet.finished(teacher, WAIT_MS);
+  const [student = ''] = (await fleet.submit(studentText(of, { teacher, order, seed: order }))).runIds;
+  const other = await fleet.finished(student, WAIT_MS);
+  return one.endedAtMs - one.startedAtMs + other.endedAtMs - other.startedAtMs;
+}
+
+/** A teacher and the student that learns from it while it trains. */
+async function atOnce(fleet: TestFleet, of: Size, order: number) {
+  const student = studentText(of, { teacher: `teacher-${order}`, order, seed: order });
+  const { runIds } = await fleet.submit(`${teacherText(of, order)}---\n${student}`);
+  const ended = [];
+  for (const id of runIds) ended.push(await fleet.finished(id, WAIT_MS));
+  return {
+    teaching: ended.find((run) => run.kind === 'teacher')!,
+    learning: ended.find((run) => run.kind === 'student')!,
+    begunAtMs: Math.min(...ended.map((run) => run.startedAtMs)),
+  };
 }
 
 /** Seconds of its worker's processor for an image of a run, while nothing else trains there. */

@@ -58,7 +58,7 @@ export interface NetworkOptions {
   readonly form: BlockForm;
   /**
    * So many images had their embeddings computed here for this student, shared with another one here, fetched from the
-   * stream, or kept here since an earlier batch had them.
+   * stream, or kept here since an earlier batch, here or on another worker, had them.
    */
   readonly onImages: (images: number, source: 'computed' | 'shared' | 'fetched' | 'kept') => void;
   /** Where rows of single images are kept, and what is known of the batches of this student; absent: nowhere. */
