@@ -76,6 +76,8 @@ interface Loan {
   isAlone: boolean;
 }
 
+const NO_DEVICES: readonly string[] = [];
+
 /** A board of an empty fleet. */
 export function createBoard(): Board {
   let state = initialState;
@@ -147,11 +149,14 @@ export function createBoard(): Board {
     mark(students, number, size > 0 && now?.teacherRunId !== undefined);
     mark(budgeted, number, now?.job.budget !== undefined);
     mark(blamed, number, now !== undefined && isBlamed(now));
-    if (after !== undefined && isWhole(after) && isExclusive(after)) {
-      const own = (now?.gang ?? []).map(({ workerId }) => deviceOf(lookup(state.workers, workerId)!));
-      for (const device of devices.reserve(number, own))
-        for (const id of devices.workersOn(device)) touched.add(id);
-    }
+    // Also of a run that is open no more: several decisions may lie between two states, and by the second one what
+    // ended between them is a summary, or gone.
+    const own =
+      now !== undefined && isExclusive(now)
+        ? now.gang.map(({ workerId }) => deviceOf(lookup(state.workers, workerId)!))
+        : NO_DEVICES;
+    for (const device of devices.reserve(number, own))
+      for (const id of devices.workersOn(device)) touched.add(id);
   }
 
   /** Keeps the running runs of each priority, and of each lender; both of a run only change with its row. */

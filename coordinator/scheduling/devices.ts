@@ -23,12 +23,14 @@ export interface Devices {
   /** Runs of all its workers. */
   heldOn(deviceId: string): number;
   /** Gives a run, by its number, these devices for itself, or takes them back. Returns those that changed. */
-  reserve(run: number, deviceIds: readonly string[]): string[];
+  reserve(run: number, deviceIds: readonly string[]): readonly string[];
   /** The number of the run that has it for itself. */
   exclusiveOn(deviceId: string): number | undefined;
   /** Devices that a run has for itself. */
   exclusive(): Iterable<string>;
 }
+
+const NONE: readonly string[] = [];
 
 /** No worker yet. */
 export function createDevices(): Devices {
@@ -53,7 +55,8 @@ export function createDevices(): Devices {
       return held;
     },
     reserve(run, deviceIds) {
-      const before = reserved.get(run) ?? [];
+      const before = reserved.get(run) ?? NONE;
+      if (before.length + deviceIds.length === 0) return NONE;
       for (const id of before) drop(holders, id, run);
       for (const id of deviceIds) put(holders, id, run);
       if (deviceIds.length === 0) reserved.delete(run);
