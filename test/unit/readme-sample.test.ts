@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parse } from 'yaml';
-import { sentenceOf } from '../../core/report/comparisons.ts';
+import { GATE_POINTS, sentenceOf } from '../../core/report/comparisons.ts';
 import { PLAN, planDigest, readSample, skeletonOf, withSample } from '../support/readme-sample.ts';
 
 test("the README's sample was made from examples/demo.yaml as it is", () => {
@@ -23,7 +23,7 @@ test('the sample shows each network of the plan, and as many candidates as it as
   assert.equal(lines.filter((line) => /^\d+ +[\d.]+ % .* · /.test(line)).length, plan.search.strategy.trials);
 });
 
-test('each comparison in the sample says what its interval allows, and the teacher is better than its student', () => {
+test('each comparison in the sample says what its interval allows, and the gate what the teacher is above its student', () => {
   const shape =
     /^(\S+) (?:is (?:better|worse) than|and) (\S+?):?(?: are too close to tell apart:)? ([+-][\d.]+) points \(95 % interval ([+-][\d.]+) to ([+-][\d.]+); ([\d,]+) pairs of (\d+) people\)$/;
   const found = readSample().lines.flatMap((line) => {
@@ -43,12 +43,20 @@ test('each comparison in the sample says what its interval allows, and the teach
     };
     assert.equal(sentenceOf(first!, second!, again), line);
   }
-  assert.match(found[1]!.line, /^teacher is better than student-distilled: /);
-  assert.match(found[2]!.line, /^teacher is better than student-alone: /);
-  const gate = readSample().lines.find((line) => line.startsWith('the gate of 3 points'));
+  assert.deepEqual(
+    found.map(({ match }) => match.slice(1, 3)),
+    [
+      ['student-distilled', 'student-alone'],
+      ['teacher', 'student-distilled'],
+      ['teacher', 'student-alone'],
+    ],
+  );
+  const gate = readSample().lines.find((line) => line.startsWith(`the gate of ${GATE_POINTS} points`));
+  const above = Number(found[2]!.match[3]);
+  const [verdict, what] = above < GATE_POINTS ? ['not passed', 'are void'] : ['passed', 'may be read'];
   assert.equal(
     gate,
-    `the gate of 3 points is passed: teacher is ${found[2]!.match[3]!.slice(1)} points above student-alone, so that the differences of its students may be read`,
+    `the gate of ${GATE_POINTS} points is ${verdict}: teacher is ${above.toFixed(1)} points above student-alone, so that the differences of its students ${what}`,
   );
 });
 
