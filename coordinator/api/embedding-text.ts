@@ -26,7 +26,7 @@ export function embeddingText(state: State, run: RunState, observed: Observed): 
   const where = hasGang(pool)
     ? `computes them on ${pool.gang.map(({ workerId }) => workerId).join(', ')}`
     : `is ${pool.state}: whoever needs a block computes it for all`;
-  const form = blockFormOf(run.job.distillation ?? {}) === 'float16' ? ' as float16' : '';
+  const form = blockFormOf(run.job.distillation) === 'float16' ? ' as float16' : '';
   return `${run.id} takes the embeddings of ${teacher.id}${form} from the stream of the fleet; ${pool.id} ${where}${rows(run)}`;
 }
 

@@ -76,8 +76,6 @@ interface Loan {
   isAlone: boolean;
 }
 
-const NO_DEVICES: readonly string[] = [];
-
 /** A board of an empty fleet. */
 export function createBoard(): Board {
   let state = initialState;
@@ -154,7 +152,7 @@ export function createBoard(): Board {
     const own =
       now !== undefined && isExclusive(now)
         ? now.gang.map(({ workerId }) => deviceOf(lookup(state.workers, workerId)!))
-        : NO_DEVICES;
+        : [];
     for (const device of devices.reserve(number, own))
       for (const id of devices.workersOn(device)) touched.add(id);
   }

@@ -30,8 +30,6 @@ export interface Devices {
   exclusive(): Iterable<string>;
 }
 
-const NONE: readonly string[] = [];
-
 /** No worker yet. */
 export function createDevices(): Devices {
   const noted = new Map<string, { readonly deviceId: string; readonly held: number }>();
@@ -55,8 +53,8 @@ export function createDevices(): Devices {
       return held;
     },
     reserve(run, deviceIds) {
-      const before = reserved.get(run) ?? NONE;
-      if (before.length + deviceIds.length === 0) return NONE;
+      const before = reserved.get(run) ?? [];
+      if (before.length + deviceIds.length === 0) return before;
       for (const id of before) drop(holders, id, run);
       for (const id of deviceIds) put(holders, id, run);
       if (deviceIds.length === 0) reserved.delete(run);

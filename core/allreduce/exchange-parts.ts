@@ -200,8 +200,7 @@ interface Routing {
 
 function routingOf(plan: Plan, rank: number): Routing {
   const routes = routesOf(plan, rank);
-  const owners = plan.members.map((_, owner) => owner).filter((owner) => routes.spoken(owner).length > 0);
-  return { plan, routes, spokenShards: new Set(owners.flatMap((owner) => shardsOf(plan, owner))) };
+  return { plan, routes, spokenShards: new Set(routes.spokenTo.flatMap((owner) => shardsOf(plan, owner))) };
 }
 
 /** Data of sums is read to where it belongs; all other data is small and has memory of its own. */

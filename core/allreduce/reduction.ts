@@ -114,10 +114,7 @@ export function createReduction(options: ReductionOptions): Reduction {
   const collector = createCollector(options, state, bringer);
   const { others } = contributor;
   /** Whose slices this member adds up, or parts of them. */
-  const gathered = [
-    wire.rank,
-    ...others.flatMap(({ rank }) => (routes.spoken(rank).length > 0 ? [rank] : [])),
-  ];
+  const gathered = [wire.rank, ...routes.spokenTo];
   let done = createDeferred<void>();
 
   function contributeAll(digest: string): void {

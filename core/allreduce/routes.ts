@@ -39,6 +39,8 @@ export interface Routes {
   received(owner: number): readonly ForeignNode[];
   /** Nodes of several members that this one adds up for the slices of `owner`, who is not of its group. */
   spoken(owner: number): readonly Node[];
+  /** Owners for whose slices this member adds up such nodes, in rank order. */
+  readonly spokenTo: readonly number[];
   /** From whom this member gets the results of `owner`. */
   bringer(owner: number): number;
   /** This member gets the results of `owner`, who is not of its group, for all of the group. */
@@ -69,12 +71,19 @@ export function routesOf(plan: Plan, rank: number): Routes {
     const group = groupOf[source]!;
     if (source === receiver || source === owner) return [];
     if (group === groupOf[owner]) return receiver === owner ? nodes[source]! : [];
-    const spoken = leaving(group, owner);
-    if (receiver === owner) return spoken.filter(({ speaker }) => speaker === source).map(({ node }) => node);
-    return spoken
+    const left = leaving(group, owner);
+    if (receiver === owner) return left.filter(({ speaker }) => speaker === source).map(({ node }) => node);
+    return left
       .filter(({ speaker }) => speaker === receiver)
       .flatMap(({ node }) => nodesWithin(plan, source, node));
   }
+
+  const spoken = (owner: number): readonly Node[] =>
+    groupOf[owner] === own
+      ? []
+      : leaving(own, owner).flatMap(({ node, holders: all, speaker }) =>
+          speaker === rank && all.length > 1 ? [node] : [],
+        );
 
   return {
     rank,
@@ -85,12 +94,8 @@ export function routesOf(plan: Plan, rank: number): Routes {
     given,
     received: (owner) =>
       ranks.flatMap((source) => given(source, rank, owner).map((node, index) => ({ source, index, node }))),
-    spoken: (owner) =>
-      groupOf[owner] === own
-        ? []
-        : leaving(own, owner).flatMap(({ node, holders: all, speaker }) =>
-            speaker === rank && all.length > 1 ? [node] : [],
-          ),
+    spoken,
+    spokenTo: ranks.filter((owner) => spoken(owner).length > 0),
     bringer(owner) {
       const first = turn(own, groups[own]!, owner);
       return groupOf[owner] === own || first === rank ? owner : first;

@@ -193,7 +193,8 @@ export const distillationSchema = z
 export type DistillationSpec = z.infer<typeof distillationSchema>;
 
 /** How blocks travel for a student of this distillation. */
-export const blockFormOf = ({ blocks }: Pick<DistillationSpec, 'blocks'>): BlockForm => blocks ?? 'float32';
+export const blockFormOf = (distillation: Pick<DistillationSpec, 'blocks'> | undefined): BlockForm =>
+  distillation?.blocks ?? 'float32';
 
 /** Whether a student may have what the workers of others compute, and they what its workers do. */
 export const sharesOverFleet = (distillation: Pick<DistillationSpec, 'share'> | undefined): boolean =>
@@ -286,7 +287,7 @@ export function* distillationProblems(
         path: ['blocks'],
         message: 'float16 rounds what the student learns from; it needs training.exact: false',
       };
-    if (share === 'own' || share === 'worker')
+    if (!sharesOverFleet(distillation))
       yield {
         path: ['blocks'],
         message: `float16 is for blocks in the stream, and with share: ${share} none travels; leave one of them out`,

@@ -29,7 +29,7 @@ export type SharedOrder = Ordered & {
 export function orderKeyOf({ training, data, digest, distillation }: Ordered): string {
   const { batch, shards, flip, fraction, exact } = training;
   const of = { data: dataKeyOf({ data, digest }), order: orderOf(training), batch, shards, flip, fraction };
-  const form = distillation && blockFormOf(distillation);
+  const form = blockFormOf(distillation);
   const blocks = form === 'float32' ? undefined : form;
   return canonicalJson({ ...of, ...(exact ? {} : { exact }), ...(blocks === undefined ? {} : { blocks }) });
 }

@@ -27,6 +27,7 @@ import {
   assertWeights,
   expectedSum,
   type GangOptions,
+  gangIn,
   join,
   membersOf,
   nextRun,
@@ -51,11 +52,7 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-type Work = Parameters<typeof openGang>[1];
-const gang = async (options: Omit<GangOptions, 'nats'>, work: Work): Promise<void> => {
-  await openGang({ ...options, nats }, work);
-  assert.deepEqual(readdirSync(folder), [], 'no file is left');
-};
+const gang = gangIn(folder, () => nats);
 const onHost =
   (...hosts: readonly (string | undefined)[]) =>
   (rank: number): Sharing | undefined =>

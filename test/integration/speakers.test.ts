@@ -29,6 +29,7 @@ import {
   assertWeights,
   expectedSum,
   type GangOptions,
+  gangIn,
   join,
   membersOf,
   nextRun,
@@ -53,11 +54,7 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-type Work = Parameters<typeof openGang>[1];
-const gang = async (options: Omit<GangOptions, 'nats'>, work: Work): Promise<void> => {
-  await openGang({ ...options, nats }, work);
-  assert.deepEqual(readdirSync(folder), [], 'no file is left');
-};
+const gang = gangIn(folder, () => nats);
 /** The host of each member by its letter; a dot: it shares no memory. */
 const onHosts =
   (hosts: string) =>

@@ -4,12 +4,12 @@
 // member goes on wherever the students are.
 
 import { FleetError } from '../../core/errors.ts';
-import { HALF_BYTES } from '../../core/half-floats.ts';
 import { blockFormOf } from '../../core/spec/distillation.ts';
 import { orderKeyOf } from '../../core/spec/order-key.ts';
 import { epochOfStep, type Schedule, scheduleOf } from '../../core/spec/schedule.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { type BatchSource, createBatchSource } from '../training/batch-source.ts';
+import { valueBytesOf } from '../training/block-form.ts';
 import type { TeacherFeed } from '../training/teacher.ts';
 import { createTeacherBlocks } from '../training/teacher-blocks.ts';
 import { type Course, courseAfter, hearPlaces, type Places, windowOf } from './block-places.ts';
@@ -59,8 +59,7 @@ export async function openEmbedding(options: {
     const run = { runId: assign.runId, spec, order, poolRunId: undefined };
     teacher?.shareThrough(openSupply(services, broker, run));
     if (teacher === undefined) throw new FleetError('invalidArgument', 'an embedding run needs a teacher');
-    const form = blockFormOf(spec.distillation ?? {});
-    const valueBytes = form === 'float16' ? HALF_BYTES : Float32Array.BYTES_PER_ELEMENT;
+    const valueBytes = valueBytesOf(blockFormOf(spec.distillation));
     const places = hearPlaces({
       ...{ connection: broker.control, names: broker.names, now: services.clock.monotonic },
       order: orderToken(order, blockDevice(services, spec)),

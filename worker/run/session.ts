@@ -238,7 +238,7 @@ export function openSupply(
   return createBlockSupply({
     stream: createBlockStream({
       ...{ connection: control, names, runId, log, now: clock.monotonic },
-      ...{ device, form: blockFormOf(spec.distillation ?? {}) },
+      ...{ device, form: blockFormOf(spec.distillation) },
     }),
     onStep: createPlaceTelling({ connection: control, names, order, runId, now: clock.monotonic }),
     clock,

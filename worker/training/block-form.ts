@@ -19,6 +19,10 @@ import {
 import type { BlockForm } from '../../core/spec/distillation.ts';
 import { excerpt } from '../../core/text/printable.ts';
 
+/** Bytes of one number of a block. */
+export const valueBytesOf = (form: BlockForm): number =>
+  form === 'float16' ? HALF_BYTES : Float32Array.BYTES_PER_ELEMENT;
+
 /** The block [b, E] as students use it. `width`: E. */
 export function roundedBlock(values: Float32Array, width: number, form: BlockForm): Float32Array {
   if (form === 'float32' || !isInRange(values, width)) return values;
@@ -65,9 +69,9 @@ export function decodeBlock(
   expected: { readonly form: BlockForm; readonly length: number },
 ): Float32Array | string {
   if (found !== 'float32' && found !== expected.form) return `it is of ${excerpt(found)}`;
-  const width = found === 'float16' ? HALF_BYTES : Float32Array.BYTES_PER_ELEMENT;
-  if (bytes.byteLength !== expected.length * width) return `it has ${bytes.byteLength} bytes`;
-  if (found === 'float16') return decodeHalves(bytes);
+  const form = found === 'float16' ? found : 'float32';
+  if (bytes.byteLength !== expected.length * valueBytesOf(form)) return `it has ${bytes.byteLength} bytes`;
+  if (form === 'float16') return decodeHalves(bytes);
   // A copy that is aligned; a message lies anywhere in what the socket gave.
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
 }
