@@ -4,6 +4,7 @@
 // journal events), so nothing waits for a reader.
 
 import { findNames } from '../coordinator/journal/fleet-names.ts';
+import { shownEvents } from '../coordinator/journal/formats/reader.ts';
 import { decodeGroup, isForeign } from '../coordinator/journal/message.ts';
 import { connectNats } from '../core/net/nats.ts';
 import { pointsIn } from '../core/net/record-batch.ts';
@@ -58,7 +59,7 @@ connection.subscribe(names.historySubject('*'), {
 connection.subscribe(names.journalSubject, {
   callback: (_error, message) => {
     const group = decodeGroup(message.data);
-    for (const event of isForeign(group) ? [] : (group.events as readonly Record<string, unknown>[]))
+    for (const event of isForeign(group) ? [] : (shownEvents(group) as readonly Record<string, unknown>[]))
       if (event.kind === 'run.assigned' && event.runId === runId)
         gangs.push({
           atMs: event.atMs as number,

@@ -23,6 +23,7 @@ import type { Answer, Input } from '../decisions/inputs.ts';
 import { assertRemovable } from '../decisions/removal.ts';
 import { assertDroppable, stageToRead } from '../decisions/stages.ts';
 import type { Driver } from '../journal/driver.ts';
+import { shownEvents } from '../journal/formats/reader.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { JournalImport } from '../journal/journal-import.ts';
 import type { StoredMessage } from '../journal/journal-reader.ts';
@@ -305,7 +306,7 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
 
 function exportedMessage({ data, ...message }: StoredMessage, withEvents: boolean): JournalMessage {
   const group = withEvents ? decodeGroup(data) : undefined;
-  const eventsJson = group === undefined || isForeign(group) ? '' : JSON.stringify(group.events);
+  const eventsJson = group === undefined || isForeign(group) ? '' : JSON.stringify(shownEvents(group));
   return { ...message, data: Buffer.from(data), digest: digestOf(data), eventsJson };
 }
 

@@ -2,10 +2,12 @@
 // replaced or put in between without being noticed. Pure. Decides which message may follow which; the first of
 // a journal and the first after an older format begin with `journal.begun`.
 //
-// Messages of format 1 have no chain. They are covered from the moment at which the journal is continued in
-// format 2: the first group then names the last message of format 1.
+// Messages of format 1 have no chain. They are covered from the moment at which the journal is continued in a
+// later format: the first group of that then names the last message of format 1. From format 2 on the chain just goes
+// on, and a journal never goes back to an older format.
 
 import { excerpt, foundText, nameText } from '../../core/text/printable.ts';
+import { isRow } from './formats/rows.ts';
 import { digestOf, type Envelope } from './message.ts';
 
 /** Where a reader or writer stands in a journal: what is known of the newest message that counts. */
@@ -17,7 +19,7 @@ export interface Place {
   /** Its number among the groups that count. */
   readonly group: number;
   /** Its format; 0 before the first. */
-  readonly format: 0 | 1 | 2;
+  readonly format: 0 | 1 | 2 | 3;
   /** The journal's uid; undefined until a group has named it. */
   readonly journal: string | undefined;
   /** The release that wrote last, as far as it has said so; empty: unknown. */
@@ -30,7 +32,7 @@ export const BEGINNING: Place = {
   ...{ journal: undefined, version: '' },
 };
 
-/** The first event of a journal, and of the first group after an older format. It is not part of the state. */
+/** The first event of a journal, and of the first group after format 1. It is not part of the state. */
 export interface Begun {
   readonly kind: 'journal.begun';
   readonly atMs: number;
@@ -39,18 +41,20 @@ export interface Begun {
   readonly fleet: string;
   /** Of the program that wrote it. */
   readonly version: string;
-  /** The last message of the older format that is continued. */
+  /** The last message of format 1 that is continued. */
   readonly adopts?: number;
 }
 
 /** The begin that a group carries, if it carries one. */
 export function begunIn(events: Envelope['events']): Begun | undefined {
   const [first] = events;
-  return first?.kind === 'journal.begun' ? (first as Begun) : undefined;
+  return first !== undefined && !isRow(first) && first.kind === 'journal.begun'
+    ? (first as Begun)
+    : undefined;
 }
 
 /** Whether the next group must begin with `journal.begun`. */
-export const needsBegun = (place: Place): boolean => place.format !== 2;
+export const needsBegun = (place: Place): boolean => place.format < 2;
 
 /** A break of the chain, as a phrase that goes on after "the message". */
 export interface Break {
@@ -66,7 +70,7 @@ export function follow(
   envelope: Envelope,
 ): Place | Break {
   const { format } = envelope;
-  const found = format === 1 ? breakOfOld(place) : breakOf(place, envelope);
+  const found = breakOfOld(place, format) ?? (format === 1 ? undefined : breakOf(place, envelope));
   if (found !== undefined) return found;
   return {
     sequence: message.sequence,
@@ -81,10 +85,10 @@ export function follow(
 /** Whether a message breaks the chain. */
 export const isBreak = (next: Place | Break): next is Break => 'phrase' in next;
 
-function breakOfOld({ format }: Place): Break | undefined {
-  if (format !== 2) return undefined;
+function breakOfOld({ format: before }: Place, format: number): Break | undefined {
+  if (format >= before) return undefined;
   return {
-    phrase: 'is of format 1 and follows one of format 2: a coordinator of an older release has written it',
+    phrase: `is of format ${format} and follows one of format ${before}: a coordinator of an older release has written it`,
   };
 }
 
@@ -116,7 +120,7 @@ function breakOf(place: Place, envelope: Envelope): Break | undefined {
 /** The release that a group names. */
 function versionIn({ events }: Envelope): string | undefined {
   for (const event of events)
-    if (event.kind === 'journal.begun' || event.kind === 'coordinator.started') {
+    if (!isRow(event) && (event.kind === 'journal.begun' || event.kind === 'coordinator.started')) {
       const { version } = event as { version?: unknown };
       if (typeof version === 'string') return excerpt(version);
     }

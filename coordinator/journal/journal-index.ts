@@ -9,7 +9,7 @@
 import type { Event } from '../model/events.ts';
 import { numberIn } from '../model/state.ts';
 import { NumberList, type NumberPage } from './number-list.ts';
-import { idsOf } from './why.ts';
+import { eachId, idsOf } from './why.ts';
 
 /** Where the events of each thing stand. */
 export interface JournalIndex {
@@ -80,8 +80,17 @@ interface Index {
 export function createJournalIndex(encoded: Iterable<IndexPart> = []): JournalIndex {
   const index = emptyIndex();
   for (const part of encoded) takePart(index, part);
+  const take = (id: string | undefined) => {
+    if (id !== undefined) mention(index, thingNamed(index, id));
+  };
   return {
-    add: (sequence, events) => add(index, sequence, events),
+    add(sequence, events) {
+      begin(index, sequence, events.length);
+      for (const event of events) {
+        takeParents(index, event);
+        eachId(event, take);
+      }
+    },
     messagesAbout: (id, after = 0) => messagesAbout(index, id, after),
     isAbout(event, id) {
       const wanted = knownThing(index, id);
@@ -102,14 +111,6 @@ function emptyIndex(): Index {
     ...{ first: new NumberList(), final: new NumberList() },
     parents: new NumberList(),
   };
-}
-
-function add(index: Index, sequence: number, events: readonly Event[]): void {
-  begin(index, sequence, events.length);
-  for (const event of events) {
-    takeParents(index, event);
-    for (const id of idsOf(event)) if (id !== undefined) mention(index, thingNamed(index, id));
-  }
 }
 
 /** A message that has named nothing yet; one that was cut out before it has no events. */

@@ -60,7 +60,7 @@ const headSchema = z.strictObject({
     sequence: z.int().min(1),
     digest: z.string(),
     group: z.int().min(1),
-    format: z.union([z.literal(1), z.literal(2)]),
+    format: z.union([z.literal(1), z.literal(2), z.literal(3)]),
     journal: z.string().optional(),
     version: z.string(),
   }),

@@ -23,52 +23,84 @@ import { screenedText } from '../strategies/screening.ts';
  * teacher.
  */
 export function idsOf(event: Event): readonly (string | undefined)[] {
-  const named = idsNamed(event);
-  return event.left === undefined ? named : [...named, ...event.left];
+  const ids: (string | undefined)[] = [];
+  eachId(event, (id) => ids.push(id));
+  return ids;
 }
 
-function idsNamed(event: Event): readonly (string | undefined)[] {
+/** The same, one after the other: a start asks for those of a million events, and would make as many lists. */
+export function eachId(event: Event, take: (id: string | undefined) => void): void {
+  eachNamed(event, take);
+  if (event.left !== undefined) for (const id of event.left) take(id);
+}
+
+function eachNamed(event: Event, take: (id: string | undefined) => void): void {
   switch (event.kind) {
     case 'coordinator.started':
     case 'journal.truncated':
     case 'spec.recorded':
-      return [];
+      return;
     case 'input.refused':
-      return [event.workerId, event.runId];
+      take(event.workerId);
+      take(event.runId);
+      return;
     case 'submission.taken':
-      return [...event.planIds, ...event.sweepIds, ...event.runIds];
+      for (const id of event.planIds) take(id);
+      for (const id of event.sweepIds) take(id);
+      for (const id of event.runIds) take(id);
+      return;
     case 'plan.submitted':
     case 'plan.ended':
-      return [event.planId];
+      take(event.planId);
+      return;
     case 'sweep.submitted':
-      return [event.sweepId, event.planId];
+      take(event.sweepId);
+      take(event.planId);
+      return;
     case 'sweep.exhausted':
     case 'sweep.ended':
     case 'candidates.drawn':
-      return [event.sweepId];
+      take(event.sweepId);
+      return;
     case 'candidates.scored':
-      return [event.sweepId, event.workerId === '' ? undefined : event.workerId];
+      take(event.sweepId);
+      take(event.workerId === '' ? undefined : event.workerId);
+      return;
     case 'trial.proposed':
-      return [event.trialId, event.sweepId];
+      take(event.trialId);
+      take(event.sweepId);
+      return;
     case 'trial.promoted':
     case 'trial.stopped':
     case 'trial.ended':
-      return [event.trialId];
+      take(event.trialId);
+      return;
     case 'trial.found':
     case 'trial.attempted':
-      return [event.trialId, event.runId];
+      take(event.trialId);
+      take(event.runId);
+      return;
     case 'run.created':
-      return [event.runId, event.trialId, event.planId];
+      take(event.runId);
+      take(event.trialId);
+      take(event.planId);
+      return;
     case 'run.assigned':
-      return [event.runId, event.lentByRunId, ...event.members.map(({ workerId }) => workerId)];
+      take(event.runId);
+      take(event.lentByRunId);
+      for (const { workerId } of event.members) take(workerId);
+      return;
     case 'run.requeued':
     case 'run.continued':
     case 'run.cancelled':
     case 'embedding.ended':
     case 'step.dropped':
-      return [event.runId];
+      take(event.runId);
+      return;
     case 'run.pausing':
-      return [event.runId, event.forRunId];
+      take(event.runId);
+      take(event.forRunId);
+      return;
     case 'run.troubled':
     case 'run.blamed':
     case 'run.checkpointed':
@@ -76,23 +108,35 @@ function idsNamed(event: Event): readonly (string | undefined)[] {
     case 'run.finished':
     case 'run.halted':
     case 'run.failed':
-      return [event.runId, event.workerId];
+      take(event.runId);
+      take(event.workerId);
+      return;
     case 'stage.dropped':
     case 'stage.kept':
     case 'stage.released':
     case 'stage.mended':
     case 'stage.lost':
-      return [event.runId];
+      take(event.runId);
+      return;
     case 'run.reused':
-      return [event.runId, event.fromRunId];
+      take(event.runId);
+      take(event.fromRunId);
+      return;
     case 'run.twinned':
-      return [event.runId, event.twinRunId];
+      take(event.runId);
+      take(event.twinRunId);
+      return;
     case 'result.conflicted':
-      return [event.runId, event.otherRunId];
+      take(event.runId);
+      take(event.otherRunId);
+      return;
     case 'stage.damaged':
-      return [event.runId, event.workerId];
+      take(event.runId);
+      take(event.workerId);
+      return;
     case 'work.removed':
-      return [event.id];
+      take(event.id);
+      return;
     case 'clock.jumped':
     case 'scheduling.configured':
     case 'store.collected':
@@ -100,18 +144,24 @@ function idsNamed(event: Event): readonly (string | undefined)[] {
     case 'token.revoked':
     case 'calls.refused':
     case 'worker.spent':
-      return [];
+      return;
     case 'run.exported':
-      return [event.runId];
+      take(event.runId);
+      return;
     case 'work.resumed':
     case 'work.paused':
     case 'work.prioritised':
-      return [event.planId, event.sweepId, event.trialId, event.runId];
+      take(event.planId);
+      take(event.sweepId);
+      take(event.trialId);
+      take(event.runId);
+      return;
     case 'worker.attached':
     case 'worker.draining':
     case 'worker.undrained':
     case 'worker.lost':
-      return [event.workerId];
+      take(event.workerId);
+      return;
   }
 }
 

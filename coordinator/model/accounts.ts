@@ -102,6 +102,8 @@ interface Books {
   readonly usageHalfLifeMs: number;
   readonly quotas: Quotas;
   readonly edit: Edit;
+  /** Accounts are changed in place: nobody has seen any of them. */
+  readonly ownsRows: boolean;
 }
 
 /** The gang of a run has so many workers more, or less. */
@@ -201,7 +203,8 @@ function change(
   },
 ): void {
   const { lastMs: nowMs, usageHalfLifeMs } = books;
-  const before = lookup(books.accounts, key) ?? { ...NOTHING, atMs: nowMs };
+  const known = lookup(books.accounts, key);
+  const before = known ?? { ...NOTHING, atMs: nowMs };
   const workers = before.workers + (by.workers ?? 0);
   const open = before.open + (by.open ?? 0);
   const openTrials = (before.openTrials ?? 0) + (by.trials ?? 0);
@@ -211,6 +214,16 @@ function change(
     books.accounts = withoutEntry(books.accounts, key, books.edit);
     return;
   }
+  const quota = isOwner ? quotaOf(books, key.slice(OWNER.length)) : undefined;
+  if (books.ownsRows && known !== undefined && quota === undefined && keepsFields(known, openTrials)) {
+    const own: { -readonly [K in keyof Account]: Account[K] } = known;
+    own.usedMs = usedAt(known, nowMs, usageHalfLifeMs);
+    if (nowMs > known.atMs) own.atMs = nowMs;
+    own.workers = workers;
+    own.open = open;
+    if (openTrials !== 0) own.openTrials = openTrials;
+    return;
+  }
   const account: { -readonly [K in keyof Account]: Account[K] } = {
     usedMs: usedAt(before, nowMs, usageHalfLifeMs),
     atMs: Math.max(before.atMs, nowMs),
@@ -218,10 +231,16 @@ function change(
     open,
   };
   if (openTrials !== 0) account.openTrials = openTrials;
-  const quota = isOwner ? quotaOf(books, key.slice(OWNER.length)) : undefined;
   if (quota !== undefined) Object.assign(account, countedFor(quota, before, { nowMs, ...by }));
   set(books, key, account);
 }
+
+/** Whether an account has the same fields afterwards. */
+const keepsFields = ({ openTrials, hours, wallHours, begun }: Account, after: number): boolean =>
+  ((openTrials ?? 0) !== 0) === (after !== 0) &&
+  hours === undefined &&
+  wallHours === undefined &&
+  begun === undefined;
 
 /** What of an account's history its limits look at. */
 function countedFor(

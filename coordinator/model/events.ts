@@ -1,4 +1,4 @@
-// The events of the journal, in the newest form (format 2): every decision that has ever taken effect, with
+// The events of the journal, in the newest form (formats 2 and 3): every decision that has ever taken effect, with
 // its reason. They are written once and read for ever, so a kind is never given another meaning, and a kind
 // or a field is only added, the field as an optional one. A release that does not know a kind refuses the journal
 // by its name (coordinator/journal/formats/event-checker.ts). Whatever else has to change makes another format, and the older one is

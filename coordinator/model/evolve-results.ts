@@ -23,7 +23,9 @@ export function twinOpened(w: Working, run: RunState): void {
   const identity = identityOf(w, run);
   if (identity === undefined) return;
   const key = identityText(identity);
-  const numbers = [...(lookup(w.twins, key) ?? []), numberOf(run.id)].sort((a, b) => a - b);
+  const others = lookup(w.twins, key);
+  const number = numberOf(run.id);
+  const numbers = others === undefined ? [number] : [...others, number].sort((a, b) => a - b);
   w.twins = withEntry(w.twins, key, numbers, w.edit);
 }
 
@@ -32,7 +34,9 @@ export function twinClosed(w: Working, run: RunState): void {
   const identity = identityOf(w, run);
   if (identity === undefined) return;
   const key = identityText(identity);
-  const others = (lookup(w.twins, key) ?? []).filter((number) => number !== numberOf(run.id));
+  const known = lookup(w.twins, key) ?? [];
+  const own = numberOf(run.id);
+  const others = known.length === 1 && known[0] === own ? [] : known.filter((number) => number !== own);
   w.twins =
     others.length === 0 ? withoutEntry(w.twins, key, w.edit) : withEntry(w.twins, key, others, w.edit);
 }

@@ -541,7 +541,9 @@ function trialAttempted(w: Working, event: EventOf<'trial.attempted'>): void {
     priority: trial.priority ?? sweep.priority,
   });
   changeSweep(w, sweep.id, { allRunIds: appended(sweep.allRunIds, numberOf(event.runId), w.edit) });
-  changeTrial(w, trial.id, { runIds: [...trial.runIds, event.runId], reason: event.reason });
+  // A list that a spread makes has room for sixteen more, which would be an eighth of what a long past takes.
+  const runIds = trial.runIds.length === 0 ? [event.runId] : [...trial.runIds, event.runId];
+  changeTrial(w, trial.id, { runIds, reason: event.reason });
 }
 
 /** The search of a trial has ended: the trial has its candidate, which another trial may have too. */

@@ -147,7 +147,7 @@ function count(w: Working, run: RunState, by: number): void {
 function regroup(w: Working, run: RunState, gang: RunState['gang']): void {
   const number = numberOf(run.id);
   for (const { workerId } of run.gang) {
-    if (gang.some((member) => member.workerId === workerId)) continue;
+    if (hasMember(gang, workerId)) continue;
     const worker = lookup(w.workers, workerId);
     if (worker === undefined) continue;
     changeRunsOf(w, worker, worker.runs.length === 1 ? [] : worker.runs.filter((one) => one !== number));
@@ -155,12 +155,17 @@ function regroup(w: Working, run: RunState, gang: RunState['gang']): void {
   for (const { workerId } of gang) {
     const worker = lookup(w.workers, workerId);
     if (worker === undefined || worker.runs.includes(number)) continue;
-    changeRunsOf(w, worker, [...worker.runs, number]);
+    changeRunsOf(w, worker, worker.runs.length === 0 ? [number] : [...worker.runs, number]);
   }
 }
 
+function hasMember(gang: RunState['gang'], workerId: string): boolean {
+  for (const member of gang) if (member.workerId === workerId) return true;
+  return false;
+}
+
 function changeRunsOf(w: Working, worker: WorkerState, runs: readonly number[]): void {
-  if (w.ownsRows) Object.assign(worker, { runs });
+  if (w.ownsRows) (worker as { runs: readonly number[] }).runs = runs;
   else w.workers = withEntry(w.workers, worker.id, { ...worker, runs }, w.edit);
 }
 

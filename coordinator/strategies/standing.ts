@@ -44,6 +44,8 @@ export function scoresOf(spec: Aims, trial: Omit<Standing, 'number' | 'amount'>)
   const { accuracy, latency = Number.NaN } = trial.objectives;
   if (accuracy === undefined || !Number.isFinite(accuracy)) return undefined;
   const { parameters, mflops } = trial.costs;
+  // Nearly every sweep looks for accuracy alone, and a fold asks for each of its trials.
+  if (spec.objectives === undefined) return [accuracy];
   const values = { accuracy, parameters, mflops, latency };
   const scores = aimsOf(spec).map(
     ({ name, direction }) => (direction === 'minimise' ? -1 : 1) * values[name],

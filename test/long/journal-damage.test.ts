@@ -179,7 +179,7 @@ test('what an older release, another fleet and another journal have written', as
   await journalOf([...good, old]);
   await haltsAndIsRepaired({
     ...{ sequence: 7, keep: 6, runs: ['one', 'two', 'three'] },
-    sentence: /the message is of format 1 and follows one of format 2: a coordinator of an older release/,
+    sentence: /the message is of format 1 and follows one of format 3: a coordinator of an older release/,
   });
   const stranger = messageAfter(placeAfter(good), [started], 'ffff0000ffff0000');
   await journalOf([...good, stranger]);
@@ -200,14 +200,14 @@ test('what an older release, another fleet and another journal have written', as
 
 test('what a newer release has written is named with its format and release, and nothing is to be cut off', async () => {
   const newer = {
-    format: 3,
+    format: 4,
     journal: names.journalUid,
     events: [{ kind: 'journal.begun', version: '9.1.0' }],
   };
   const dreamt = groupAfter(good, { kind: 'run.dreamt', runId: 'run-1' });
   for (const [message, sentence] of [
-    [JSON.stringify(newer), /the message is of format 3, which release 9\.1\.0 or a newer one has written; /],
-    [Uint8Array.of(4, 1, 2), /the message is of format 4, which release test or a newer one has written; /],
+    [JSON.stringify(newer), /the message is of format 4, which release 9\.1\.0 or a newer one has written; /],
+    [Uint8Array.of(5, 1, 2), /the message is of format 5, which release test or a newer one has written; /],
     [
       dreamt,
       /has an event of the unknown kind "run\.dreamt", which release test or a newer one has written; /,

@@ -1,8 +1,8 @@
-// The text that both sides of a deflated message of format 2 know: what groups repeat again and again. It is a
-// part of the format, so it is never changed; another text is another format.
+// The texts that both sides of a deflated message know: what groups repeat again and again. Each is a part of
+// its format, so it is never changed; another text is another format.
 
-/** What most groups consist of, the most frequent last, where deflate finds it at the least cost. */
-export const DICTIONARY: Buffer = Buffer.from(
+/** What most groups of format 2 consist of, the most frequent last, where deflate finds it at the least cost. */
+export const DICTIONARY_2: Buffer = Buffer.from(
   [
     '{"kind":"journal.begun","atMs":',
     '"uid":"',
@@ -136,3 +136,48 @@ export const DICTIONARY: Buffer = Buffer.from(
     '"events":[{"kind":"run.checkpointed","runId":"run-',
   ].join(','),
 );
+
+/** The same for format 3: what stands in it as it did before, and then its rows. */
+export const DICTIONARY_3: Buffer = Buffer.concat([
+  DICTIONARY_2,
+  Buffer.from(
+    [
+      '[6,"run-',
+      '"state","a later stage is stored",',
+      '"all","its result is known, and it is not the best of its sweep",17',
+      '"all","its sweep has a better one",17',
+      '],[2,"trial-',
+      '"failed","',
+      '"cancelled","',
+      '"done","accuracy 0.',
+      '{"accuracy":0.',
+      ',"latency":',
+      '],[1,"run-',
+      ',1,"worker-',
+      '[0.9',
+      ',600]],[2,"trial-',
+      '],[5,"run-',
+      ',1,[["worker-',
+      ',0,8]],"cpu-',
+      '"1 of at least 1 workers free: worker-',
+      '],[3,"trial-',
+      '"sweep-1",',
+      ',[1',
+      '],[4,"trial-',
+      '"run-',
+      '"first attempt",17',
+      ',1],[6,"run-',
+      '{"format":3,"journal":"',
+      '","group":',
+      ',"count":',
+      ',"before":"',
+      '","writer":"',
+      '","events":[[0,"run-',
+      ',"worker-',
+      ',17',
+      ',null,"',
+      ',1,"',
+      '"],[0,"run-',
+    ].join(''),
+  ),
+]);

@@ -115,7 +115,10 @@ function exportFile(name: string): Sections {
 const journalFiles: Target = {
   name: 'journal-file',
   decoders: ['coordinator/cli/commands/journal-files.ts'],
-  corpus: () => ['format-1/plan-in-mid-training', 'format-2/plan-in-mid-training'].map(exportFile),
+  corpus: () =>
+    ['format-1/plan-in-mid-training', 'format-2/plan-in-mid-training', 'format-3/plan-in-mid-training'].map(
+      exportFile,
+    ),
   async decode([bytes], scratch) {
     const path = join(scratch, 'journal.jsonl');
     writeFileSync(path, bytes!);

@@ -27,7 +27,11 @@ const first = (name: string): Sections =>
     .slice(0, 4)
     .map(({ data }) => data);
 
-const FORMATS = ['format-1/plan-in-mid-training', 'format-2/plan-in-mid-training'];
+const FORMATS = [
+  'format-1/plan-in-mid-training',
+  'format-2/plan-in-mid-training',
+  'format-3/plan-in-mid-training',
+];
 
 function folded(messages: Sections): void {
   const [, old] = messages;
@@ -46,7 +50,7 @@ function folded(messages: Sections): void {
 
 /** A first group, whose events are changed before it is deflated. */
 function otherEvents(random: RandomStream): Sections {
-  const [data] = journalFixture(FORMATS[1]!);
+  const [data] = journalFixture(draw.pick(random, FORMATS.slice(1)));
   const text = JSON.parse(readableText(data!.data)!) as Record<string, never> & { events: unknown[] };
   const events = hostileValue(random, text.events);
   const { journal, group, before, writer } = text;
@@ -61,6 +65,7 @@ const journal: Target = {
     'coordinator/journal/chain.ts',
     'coordinator/journal/journal-reader.ts',
     'coordinator/journal/formats/reader.ts',
+    'coordinator/journal/formats/rows.ts',
     'coordinator/journal/formats/format-1.ts',
     'coordinator/journal/formats/event-checker.ts',
   ],
@@ -76,7 +81,7 @@ function stateOf(): { readonly state: State; readonly index: JournalIndex } {
   const index = createJournalIndex();
   const prefixes = prefixesOf('local', '0');
   let place = BEGINNING;
-  for (const { data, sequence } of journalFixture(FORMATS[1]!)) {
+  for (const { data, sequence } of journalFixture(FORMATS[2]!)) {
     const identity = { names: namesOf(prefixes), fleet: 'local' };
     const group = groupAfter(identity, place, { sequence, subject: 'x', atMs: 0, data });
     place = group.place;

@@ -90,7 +90,7 @@ test('a journal of format 1 is continued by one group that names its last messag
   assert.deepEqual([place.format, place.group, place.journal], [1, 2, undefined]);
   const adopting = messageAfter(place, [begun('test', { adopts: 2 }), started(3)]);
   const after = placeAfter([...old, adopting]);
-  assert.deepEqual([after.format, after.group, after.journal], [2, 3, 'test']);
+  assert.deepEqual([after.format, after.group, after.journal], [3, 3, 'test']);
   assert.equal(breakAt(place, messageAfter(place, [started(3)])), 'does not begin with journal.begun');
   assert.equal(
     breakAt(place, messageAfter(place, [begun('test', { adopts: 7 })])),
@@ -100,8 +100,31 @@ test('a journal of format 1 is continued by one group that names its last messag
   assert.equal(breakAt(place, other), 'does not continue message 2: one of the two was replaced');
   assert.match(
     breakAt(after, old[1]!),
-    /^is of format 1 and follows one of format 2: a coordinator of an older/,
+    /^is of format 1 and follows one of format 3: a coordinator of an older/,
   );
+});
+
+test('a journal of format 2 goes on in format 3 without a second begin, and never back', () => {
+  const inFormat2 = (place: Place, events: readonly Bare[]) => {
+    const { group, digest: before } = place;
+    const link = { journal: 'test', group: group + 1, count: events.length, before, writer: 'w' };
+    const json = { format: 2, ...link, events: events.map((event) => ({ atMs: 1, ...event })) };
+    return Buffer.from(JSON.stringify(json));
+  };
+  const old = [inFormat2(BEGINNING, [begun('test'), started(1, '1')])];
+  const place = placeAfter(old);
+  assert.deepEqual([place.format, place.group, place.version], [2, 1, 'test']);
+  assert.equal(breakAt(place, messageAfter(place, [begun('test')])), 'begins the journal again');
+  const next = messageAfter(place, [started(2, '2')]);
+  const after = placeAfter([...old, next]);
+  assert.deepEqual([after.format, after.group, after.version], [3, 2, '2']);
+  assert.match(
+    breakAt(after, inFormat2(after, [started(3)])),
+    /^is of format 2 and follows one of format 3: a coordinator of an older/,
+  );
+  // What a release that knows no format 3 reads of it: its number, and the release that wrote it.
+  const { format, events } = JSON.parse(next.toString()) as { format: number; events: unknown[] };
+  assert.deepEqual([format, (events[0] as { version: string }).version], [3, '2']);
 });
 
 test('a group is the same after it was written and read, deflated or not, and foreign bytes are named', () => {
@@ -130,15 +153,18 @@ test('a group is the same after it was written and read, deflated or not, and fo
   assert.equal(phraseOf('seven b').phrase, 'is 7 bytes that are no JSON');
   assert.equal(phraseOf('').phrase, 'is 0 bytes that are no JSON');
   assert.equal(phraseOf('{"events": 5}').phrase, 'is JSON, but no group of events');
-  assert.equal(phraseOf(Uint8Array.of(2, 1, 2, 3)).phrase, 'is 4 bytes that cannot be inflated');
+  for (const format of [2, 3])
+    assert.equal(phraseOf(Uint8Array.of(format, 1, 2, 3)).phrase, 'is 4 bytes that cannot be inflated');
   const counted = { format: 2, ...link, count: 3, events: [] };
   assert.equal(phraseOf(JSON.stringify(counted)).phrase, 'names 3 events and has 0');
+  const early = { ...counted, count: 1, events: [[0, 'run-1']] };
+  assert.equal(phraseOf(JSON.stringify(early)).phrase, 'is JSON, but no group of events');
 });
 
 test('a format of a newer release is named with its number and its release', () => {
-  const newer = { format: 3, events: [{ kind: 'journal.begun', version: '9.1.0' }] };
+  const newer = { format: 4, events: [{ kind: 'journal.begun', version: '9.1.0' }] };
   assert.deepEqual(decodeGroup(Buffer.from(JSON.stringify(newer))), {
-    ...{ phrase: 'is of format 3', newer: 3, version: '9.1.0' },
+    ...{ phrase: 'is of format 4', newer: 4, version: '9.1.0' },
   });
-  assert.deepEqual(decodeGroup(Uint8Array.of(4, 1, 2)), { phrase: 'is of format 4', newer: 4 });
+  assert.deepEqual(decodeGroup(Uint8Array.of(5, 1, 2)), { phrase: 'is of format 5', newer: 5 });
 });
