@@ -12,6 +12,8 @@ const QUEUED_TRIAL_MS = 0.5;
 /** Sizes from 16 workers on may differ by this factor. */
 const SPREAD = 2;
 const WARM_UP = 300;
+/** Measurements that are made before and not shown, of TRIALS_MAX trials each. */
+const WARM_UP_TIMES = 3;
 const TRIALS_MAX = 3_000;
 /** To look how much processor time has passed takes a tenth of a millisecond. */
 const BETWEEN_LOOKS = 100;
@@ -60,8 +62,9 @@ export function benchDecisions(): { goals: Goal[]; rows: unknown } {
     );
     return row;
   };
-  // What the compiler of the engine still learns is no cost of a trial.
-  measure(16, 16);
+  // What the compiler of the engine still learns is no cost of a trial: it is done after some ten thousand trials, the
+  // first minutes of a coordinator with small trials, and the time of a trial halves until then.
+  for (let time = 1; time <= WARM_UP_TIMES; time++) measure(16, 16);
   const fleets = FLEETS.map((workers) => note(measure(workers, workers)));
   const queued = note(measure(100, 1_000));
   const large = fleets.filter(({ workers }) => workers >= 16).map(({ msPerTrial }) => msPerTrial);

@@ -75,7 +75,7 @@ export function encodeGroup(link: Link, group: readonly unknown[]): Uint8Array {
 
 /** A group with such an event stays readable for an older release, which has the name of this one from it. */
 function namesRelease(event: unknown): boolean {
-  const { kind } = event as { readonly kind?: unknown };
+  const kind = (event as { readonly kind?: unknown } | null)?.kind;
   return kind === 'journal.begun' || kind === 'coordinator.started';
 }
 

@@ -150,7 +150,7 @@ function regroup(w: Working, run: RunState, gang: RunState['gang']): void {
     if (hasMember(gang, workerId)) continue;
     const worker = lookup(w.workers, workerId);
     if (worker === undefined) continue;
-    changeRunsOf(w, worker, worker.runs.length === 1 ? [] : worker.runs.filter((one) => one !== number));
+    changeRunsOf(w, worker, worker.runs.length === 1 ? NO_RUNS : worker.runs.filter((one) => one !== number));
   }
   for (const { workerId } of gang) {
     const worker = lookup(w.workers, workerId);
@@ -158,6 +158,9 @@ function regroup(w: Working, run: RunState, gang: RunState['gang']): void {
     changeRunsOf(w, worker, worker.runs.length === 0 ? [number] : [...worker.runs, number]);
   }
 }
+
+/** The runs of an idle worker; nobody changes it. */
+const NO_RUNS: readonly number[] = Object.freeze([]);
 
 function hasMember(gang: RunState['gang'], workerId: string): boolean {
   for (const member of gang) if (member.workerId === workerId) return true;

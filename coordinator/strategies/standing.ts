@@ -55,11 +55,13 @@ export function scoresOf(spec: Aims, trial: Omit<Standing, 'number' | 'amount'>)
 
 /** Negative when `a` stands before `b` on the leaderboard; zero for the same trial alone. */
 export function compareStandings(spec: Aims): (a: Standing, b: Standing) => number {
-  const ranked = (trial: Standing) => ({
-    objective: scoresOf(spec, trial)?.[0],
-    parameters: trial.costs.parameters,
-    number: trial.number,
-  });
   // A result with more of the evaluation stands before any with less: the search chose which trials get more.
-  return (a, b) => (a.amount === b.amount ? bestFirst(ranked(a), ranked(b)) : b.amount > a.amount ? 1 : -1);
+  return (a, b) =>
+    a.amount === b.amount ? bestFirst(ranked(spec, a), ranked(spec, b)) : b.amount > a.amount ? 1 : -1;
 }
+
+const ranked = (spec: Aims, trial: Standing) => ({
+  objective: scoresOf(spec, trial)?.[0],
+  parameters: trial.costs.parameters,
+  number: trial.number,
+});

@@ -42,9 +42,9 @@ export const kindOfRow = ([number]: Row): Event['kind'] | undefined => PLACES[nu
 export const rowsOf = (events: readonly unknown[]): unknown[] => events.map(written);
 
 function written(event: unknown): unknown {
-  const fields = event as Readonly<Record<string, unknown>>;
-  const number = NUMBERS.get(fields.kind);
-  if (number === undefined) return event;
+  const fields = event as Readonly<Record<string, unknown>> | null;
+  const number = NUMBERS.get(fields?.kind);
+  if (fields === null || number === undefined) return event;
   const [, ...names] = PLACES[number]!;
   const row: unknown[] = [number, ...names.map((name) => listed(name, fields[name] ?? null))];
   while (row.at(-1) === null) row.pop();

@@ -16,7 +16,7 @@ import {
   trialWith,
 } from '../../../../../coordinator/model/state.ts';
 import { namesOf, PREFIXES_OF_OLD, prefixesOf } from '../../../../../core/net/subjects.ts';
-import { journalFixture, journalFixtures } from '../../../../support/journal-fixtures.ts';
+import { eventsInFixture, journalFixture, journalFixtures } from '../../../../support/journal-fixtures.ts';
 
 /** The events that count, and what they fold to. */
 function read(name: string): { state: State; events: Event[] } {
@@ -107,4 +107,9 @@ test('what was cut off counts no more', () => {
     ['trial-1 done', 'trial-2 running', 'trial-3 running', 'trial-4 queued', 'trial-5 queued'],
   );
   assert.equal(runs.length, 5);
+});
+
+test('the journals of format 3 have the events of those of format 2', () => {
+  for (const name of ['plan-in-mid-training', 'sweep-in-mid-flight', 'truncated'])
+    assert.deepEqual(eventsInFixture(`format-3/${name}`), eventsInFixture(`format-2/${name}`));
 });
