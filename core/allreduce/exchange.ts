@@ -18,6 +18,7 @@ import { letGoOfShared } from '../shared-memory.ts';
 import { stepDigest } from '../step-digest.ts';
 import type { ExchangeOptions } from './exchange-options.ts';
 import { createParts, type Parts } from './exchange-parts.ts';
+import type { Node } from './plan.ts';
 import { type Residual, residualsLeft } from './residuals.ts';
 import type { Synced } from './sync.ts';
 import { checkVectors, fillVectors, vectorView } from './vectors.ts';
@@ -38,6 +39,11 @@ export interface ReduceOptions {
    * one.
    */
   readonly fresh?: boolean;
+  /**
+   * Nodes of several of this member's shards that are added up already; none with compression. The vector of a node's
+   * first shard is its sum, and the others have none.
+   */
+  readonly summed?: readonly Node[];
 }
 
 /** What int8 had left of a shard. */
@@ -63,7 +69,7 @@ export interface Exchange {
   /**
    * Sum of the vectors of all shards times `factor`, in shared memory, to be read until the next call and
    * never changed: slower members may still get it from there. `vectors` has one for each shard of this
-   * member, which are overwritten if they are those that `vector` gave.
+   * member, or for each node that is added up already; they are overwritten if they are those that `vector` gave.
    */
   reduce(
     step: number,
@@ -123,11 +129,11 @@ async function reduceStep(
   options: ExchangeOptions,
   step: number,
   given: ReadonlyMap<number, Float32Array>,
-  { digest, fresh = false }: ReduceOptions = {},
+  { digest, fresh = false, summed = [] }: ReduceOptions = {},
 ): Promise<Float32Array<SharedArrayBuffer>> {
   const { plan, memory, vectors, steps, pace, stats } = parts;
   const { clock } = options;
-  checkVectors(options, given);
+  checkVectors(options, given, summed);
   checkStep(step, steps.openStep());
   const startedAt = clock.monotonic();
   pace.markStart(fresh);
@@ -137,7 +143,7 @@ async function reduceStep(
   checkGoingOn(parts);
   const reduction = steps.openReduction();
   const { duplicates } = stats;
-  vectors.beginVectors(fresh);
+  vectors.beginVectors(fresh, summed);
   reduction.contributeAll(weightsDigest);
   await reduction.whenSummed();
   vectors.endVectors();

@@ -53,8 +53,11 @@ export const shardsInSums = (nodes: readonly Node[]): ReadonlySet<number> =>
   );
 
 export interface OwnVectors {
-  /** The vectors of a step are in memory. `fresh`: what earlier steps left is dropped. */
-  beginVectors(fresh: boolean): void;
+  /**
+   * The vectors of a step are in memory. `fresh`: what earlier steps left is dropped. `summed`: nodes whose sum is the
+   * vector of their first shard.
+   */
+  beginVectors(fresh: boolean, summed: readonly Node[]): void;
   /** What a member sends of its node `index`; the same bytes however often it is asked for. */
   contribution(index: number, chunk: Chunk): Uint8Array;
   /** This member's nodes in a chunk that it adds up. */
@@ -88,6 +91,7 @@ export function createOwnVectors(options: {
   const isOwn = ({ shard }: Chunk): boolean => shard >= shardFirst && shard < shardFirst + shardCount;
   /** Offsets of the chunks that are made ready in this step. */
   const ready = new Set<number>();
+  let summedBefore: readonly Node[] = [];
   let open: 0 | 1 = 0;
   const next = (): 0 | 1 => (open === 0 ? 1 : 0);
   const { indexOf, vectorAt, residualAt, encodedAt } = placesOf(layout, shardFirst);
@@ -99,7 +103,14 @@ export function createOwnVectors(options: {
     if (compression !== 'none') for (const shard of shards) compress(shard, chunk);
     const count = padded(chunk.count);
     for (const node of nodes)
-      if (node.size > 1) sumInPlace({ kernels, node, addressOf: (shard) => vectorAt(shard, chunk), count });
+      if (node.size > 1)
+        sumInPlace({
+          kernels,
+          node,
+          summed: summedBefore,
+          addressOf: (shard) => vectorAt(shard, chunk),
+          count,
+        });
   }
 
   function compress(shard: number, chunk: Chunk): void {
@@ -127,8 +138,9 @@ export function createOwnVectors(options: {
     bytes(publishedAt(chunk), encodedBytes(compression, chunk.count));
 
   return {
-    beginVectors(fresh) {
+    beginVectors(fresh, given) {
       ready.clear();
+      summedBefore = given;
       if (fresh && compression === 'int8')
         for (const shard of shards)
           floats(layout.residual(indexOf(shard), open), padded(plan.elements)).fill(0);

@@ -12,6 +12,7 @@ import { createExchange, type Exchange, type ReduceOptions } from './exchange.ts
 import { createHabitStore, type HabitStore } from './member-watch.ts';
 import type { FromPlane, InjectedFaults, PlaneCalls, PlaneSettings, ToPlane } from './plane-messages.ts';
 import { createResidualStore, type ResidualStore } from './residuals.ts';
+import { shardsGiven } from './vectors.ts';
 import { type ExchangeStats, type Faults, STATS, type State } from './wire.ts';
 
 interface Hosted {
@@ -123,7 +124,8 @@ function hostedAt(id: number): Hosted {
 /** The main thread has filled the vectors in the memory of the exchange. */
 async function reduce(id: number, step: number, options: ReduceOptions): Promise<undefined> {
   const { exchange, shards } = hostedAt(id);
-  await exchange.reduce(step, new Map(shards.map((shard) => [shard, exchange.vector(shard)])), options);
+  const given = shardsGiven(shards, options.summed);
+  await exchange.reduce(step, new Map(given.map((shard) => [shard, exchange.vector(shard)])), options);
 }
 
 /** Counters that the main thread can read at any time. */

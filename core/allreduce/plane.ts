@@ -169,7 +169,7 @@ function openExchange(
     residuals: () => thread.call('residuals', { exchange: id }, { signal: leaving.signal }),
     vector: (shard) => vectorView(memory, plan, shard),
     async reduce(step, vectors, given = {}) {
-      checkVectors(plan, vectors);
+      checkVectors(plan, vectors, given.summed);
       fillVectors(memory, plan, vectors);
       // Computed on this side, because the data thread would have to ask for the weights.
       const digest = given.digest ?? stepDigest(provideState().weights);

@@ -37,14 +37,18 @@ export interface Leaf {
 export function sumInPlace(options: {
   readonly kernels: Kernels;
   readonly node: Node;
+  /** Nodes whose sums are where the vectors of their first shards were: nothing is added inside them. */
+  readonly summed?: readonly Node[];
   readonly addressOf: (shard: number) => number;
   readonly count: number;
 }): number {
-  const { kernels, node, addressOf, count } = options;
+  const { kernels, node, summed = [], addressOf, count } = options;
   const { first, size } = node;
   for (let stride = 1; stride < size; stride *= 2) {
-    for (let shard = first; shard < first + size; shard += 2 * stride)
-      kernels.add(addressOf(shard), addressOf(shard), addressOf(shard + stride), count);
+    for (let shard = first; shard < first + size; shard += 2 * stride) {
+      const isSummed = summed.some((one) => shard >= one.first && shard + 2 * stride <= one.first + one.size);
+      if (!isSummed) kernels.add(addressOf(shard), addressOf(shard), addressOf(shard + stride), count);
+    }
   }
   return addressOf(first);
 }

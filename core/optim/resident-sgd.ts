@@ -6,6 +6,7 @@
 import { FleetError } from '../errors.ts';
 import type { Layout } from '../nn/layout.ts';
 import type { Engine, Resident, ResidentModule } from '../tensor/graph/engine.ts';
+import { pairSumModule } from '../tensor/lowering/pair-sum.ts';
 import { digestModule, digestOfSums } from './digest-module.ts';
 import { type AppliedStep, assessStep, type OptimizerOptions } from './sgd.ts';
 import { updateModule } from './sgd-module.ts';
@@ -17,8 +18,9 @@ export interface SgdArrays {
   readonly running: Float32Array;
 }
 
-/** What steps a state on the device: the update and the digest. */
+/** What steps a state on the device: the sum of two shards' vectors, the update and the digest. */
 export interface SgdPrograms {
+  readonly pairSum: ResidentModule;
   readonly update: ResidentModule;
   readonly digest: ResidentModule;
   dispose(): void;
@@ -55,12 +57,15 @@ export function compileSgd(
   if (engine.compileModule === undefined) return undefined;
   const compiled = (module: Parameters<typeof engine.compileModule>[0], what: string) =>
     engine.compileModule!(module, { what, cacheDir });
+  const pairSum = compiled(pairSumModule(layout.vectorCount), "the sum of two shards' vectors");
   const update = compiled(updateModule(layout, optimizer), "the optimiser's update");
   const digest = compiled(digestModule(layout.parameterCount), 'the digest of the weights');
   return {
+    pairSum,
     update,
     digest,
     dispose() {
+      pairSum.dispose();
       update.dispose();
       digest.dispose();
     },

@@ -13,7 +13,7 @@ import {
   type State,
   type Suspect,
 } from '../../core/allreduce/exchange.ts';
-import { type Member, rootOf } from '../../core/allreduce/plan.ts';
+import { type Member, type Node, rootOf } from '../../core/allreduce/plan.ts';
 import type { DataPlane } from '../../core/allreduce/plane.ts';
 import type { ResidualStore } from '../../core/allreduce/residuals.ts';
 import type { Sharing } from '../../core/allreduce/segment-door.ts';
@@ -54,15 +54,17 @@ export function shardVector(step: number, shard: number, elements: number): Floa
   return vector;
 }
 
+/** `summed`: nodes whose sums stand at their first shards. */
 export function dumbSum(
   vectors: readonly Float32Array[],
   first = 0,
   size = rootOf(vectors.length).size,
+  summed: readonly Node[] = [],
 ): Float32Array {
-  if (size === 1) return vectors[first]!;
-  const left = dumbSum(vectors, first, size / 2);
+  if (size === 1 || summed.some((node) => node.first === first && node.size === size)) return vectors[first]!;
+  const left = dumbSum(vectors, first, size / 2, summed);
   if (first + size / 2 >= vectors.length) return left;
-  const right = dumbSum(vectors, first + size / 2, size / 2);
+  const right = dumbSum(vectors, first + size / 2, size / 2, summed);
   const sum = new Float32Array(left.length);
   for (let i = 0; i < sum.length; i++) sum[i] = left[i]! + right[i]!;
   return sum;
@@ -236,6 +238,8 @@ export async function train(
   end: number,
   /** Steps that begin a stage. */
   isFresh: (step: number) => boolean = (step) => step === 0,
+  /** Nodes of the member that it gives added up. */
+  summed: readonly Node[] = [],
 ): Promise<void> {
   const elements = replica.state.weights.length;
   while (replica.step < end) {
@@ -243,8 +247,15 @@ export async function train(
     const vectors = new Map<number, Float32Array>();
     for (let shard = member.shardFirst; shard < member.shardFirst + member.shardCount; shard++)
       vectors.set(shard, shardVector(step, shard, elements));
+    const own = [...vectors.values()];
+    for (const { first, size } of summed) {
+      const sum = dumbSum(own, first - member.shardFirst, size);
+      for (let shard = first; shard < first + size; shard++) vectors.delete(shard);
+      vectors.set(first, sum);
+    }
     // The sum lies where the next one will.
-    const sum = Float32Array.from(await replica.exchange.reduce(step, vectors, { fresh: isFresh(step) }));
+    const options = { fresh: isFresh(step), summed };
+    const sum = Float32Array.from(await replica.exchange.reduce(step, vectors, options));
     replica.state = { ...replica.state, weights: sum, momentum: sum.map((value) => -value) };
     replica.step = step + 1;
   }

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import type { Exchange, ExchangePlan, ExchangeStats } from '../../core/allreduce/exchange.ts';
+import { type Node, rootOf } from '../../core/allreduce/plan.ts';
 import { systemClock } from '../../core/clock.ts';
 import type { Loader } from '../../core/data/loading/loader.ts';
 import { type Samplings, samplingsOf } from '../../core/data/loading/samplings.ts';
@@ -89,6 +90,7 @@ async function joinMember(options: SearchGangOptions, rank: number): Promise<Sea
   const exchange = plane.createExchange({
     ...{ runId, generation, rank, members, shards: schedule.shards, factor: 1 / schedule.shards },
     elements: procedure.sumLength,
+    compression: spec.training.compression,
     stateNames: namesOf(procedure.replicaShape),
     stateElements: Math.max(...procedure.replicaShape.map(({ length }) => length)),
     provideState: () => {
@@ -156,8 +158,8 @@ export async function stepTogether(members: readonly SearchMember[], steps: numb
 }
 
 /**
- * Planes of one process without a network: an exchange adds up what its members give, in the canonical tree. A sum
- * answers when all have given, and `broken` may refuse it.
+ * Planes of one process without a network: an exchange adds up what its members give, in the canonical tree, and
+ * compresses nothing. A sum answers when all have given, and `broken` may refuse it.
  */
 export function createSums(broken?: (runId: string, round: number) => Error | undefined): Plane {
   const open = new Map<string, ReturnType<typeof createSum>>();
@@ -176,9 +178,10 @@ function createSum(
   plan: ExchangePlan,
   broken: (runId: string, round: number) => Error | undefined = () => undefined,
 ) {
-  const { shards, elements, members, factor = 1 } = plan;
+  const { shards, elements, members, factor = 1, compression = 'none' } = plan;
   const vectors = Array.from({ length: shards }, () => sharedFloats(elements));
   const given = new Map<number, Float32Array>();
+  const summed: Node[] = [];
   const digests = new Set<string>();
   let mean = createDeferred<Float32Array<SharedArrayBuffer>>();
   mean.promise.catch(() => undefined);
@@ -206,14 +209,20 @@ function createSum(
         throw refused;
       }
       for (const [shard, vector] of own) given.set(shard, vector.slice());
+      summed.push(...(options?.summed ?? []));
+      assert.ok(
+        compression === 'none' || summed.length === 0,
+        'shards that travel compressed are given apart',
+      );
       digests.add(options?.digest ?? '');
       const waited = mean;
-      if (given.size === shards) {
+      if (summed.reduce((count, { size }) => count + size - 1, given.size) === shards) {
         assert.equal(digests.size, 1, 'all contribute under one digest');
         const result = sharedFloats(elements);
         const all = Array.from({ length: shards }, (_, shard) => given.get(shard)!);
-        result.set(dumbSum(all).map((value) => value * factor));
+        result.set(dumbSum(all, 0, rootOf(shards).size, summed).map((value) => value * factor));
         given.clear();
+        summed.length = 0;
         digests.clear();
         mean = createDeferred();
         mean.promise.catch(() => undefined);

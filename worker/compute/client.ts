@@ -95,9 +95,9 @@ export interface JobOwner {
  * it.
  */
 export interface KeptState {
-  /** How many runs the device computes at once: it may be several devices, each with a replica of the state. */
+  /** How many devices compute, each with a replica of the state. */
   readonly devices: number;
-  /** Runs a graph whose first input is the weights. */
+  /** Runs a graph whose first input is the weights; a node is written once all its shards were given, by whatever calls. */
   runGraph(graph: GraphSpec, runs: readonly KeptRun[]): Promise<void>;
   /** One optimiser step, with the bits of applyStep. */
   apply(step: Pick<ApplyRequest, 'learningRate' | 'step' | 'mean'>): Promise<Applied>;

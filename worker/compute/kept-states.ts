@@ -11,20 +11,29 @@ import {
   type SgdArrays,
   type SgdPrograms,
 } from '../../core/optim/resident-sgd.ts';
+import { createShardSums, type ShardSums } from '../../core/optim/shard-sums.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
-import type { Engine, Resident } from '../../core/tensor/graph/engine.ts';
+import type { CompiledGraph, Engine } from '../../core/tensor/graph/engine.ts';
 import type { LayoutFor } from './layouts.ts';
-import type { Applied, ApplyKeptRequest, UpdateSpec } from './messages.ts';
+import type { Applied, ApplyKeptRequest, KeptRun, UpdateSpec } from './messages.ts';
 
 /** Compiled updates that are kept; a run needs one. */
 const UPDATES_MAX = 16;
+
+interface Kept {
+  readonly update: UpdateSpec;
+  readonly state: ResidentSgd;
+  /** What shards of the open step have given. */
+  readonly sums: ShardSums;
+}
 
 export interface KeptStates {
   /** Compiles the update ahead of its first use; does nothing where vectors are kept on the host. */
   prepare(update: UpdateSpec): void;
   /** Puts a state onto the device; undefined where vectors are kept on the host. */
   keep(update: UpdateSpec, state: SgdArrays): number | undefined;
-  weights(kept: number): Resident;
+  /** Runs a graph on the weights of a state, on several devices at once, and adds up what the runs give. */
+  run(kept: number, graph: CompiledGraph, runs: readonly KeptRun[]): void;
   apply(request: ApplyKeptRequest): Applied;
   read(kept: number, into: SgdArrays): void;
   /** Nothing for a number that is not there. */
@@ -42,7 +51,7 @@ export function createKeptStates(options: {
   const layoutFor = ({ network, classes, adapter }: UpdateSpec) =>
     options.layoutFor(network, { classes, adapter });
   const cache = options.cacheDir === '' ? {} : { cacheDir: options.cacheDir };
-  const states = new Map<number, { readonly update: UpdateSpec; readonly state: ResidentSgd }>();
+  const states = new Map<number, Kept>();
   const updates = new LRUCache<string, SgdPrograms>({
     max: UPDATES_MAX,
     dispose: (programs) => programs.dispose(),
@@ -66,10 +75,25 @@ export function createKeptStates(options: {
     keep(update, state) {
       if (compiled(update) === undefined) return undefined;
       const { optimizer } = update;
-      states.set(next, { update, state: keepState(engine, { layout: layoutFor(update), optimizer, state }) });
+      states.set(next, {
+        update,
+        state: keepState(engine, { layout: layoutFor(update), optimizer, state }),
+        sums: createShardSums(),
+      });
       return next++;
     },
-    weights: (kept) => stateOf(kept).state.weights(),
+    run(kept, graph, runs) {
+      const { update, state, sums } = stateOf(kept);
+      const { pairSum } = compiled(update)!;
+      const weights = state.weights();
+      const vectors = graph.runPlaced!(
+        runs.map(({ inputs, device }) => ({ inputs: [weights, ...inputs], device })),
+      );
+      sums.take(
+        pairSum,
+        runs.map((run, i) => ({ ...run, vector: vectors[i]! })),
+      );
+    },
     apply({ kept, ...rest }) {
       const { update, state } = stateOf(kept);
       const { gradientNorm, digest } = state.apply({ programs: compiled(update)!, ...rest });
@@ -78,11 +102,16 @@ export function createKeptStates(options: {
     read: (kept, into) => stateOf(kept).state.read(into),
     drop(kept) {
       states.get(kept)?.state.free();
+      states.get(kept)?.sums.free();
       states.delete(kept);
     },
-    gauges: () => ({
-      tensors: states.size * 3,
-      bytes: [...states.values()].reduce((sum, { state }) => sum + state.bytes, 0),
-    }),
+    gauges() {
+      const all = [...states.values()];
+      const waiting = all.map(({ update, sums }) => sums.waiting() * 4 * layoutFor(update).vectorCount);
+      return {
+        tensors: all.reduce((sum, { sums }) => sum + 3 + sums.waiting(), 0),
+        bytes: all.reduce((sum, { state }, i) => sum + state.bytes + waiting[i]!, 0),
+      };
+    },
   };
 }

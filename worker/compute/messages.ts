@@ -6,6 +6,7 @@ import type { HeadShape } from '../../core/head/classes.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
 import type { SupernetSpec } from '../../core/nn/supernet.ts';
 import type { SgdArrays } from '../../core/optim/resident-sgd.ts';
+import type { ShardPlace } from '../../core/optim/shard-sums.ts';
 import type { Scored, ScoreRequest } from '../../core/screening/score.ts';
 import type { SearchState, SearchStepOptions, SearchWork } from '../../core/search/bilevel.ts';
 import type { Wanted } from '../../core/search/rounds.ts';
@@ -110,12 +111,12 @@ export interface UpdateSpec {
 /** What is compiled ahead of its first use. */
 export type Compilable = GraphSpec | TwoPartSpec | UpdateSpec;
 
-/** One run of a graph on the weights of a kept state. */
-export interface KeptRun {
+/** The run of a graph on the weights of a kept state that gives a shard's vector, into shared memory. */
+export interface KeptRun extends ShardPlace {
   /** The inputs behind the weights. */
   readonly inputs: Arrays;
-  /** Shared memory for the first output. */
-  readonly into: Float32Array;
+  /** Which device computes it: the same for all shards of its node, and another one for each run of a call. */
+  readonly device: number;
 }
 
 /** The optimiser's step of a state that is kept on the device. */
@@ -249,7 +250,7 @@ export type ComputeCalls = {
     readonly ask: { readonly update: UpdateSpec; readonly state: SgdArrays };
     readonly answer: { readonly kept: number | undefined; readonly devices: number };
   };
-  /** Runs a graph whose first input is the weights of a kept state, as many times at once as there are devices. */
+  /** Runs a graph whose first input is the weights of a kept state, and adds up what it gives, by nodes. */
   readonly 'run-kept': {
     readonly ask: { readonly graph: GraphSpec; readonly kept: number; readonly runs: readonly KeptRun[] };
     readonly answer: undefined;

@@ -63,8 +63,7 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
     apply,
     keep: ({ update, state }) => ({ kept: states.keep(update, state), devices: engine.devices }),
     'run-kept': ({ graph, kept, runs }) => {
-      const weights = states.weights(kept);
-      graphs.get(graph).runAll(runs.map(({ inputs, into }) => ({ inputs: [weights, ...inputs], into })));
+      states.run(kept, graphs.get(graph), runs);
       return undefined;
     },
     'apply-kept': states.apply,

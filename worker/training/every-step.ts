@@ -4,6 +4,7 @@
 import { layoutOf } from '../../core/nn/layout.ts';
 import { adapterWidth } from '../../core/spec/distillation.ts';
 import type { KeptRun } from '../compute/messages.ts';
+import { dealShards, type PlacedShard } from './device-shards.ts';
 import type { Contribution, GangPlace, Membership, Procedure, ProcedureOptions, Unit } from './procedure.ts';
 import { sgdShape } from './replica.ts';
 import { createResidentReplica, type ResidentReplica, updateOf } from './resident-replica.ts';
@@ -16,25 +17,29 @@ export function createEveryStep(options: ProcedureOptions): Procedure {
   const layout = layoutOf(network, { classes, adapter: adapterWidth(spec.distillation) });
   const graph = trainingGraph(spec, classes);
   const perShard = schedule.batch / schedule.shards;
+  const { compression } = spec.training;
 
-  const runOf = async (unit: Unit, shard: number): Promise<KeptRun> => {
+  const runOf = async (unit: Unit, placed: PlacedShard): Promise<KeptRun> => {
+    const { shard, node } = placed;
     const { images, labels } = await unit.readBatch(unit.first, shard);
     const taught = (await unit.teacher?.inputsOf({ step: unit.first, shard, images })) ?? [];
-    return { inputs: [images, labels, ...taught], into: unit.exchange.vector(shard) };
+    return { ...placed, inputs: [images, labels, ...taught], into: unit.exchange.vector(node.first) };
   };
-  const contributeShards = async (resident: ResidentReplica, unit: Unit, shards: readonly number[]) => {
-    const runs = await Promise.all(shards.map((shard) => runOf(unit, shard)));
+  const computeGroup = async (resident: ResidentReplica, unit: Unit, group: readonly PlacedShard[]) => {
+    const runs = await Promise.all(group.map((placed) => runOf(unit, placed)));
     await resident.runGraph(graph, unit.replica, runs);
     for (const _ of runs) unit.batchDone();
-    return runs.map(({ into }, i) => [shards[i]!, into] as const);
   };
   /** All shards at once: the compute thread takes them one device's worth after the other, as their batches arrive. */
   const contribute = async (resident: ResidentReplica, unit: Unit): Promise<Contribution> => {
-    const together = await resident.prepare(unit.replica);
-    const groups = inGroups(unit.shards, together);
-    const vectors = Promise.all(groups.map((shards) => contributeShards(resident, unit, shards)));
+    const { devices, addsUp } = await resident.prepare(unit.replica);
+    const apart = !addsUp || compression !== 'none';
+    const { groups, nodes } = dealShards({ shards: unit.shards, devices, apart });
+    const computed = Promise.all(groups.map((group) => computeGroup(resident, unit, group)));
+    await Promise.race([computed, unit.failed]);
     return {
-      vectors: new Map((await Promise.race([vectors, unit.failed])).flat()),
+      vectors: new Map(nodes.map(({ first }) => [first, unit.exchange.vector(first)])),
+      summed: nodes.filter(({ size }) => size > 1),
       waited: 0,
       images: perShard * unit.shards.length,
     };
@@ -67,9 +72,3 @@ export function createEveryStep(options: ProcedureOptions): Procedure {
     dispose: () => undefined,
   };
 }
-
-/** As many shards in each as are computed at once. */
-const inGroups = (shards: readonly number[], together: number): number[][] =>
-  Array.from({ length: Math.ceil(shards.length / together) }, (_, group) =>
-    shards.slice(group * together, (group + 1) * together),
-  );

@@ -14,6 +14,7 @@
 // shards) belongs to the procedure.
 
 import type { Exchange, ExchangeStats, Member, Suspect } from '../../core/allreduce/exchange.ts';
+import type { Node } from '../../core/allreduce/plan.ts';
 import type { DataPlane } from '../../core/allreduce/plane.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { Batch } from '../../core/data/loading/loader-messages.ts';
@@ -158,8 +159,10 @@ export interface Unit {
 }
 
 export interface Contribution {
-  /** The vector of each own shard. */
+  /** The vector of each own shard, or for each node of `summed` that of its first one. */
   readonly vectors: ReadonlyMap<number, Float32Array>;
+  /** Nodes that are added up already; none without it. */
+  readonly summed?: readonly Node[];
   /** Seconds in which it waited for other members. */
   readonly waited: number;
   /** Images computed here; fewer than the unit has when an earlier generation had computed some. */

@@ -13,9 +13,12 @@ import { type Replica, sgdVectors } from './replica.ts';
 import { sgdUpdate } from './sgd-update.ts';
 
 export interface ResidentReplica {
-  /** Makes the replica ready for runGraph; once a unit. Resolves with how many runs are computed at once. */
-  prepare(replica: Replica): Promise<number>;
-  /** Runs a graph whose first input is the replica's weights. */
+  /**
+   * Makes the replica ready for runGraph; once a unit. Resolves with how many devices compute, and whether they add up nodes
+   * of several shards.
+   */
+  prepare(replica: Replica): Promise<{ readonly devices: number; readonly addsUp: boolean }>;
+  /** Runs a graph whose first input is the replica's weights; on one device or several, as KeptState has it. */
   runGraph(graph: GraphSpec, replica: Replica, runs: readonly KeptRun[]): Promise<void>;
   readonly applyMean: Membership['applyMean'];
   /** Copies into memory what steps have changed on the device since the last time. */
@@ -49,7 +52,7 @@ export function createResidentReplica(options: ProcedureOptions, classes: number
     async prepare(replica) {
       if (!isPrepared) kept = await compute.keepState(updateOf(spec, classes), sgdVectors(replica));
       isPrepared = true;
-      return kept?.devices ?? 1;
+      return { devices: kept?.devices ?? 1, addsUp: kept !== undefined };
     },
     async runGraph(graph, replica, runs) {
       if (kept !== undefined) return kept.runGraph(graph, runs);

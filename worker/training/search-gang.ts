@@ -14,7 +14,7 @@ export interface RoundExchange {
   /** The mean over all shards, valid until the next sum of a round of this length. `fresh`: as of ReduceOptions. */
   readonly sum: (
     vectors: ReadonlyMap<number, Float32Array>,
-    options: Required<ReduceOptions>,
+    options: Required<Omit<ReduceOptions, 'summed'>>,
   ) => Promise<Float32Array>;
 }
 

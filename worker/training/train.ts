@@ -117,6 +117,7 @@ export async function trainUnit(context: TrainContext) {
   const reduced = context.exchange.reduce(roundsBefore(schedule, unit.first), contribution.vectors, {
     digest: unit.contributionDigest(),
     fresh: beginsStage(schedule, unit.first),
+    ...(contribution.summed === undefined ? {} : { summed: contribution.summed }),
   });
   const mean = await during(begin, 'reduce_wait', reduced);
   const allreduce = contribution.waited + secondsSince(clock, sumAt);

@@ -23,21 +23,17 @@ export function compileGraph(options: CompileOptions): CompiledGraph {
       const graph = loadGraph(folder);
       const { nodes, digest, outputShapes } = facts;
       const fetches = outputNames(outputShapes.length);
-      const run: CompiledGraph['run'] = (given, into) => {
-        const arrays = plainArrays(given);
-        checkArrays(inputs, arrays);
-        checkPlace(outputShapes, into);
-        return graph.compute({ inputs, arrays, fetches, into });
-      };
       return {
         nodes,
         digest,
         outputShapes,
         inputs,
         recorded,
-        run,
-        runAll(runs) {
-          for (const { inputs: given, into } of runs) run(given, into);
+        run(given, into) {
+          const arrays = plainArrays(given);
+          checkArrays(inputs, arrays);
+          checkPlace(outputShapes, into);
+          return graph.compute({ inputs, arrays, fetches, into });
         },
         dispose: graph.dispose,
       };

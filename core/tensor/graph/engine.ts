@@ -8,21 +8,25 @@ import type { CompileOptions } from './obtain.ts';
 import { checkArrays, type GraphArray } from './session.ts';
 import type { TwoPartGraph, TwoPartOptions } from './two-part.ts';
 
-/** A vector that the engine keeps on each of its devices. Whoever made it frees it. */
+/** A vector that the engine keeps on each of its devices, or on one of them. Whoever made it frees it. */
 export interface Resident {
   readonly length: number;
-  /** Copies the values that one device has, by default the first, into memory that may be shared between threads. */
+  /**
+   * Copies the values that one device has, by default the first that has any, into memory that may be shared between
+   * threads.
+   */
   read(into: Float32Array, device?: number): void;
+  /** A second call does nothing. */
   free(): void;
 }
 
 /** An array of the host, or a vector that is on the device already. */
 export type EngineInput = GraphArray | Resident;
 
-/** The inputs of one run, and where its first output is written. */
-export interface GraphRun {
+/** One run of a graph on one of the engine's devices. */
+export interface PlacedRun {
   readonly inputs: readonly EngineInput[];
-  readonly into: Float32Array;
+  readonly device: number;
 }
 
 /** A graph that is ready to run. */
@@ -32,8 +36,11 @@ export interface CompiledGraph {
    * the first output is written there and is no part of the result; the other outputs are copies.
    */
   run(inputs: readonly EngineInput[], into?: Float32Array): Float32Array[];
-  /** Runs the graph once for each list of inputs, as many at a time as the engine has devices. Only the first output counts. */
-  runAll(runs: readonly GraphRun[]): void;
+  /**
+   * Makes the runs, at the same time where they are on several devices; the first output of each, which stays on the device
+   * of its run. Whoever called frees them. Absent where vectors are kept on the host.
+   */
+  readonly runPlaced?: (runs: readonly PlacedRun[]) => Resident[];
   /** Number of operations in the graph, constants and inputs included. */
   readonly nodes: number;
   /** SHA-256 of the graph. Graphs of equal digests compute the same bits on one device class. */
@@ -57,6 +64,13 @@ export interface ResidentModule {
     readonly kept?: readonly Resident[];
     readonly arrays?: readonly (Float32Array | Float64Array)[];
   }): Resident[];
+  /**
+   * Runs it once a list, each on the device that all vectors of the list are on, at the same time where those are several;
+   * the first result of each, which is on that device alone. Donated vectors and results are as of `run`.
+   */
+  runPlaced(
+    lists: readonly { readonly donated: readonly Resident[]; readonly kept: readonly Resident[] }[],
+  ): Resident[];
   dispose(): void;
 }
 

@@ -1,22 +1,16 @@
 // A plugin of PJRT as an engine: graphs are lowered to StableHLO, compiled by the vendor's compiler for devices
 // of the plugin's client, and run there. Vectors that are kept stay, one replica on each device; the others travel with
-// each run. Whatever a run was fed or returned on a device is freed when the run ends. Single runs are on the first
-// device; several at once are dealt to the devices in turn, and modules over kept vectors run on all of them.
+// each run. Whatever a run was fed or returned on a device is freed when the run ends, but for what it leaves there for
+// its caller. Runs are on the first device unless they name theirs; modules run on all devices, or where their vectors are.
 
 import { FleetError } from '../../errors.ts';
 import type { DeviceBuffer, ElementType, Program } from '../pjrt/client.ts';
 import type { GraphInput } from '../recording/record.ts';
-import {
-  type CompiledGraph,
-  checkEngineInputs,
-  type Engine,
-  type EngineInput,
-  isArray,
-  type Resident,
-} from './engine.ts';
+import { type CompiledGraph, checkEngineInputs, type Engine, type EngineInput, isArray } from './engine.ts';
 import { type CompileOptions, obtainGraph } from './obtain.ts';
 import { readModules, recordForPjrt, saveParts, saveWhole } from './pjrt-modules.ts';
 import { obtainProgram, type ProgramPlace } from './pjrt-programs.ts';
+import { createResidents } from './pjrt-residents.ts';
 import { checkArrays, checkInputs, type GraphArray } from './session.ts';
 import type { Begun, TwoPartGraph, TwoPartOptions } from './two-part.ts';
 
@@ -31,12 +25,12 @@ const ELEMENTS = { float32: 'f32', int32: 'i32', uint8: 'ui8' } as const;
 /** Several engines may share a client. */
 export function createPjrtEngine(place: PjrtPlace): Engine {
   const { client, devices } = place;
-  const buffers: Replicas = new WeakMap();
+  const residents = createResidents();
 
   /** Uploads what lies on the host. What is uploaded is also put on the list `own`. `at`: place among the devices. */
   const feed: Feed = (declared, inputs, own, at = 0) =>
     inputs.map((input, index): DeviceBuffer => {
-      if (!isArray(input)) return buffersOf(buffers, input)[at]!;
+      if (!isArray(input)) return residents.bufferAt(input, at);
       const { dtype, shape } = declared[index]!;
       const buffer = client.upload(input, ELEMENTS[dtype], shape, devices[at]);
       own.push(buffer);
@@ -67,18 +61,14 @@ export function createPjrtEngine(place: PjrtPlace): Engine {
                 return readOutputs(outputs, outputShapes, into);
               });
             },
-            runAll(runs) {
+            runPlaced(runs) {
               for (const { inputs: given } of runs) checkEngineInputs(inputs, given);
-              for (let from = 0; from < runs.length; from += devices.length) {
-                const wave = runs.slice(from, from + devices.length);
-                freeing((own) => {
-                  const fed = wave.map(({ inputs: given }, at) => feed(inputs, given, own, at));
-                  const results = program.runAll(fed);
-                  own.push(...results.flat());
-                  for (const [at, outputs] of results.entries())
-                    readOutputs(outputs.slice(0, 1), outputShapes, wave[at]!.into);
-                });
-              }
+              return freeing((own) => {
+                const fed = runs.map(({ inputs: given, device }) => feed(inputs, given, own, device));
+                return firstOf(program.runAll(fed), own).map((buffer, at) =>
+                  residents.adopt(new Map([[runs[at]!.device, buffer]]), elementsOf(outputShapes[0]!)),
+                );
+              });
             },
             dispose: program.free,
           };
@@ -105,23 +95,24 @@ export function createPjrtEngine(place: PjrtPlace): Engine {
       });
     },
     keep(values) {
-      const own: DeviceBuffer[] = [];
+      const own = new Map<number, DeviceBuffer>();
       try {
-        for (const device of devices) own.push(client.upload(values, 'f32', [values.length], device));
+        for (const [at, device] of devices.entries())
+          own.set(at, client.upload(values, 'f32', [values.length], device));
       } catch (caught) {
-        for (const buffer of own) buffer.free();
+        for (const buffer of own.values()) buffer.free();
         throw caught;
       }
-      return resident(buffers, own, values.length);
+      return residents.adopt(own, values.length);
     },
     compileModule(module, options) {
       const program = obtainProgram(place, module, options);
       return {
         run({ donated = [], kept = [], arrays = [] }) {
-          const vectors = [...donated, ...kept].map((vector) => buffersOf(buffers, vector));
+          const vectors = [...donated, ...kept];
           return freeing((own) => {
             const lists = devices.map((device, at) => [
-              ...vectors.map((replicas) => replicas[at]!),
+              ...vectors.map((vector) => residents.bufferAt(vector, at)),
               ...arrays.map((array, index) => {
                 const { element, shape } = module.inputs[vectors.length + index]!;
                 const buffer = client.upload(array, element as ElementType, shape, device);
@@ -132,14 +123,30 @@ export function createPjrtEngine(place: PjrtPlace): Engine {
             try {
               const results = program.runAll(lists);
               return module.outputs.map(({ shape }, index) =>
-                resident(
-                  buffers,
-                  results.map((outputs) => outputs[index]!),
+                residents.adopt(
+                  new Map(results.map((outputs, at) => [at, outputs[index]!])),
                   elementsOf(shape),
                 ),
               );
             } finally {
               for (const vector of donated) vector.free();
+            }
+          });
+        },
+        runPlaced(lists) {
+          const places = lists.map(({ donated, kept }) => residents.placeOf([...donated, ...kept]));
+          return freeing((own) => {
+            try {
+              const results = program.runAll(
+                lists.map(({ donated, kept }, list) =>
+                  [...donated, ...kept].map((vector) => residents.bufferAt(vector, places[list]!)),
+                ),
+              );
+              return firstOf(results, own).map((buffer, list) =>
+                residents.adopt(new Map([[places[list]!, buffer]]), elementsOf(module.outputs[0]!.shape)),
+              );
+            } finally {
+              for (const { donated } of lists) for (const vector of donated) vector.free();
             }
           });
         },
@@ -154,9 +161,6 @@ const nameOf = ({ key }: CompileOptions): string =>
 
 const elementsOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
-/** The buffers of each vector that is kept, one a device. */
-type Replicas = WeakMap<Resident, readonly DeviceBuffer[]>;
-
 type Feed = (
   declared: readonly GraphInput[],
   inputs: readonly EngineInput[],
@@ -164,23 +168,10 @@ type Feed = (
   at?: number,
 ) => DeviceBuffer[];
 
-function resident(buffers: Replicas, own: readonly DeviceBuffer[], length: number): Resident {
-  const vector: Resident = {
-    length,
-    read: (into, device = 0) => own[device]!.read(into),
-    free() {
-      for (const buffer of own) buffer.free();
-      buffers.delete(vector);
-    },
-  };
-  buffers.set(vector, own);
-  return vector;
-}
-
-function buffersOf(buffers: Replicas, vector: Resident): readonly DeviceBuffer[] {
-  const found = buffers.get(vector);
-  if (found !== undefined) return found;
-  throw new FleetError('failedPrecondition', 'this vector was freed, or is kept by another engine');
+/** The first output of each run; the others go to those that are freed. */
+function firstOf(results: readonly (readonly DeviceBuffer[])[], own: DeviceBuffer[]): DeviceBuffer[] {
+  for (const outputs of results) own.push(...outputs.slice(1));
+  return results.map(([first]) => first!);
 }
 
 /** Runs `use` with a list of buffers and frees those that are on it at the end, also when `use` throws. */

@@ -7,6 +7,7 @@ import { createKernels, createSharedMemory } from '../../../core/allreduce/kerne
 import {
   type Compression,
   type Member,
+  type Node,
   nodesInside,
   planOf,
   rootOf,
@@ -103,6 +104,36 @@ test('every placement sums to the bits of the dumb sum over all shards', () => {
       const shards = vectors.length;
       assertSameBits(sumWith(vectors, membersOf(shards, cuts)), dumbSum(vectors));
     }),
+    { numRuns: 500 },
+  );
+});
+
+test('nodes that were added up before are not added again, and the sum has the same bits', () => {
+  fc.assert(
+    fc.property(
+      fc.array(anyFloat, { minLength: 16, maxLength: 16 }),
+      fc.array(fc.boolean(), { minLength: 15, maxLength: 15 }),
+      (values, isSummed) => {
+        const vectors = values.map((value) => Float32Array.of(value));
+        const summed: Node[] = [];
+        floats.fill(0);
+        // Any nodes of the tree that do not lie in each other.
+        const place = (node: Node, at: number): void => {
+          const { first, size } = node;
+          if (size > 1 && isSummed[at - 1]) {
+            summed.push(node);
+            floats[first * REGION] = dumbSum(vectors, first, size)[0]!;
+          } else if (size === 1) floats[first * REGION] = vectors[first]![0]!;
+          else
+            for (const half of [0, 1])
+              place({ first: first + (half * size) / 2, size: size / 2 }, 2 * at + half);
+        };
+        const node = { first: 0, size: 16 };
+        place(node, 1);
+        const at = sumInPlace({ kernels, node, summed, addressOf, count: REGION });
+        assertSameBits(floats.slice(at / 4, at / 4 + 1), dumbSum(vectors));
+      },
+    ),
     { numRuns: 500 },
   );
 });

@@ -30,11 +30,13 @@ test('a device whose replica is another one than the first ends the step with th
   } as unknown as Engine;
   const giving = (results: readonly Resident[]): ResidentModule => ({
     run: () => [...results],
+    runPlaced: () => assert.fail('a step sums nothing'),
     dispose: () => undefined,
   });
   const after = (...sums: readonly Float32Array[]) => {
     const update = giving([state.weights, state.momentum, state.running].map((one) => vectorOf(one, one)));
-    const programs = { update, digest: giving([vectorOf(...sums)]), dispose: () => undefined };
+    const digest = giving([vectorOf(...sums)]);
+    const programs = { pairSum: giving([]), update, digest, dispose: () => undefined };
     const mean = new Float32Array(layout.vectorCount);
     return keepState(engine, { layout, optimizer, state }).apply({ programs, mean, learningRate: 0.1 });
   };
