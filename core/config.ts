@@ -16,7 +16,7 @@ import { checkShape, type Problem, sentence, sentences } from './text/shape.ts';
 import { problemAt, problemsIn, problemText } from './text/text-problems.ts';
 import { FLEET_NAME, FLEET_NAME_WORDS, WORKER_ID, WORKER_ID_WORDS } from './text/wire-text.ts';
 import { readYaml, TEXT_BYTES_MAX, type YamlDocument } from './text/yaml-text.ts';
-import { workerKindsSchema } from './worker-kinds.ts';
+import { ENGINE_DEVICES_MAX, workerKindsSchema } from './worker-kinds.ts';
 
 const secret = (description: string) => z.string().default('').describe(`${description} (secret)`);
 /** An address to listen at; port 0 takes a free one. */
@@ -360,7 +360,7 @@ export const workerConfigSchema = z.strictObject({
     .number()
     .int()
     .min(1)
-    .max(64)
+    .max(ENGINE_DEVICES_MAX)
     .default(1)
     .describe(
       'devices of a plugin of PJRT that it computes on, all of one kind; each has a replica and computes own shards at the same time',

@@ -7,6 +7,9 @@ import { yamlSetting } from './text/yaml-setting.ts';
 /** What workers compute on: a CPU, or a GPU of NVIDIA, of AMD (ROCm), of Intel (oneAPI). */
 export const DEVICE_KINDS = ['cpu', 'cuda', 'rocm', 'oneapi'] as const;
 
+/** As many devices of one kind as a worker computes on at most. */
+export const ENGINE_DEVICES_MAX = 64;
+
 /** The name of a label, or its value. */
 const workerLabel = z
   .string()

@@ -116,7 +116,11 @@ async function main(): Promise<void> {
   const device = describeDevice(proof, config.threads, kernels, config.deviceId);
   if (proof.engine.name === 'tensorflow' && proof.engine.instead !== undefined)
     log.warn(`TensorFlow computes, and not PJRT: ${proof.engine.instead}`);
-  log.info({ deviceClass: device.deviceClass, device: device.name, ranOn: proof.ranOn }, 'device proved');
+  const devices = proof.devices.map(({ id }) => id);
+  log.info(
+    { deviceClass: device.deviceClass, device: device.name, devices, ranOn: proof.ranOn },
+    'device proved',
+  );
   const server = await serveMetrics({
     listen: config.metricsListen,
     registry: metrics.registry,

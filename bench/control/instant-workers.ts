@@ -86,7 +86,7 @@ function startWorker(workerId: string, index: number) {
   function hello() {
     const device = {
       ...{ kind: 'cpu', name: 'none', deviceClass: 'instant', tensorflowVersion: '' },
-      ...{ threads: 1, memoryBytes: 0, gpu: undefined },
+      ...{ threads: 1, memoryBytes: 0, gpu: undefined, devices: [] },
     };
     return {
       ...{ workerId, incarnation, version: 'bench', host: 'bench', pid: process.pid, device },

@@ -303,6 +303,7 @@ export function workerView(context: ViewContext, worker: WorkerState): Worker {
     deviceName: clipped(device?.name ?? ''),
     memoryBytes: device?.memoryBytes ?? 0,
     gpu: device?.gpu,
+    devices: [...(device?.devices ?? [])],
     metricsEndpoint: clipped(worker.metricsEndpoint),
   };
 }

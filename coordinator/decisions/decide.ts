@@ -350,6 +350,7 @@ function attach(draft: Draft, hello: WorkerHello, goneAtMs: number | undefined):
       kind: 'worker.attached',
       ...facts,
       ...(device === undefined ? {} : { memoryBytes: device.memoryBytes }),
+      ...((device?.devices ?? []).length > 1 ? { deviceCount: device!.devices!.length } : {}),
       ...age,
       reason: known === undefined ? 'new' : restarted ? 'restarted' : 'came back after it was declared lost',
     });

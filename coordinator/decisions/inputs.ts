@@ -44,6 +44,8 @@ export interface DeviceDetails {
     readonly cudnn: string;
     readonly cublas: string;
   };
+  /** All devices that compute, where there are several; the facts above are of the first, the memory is the least. */
+  readonly devices?: readonly { readonly id: string; readonly memoryBytes: number }[];
 }
 
 /** A process of a worker that attaches. */

@@ -72,7 +72,9 @@ function devicesOf(state: State, run: RunState): Held['devices'] {
   const shares = { cpu: 0, gpu: 0 };
   for (const { workerId } of run.gang) {
     const worker = lookup(state.workers, workerId);
-    if (worker !== undefined) shares[worker.deviceKind === 'cpu' ? 'cpu' : 'gpu'] += 1 / worker.slots;
+    if (worker === undefined) continue;
+    const { deviceKind, deviceCount = 1, slots } = worker;
+    shares[deviceKind === 'cpu' ? 'cpu' : 'gpu'] += deviceCount / slots;
   }
   const common = { sweep: run.sweepId ?? '', role: run.job.kind };
   return (['cpu', 'gpu'] as const)

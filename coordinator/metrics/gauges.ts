@@ -167,7 +167,8 @@ function fillWorkers(
   for (const worker of valuesOf(state.workers)) {
     const doing = doingOf(worker);
     workers.inc({ state: doing });
-    if (worker.deviceKind !== 'cpu') gpus.inc({ state: doing, gpu_model: worker.deviceName });
+    if (worker.deviceKind !== 'cpu')
+      gpus.inc({ state: doing, gpu_model: worker.deviceName }, worker.deviceCount ?? 1);
     const seenMs = lastSeenMs(worker.id);
     if (doing === 'lost') lost.push(worker);
     else if (seenMs !== undefined) heartbeatAt.set({ worker: worker.id }, seenMs / 1000);

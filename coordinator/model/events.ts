@@ -573,6 +573,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller; readonly left
       readonly labels?: Readonly<Record<string, string>>;
       /** Of its device; absent in journals of earlier releases. */
       readonly memoryBytes?: number;
+      /** How many devices it computes on; absent: one. */
+      readonly deviceCount?: number;
       /** Workers of one id share a device; absent in journals of earlier releases, in which none did. */
       readonly deviceId?: string;
       /** Digest of the code that decides the bits of its results; absent in journals of earlier releases. */

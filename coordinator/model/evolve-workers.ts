@@ -12,7 +12,7 @@ const LOST_MAX = 1_000;
 
 /** A process of a worker has attached. */
 export function workerAttached(w: Working, event: EventOf<'worker.attached'>): void {
-  const { atMs, workerId, deviceId, memoryBytes, labels, code } = event;
+  const { atMs, workerId, deviceId, memoryBytes, deviceCount, labels, code } = event;
   const { reason, incarnation, deviceKind, deviceName, deviceClass, slots } = event;
   const { host, pid, version, metricsEndpoint, podUid } = event;
   const before = lookup(w.workers, workerId);
@@ -24,6 +24,7 @@ export function workerAttached(w: Working, event: EventOf<'worker.attached'>): v
     ...{ host, pid, version, metricsEndpoint, podUid, runs },
     ...optional('deviceId', deviceId),
     ...optional('memoryBytes', memoryBytes),
+    ...optional('deviceCount', deviceCount),
     ...optional('labels', labels),
     ...optional('code', code),
   };

@@ -451,6 +451,8 @@ export interface WorkerState {
   readonly labels?: Readonly<Record<string, string>>;
   /** Of its device, bytes; absent in journals of earlier releases. */
   readonly memoryBytes?: number;
+  /** How many devices it computes on; absent: one. */
+  readonly deviceCount?: number;
   /** Workers of one id share a device; absent in journals of earlier releases: it has one to itself. */
   readonly deviceId?: string;
   /** Digest of the code that decides the bits of its results; absent in journals of earlier releases. */

@@ -8,7 +8,7 @@ import { PROTOCOL } from '../../core/net/protocol.ts';
 import { USER_KEY } from '../../core/net/worker-user.ts';
 import { shaped } from '../../core/text/shape.ts';
 import { FLEET_NAME, FLEET_NAME_WORDS, WORKER_ID, WORKER_ID_WORDS } from '../../core/text/wire-text.ts';
-import { workerLabels } from '../../core/worker-kinds.ts';
+import { ENGINE_DEVICES_MAX, workerLabels } from '../../core/worker-kinds.ts';
 import type { Hello } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { WorkerHello } from '../decisions/inputs.ts';
 
@@ -41,6 +41,10 @@ const helloSchema = z.object({
         cudnn: line(64),
         cublas: line(64),
       })
+      .optional(),
+    devices: z
+      .array(z.object({ id: line(128), memoryBytes: z.number().min(0) }))
+      .max(ENGINE_DEVICES_MAX)
       .optional(),
   }),
   slots: z.int().min(1).max(1024),
@@ -84,9 +88,9 @@ export function helloOf(hello: Hello, own: string): WorkerHello {
       `hello.fleet: this is the coordinator of fleet ${own}, and ${rest.workerId} belongs to fleet ${fleet}; give it the endpoint of that fleet (POCKETFLEET_COORDINATOR), or the name ${own} (POCKETFLEET_FLEET)`,
       { details: { field: 'hello.fleet' } },
     );
-  const { kind, name, deviceClass, memoryBytes, gpu } = device;
+  const { kind, name, deviceClass, memoryBytes, gpu, devices = [] } = device;
   const deviceId = device.id || gpu?.uuid || rest.workerId;
-  const details = { name, memoryBytes, ...(gpu === undefined ? {} : { gpu }) };
+  const details = { name, memoryBytes, devices, ...(gpu === undefined ? {} : { gpu }) };
   const labelled = Object.keys(named).length === 0 ? {} : { labels: named };
   return {
     ...{ ...rest, ...labelled, ...(code === undefined ? {} : { code }) },

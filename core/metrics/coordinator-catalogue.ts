@@ -347,7 +347,7 @@ const WORKER_METRICS = {
     subject: 'workers',
   }),
   deviceSeconds: counter('pocketfleet_device_seconds_total', {
-    help: 'Time for which runs held devices; a run on one of n slots of a worker counts for one n-th. sweep is empty for runs that belong to none.',
+    help: 'Time for which runs held devices; a run on one of n slots of a worker counts for one n-th of each of its devices. sweep is empty for runs that belong to none.',
     unit: 'seconds',
     subject: 'cost',
     labels: { sweep: 'open', role: RUN_KINDS, device: ['cpu', 'gpu'] },

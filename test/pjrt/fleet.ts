@@ -1,6 +1,6 @@
 // `npm run test:pjrt`, workers: a run on workers whose engine is the CPU plugin of PJRT has the same bits on one worker, on two of
-// which one is killed and another one joins in the middle, and on a worker with four devices, alone and beside one with one. Its
-// device class names the plugin. The state is on the device of each.
+// which one is killed and another one joins in the middle, and on a worker with four devices, which it reports, alone and beside one
+// with one. Its device class names the plugin. The state is on the device of each.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -66,6 +66,11 @@ test('a worker with four devices has the bits of one with one, alone and beside 
   const gang = await trained(runText('wide-and-narrow', 2, 2));
   assert.equal(gang.weightsDigest, digest);
   const { workers } = await fleet.until(() => true, 'any');
-  const classes = ['wide', 'narrow'].map((name) => workers.find(({ id }) => id === name)!.deviceClass);
-  assert.equal(classes[0], classes[1], 'the class is that of one device');
+  const [wide, narrow] = ['wide', 'narrow'].map((name) => workers.find(({ id }) => id === name)!);
+  assert.equal(wide!.deviceClass, narrow!.deviceClass, 'the class is that of one device');
+  assert.deepEqual(
+    wide!.devices,
+    [0, 1, 2, 3].map((number) => ({ id: `cpu:${number}`, memoryBytes: wide!.memoryBytes })),
+  );
+  assert.deepEqual(narrow!.devices, []);
 });

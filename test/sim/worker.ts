@@ -173,7 +173,7 @@ export function startWorker(
       ...{ workerId: id, incarnation: String(incarnation), version: 'sim', host: 'sim', pid: incarnation },
       device: {
         ...{ kind: 'cpu', name: 'cpu', deviceClass: options.deviceClass, tensorflowVersion: '' },
-        ...{ threads: 1, memoryBytes: 0, gpu: undefined },
+        ...{ threads: 1, memoryBytes: 0, gpu: undefined, devices: [] },
       },
       ...{
         slots: options.slots,

@@ -55,7 +55,7 @@ export function dialRawWorker(options: {
     },
     device: {
       ...{ kind: 'cpu', name: 'none', deviceClass: 'scripted', tensorflowVersion: '' },
-      ...{ threads: 1, memoryBytes: 0, gpu: undefined },
+      ...{ threads: 1, memoryBytes: 0, gpu: undefined, devices: [] },
     },
     leases: (options.leases ?? []).map((lease) => ({
       ...lease,

@@ -99,6 +99,7 @@ export function startScriptedWorker(options: {
         threads: 1,
         memoryBytes: 0,
         gpu: undefined,
+        devices: [],
       },
       slots: options.slots ?? 4,
       leases: leaseList(),
@@ -241,6 +242,7 @@ export function refusalOfHello(options: {
     threads: 1,
     memoryBytes: 0,
     gpu: undefined,
+    devices: [],
   };
   const value = {
     ...{ workerId: options.workerId, incarnation: randomUUID(), version: 'scripted', host: 'test', pid: 1 },

@@ -121,3 +121,10 @@ export function createSweepFleet(workers: number): SweepFleet {
     },
   };
 }
+
+/** A worker with so many GPUs of its own attaches. */
+export const ofSeveralDevices = (workerId: string, deviceCount: number): Decided => ({
+  ...{ kind: 'worker.attached', workerId, incarnation: 'i', reason: 'dialled', deviceCount },
+  ...{ deviceKind: 'cuda', deviceName: 'H200', deviceClass: 'cuda/H200', slots: 4, host: 'h', pid: 1 },
+  ...{ version: 'test', metricsEndpoint: '', podUid: '' },
+});

@@ -87,6 +87,7 @@ export function describeDevice(
   id = '',
 ): Device {
   const own = id === '' ? (proof.gpu?.uuid ?? '') : id;
+  const all = proof.devices.map(({ id, memoryBytes = totalmem() }) => ({ id, memoryBytes }));
   return {
     ...(own === '' ? {} : { id: own }),
     kind: proof.kind,
@@ -94,7 +95,7 @@ export function describeDevice(
     deviceClass: classOf(proof, threads, settings),
     tensorflowVersion: proof.tensorflowVersion,
     threads,
-    memoryBytes: memoryOf(proof),
+    memoryBytes: Math.min(...all.map(({ memoryBytes }) => memoryBytes)),
     gpu: proof.gpu && {
       uuid: proof.gpu.uuid,
       computeCapability: proof.gpu.computeCapability,
@@ -103,13 +104,8 @@ export function describeDevice(
       cudnn: proof.gpu.cudnn ?? '',
       cublas: proof.gpu.cublas ?? '',
     },
+    devices: all.length > 1 ? all : [],
   };
-}
-
-/** Of a GPU that CUDA does not know, what its plugin reports. */
-function memoryOf({ kind, gpu, engine }: DeviceProof): number {
-  const reported = engine.name === 'pjrt' && kind !== 'cpu' ? engine.memoryBytes : undefined;
-  return gpu?.memoryBytes ?? reported ?? totalmem();
 }
 
 function classOf(proof: DeviceProof, threads: number, settings: KernelSettings): string {

@@ -20,6 +20,14 @@ export interface EngineRequest {
   readonly devices?: number;
 }
 
+/** A device of a plugin. */
+export interface EngineDevice {
+  /** Its place in the plugin's list. */
+  readonly number: number;
+  /** Bytes of its memory that the process may take; undefined where the plugin reports none. */
+  readonly memoryBytes: number | undefined;
+}
+
 /** What is known of the engine; part of the device proof. */
 export type EngineFacts =
   | {
@@ -38,8 +46,8 @@ export type EngineFacts =
       readonly deviceKind: string;
       /** Version of the platform in the plugin's words, such as `rocm 70000`. */
       readonly platformVersion: string;
-      /** Bytes of the device's memory that the process may take; undefined where the plugin reports none. */
-      readonly memoryBytes: number | undefined;
+      /** Those that compute. */
+      readonly devices: readonly EngineDevice[];
       /** Options of the compiler that decide bits. */
       readonly options: Readonly<Record<string, Option>>;
     };
@@ -76,6 +84,7 @@ function openPjrt(
   const options = compilerOptions(plugin);
   checkDevices(client, devices);
   prove(client, devices, options);
+  const numbers = [...Array(devices).keys()];
   const { tools } = plugin;
   // Where CUDA's tools lie decides no bits.
   const all = tools === undefined ? options : { ...options, xla_gpu_cuda_data_dir: tools };
@@ -84,7 +93,7 @@ function openPjrt(
       client,
       plugin: plugin.name,
       options: all,
-      devices: [...Array(devices).keys()],
+      devices: numbers,
     }),
     facts: {
       name: 'pjrt',
@@ -93,7 +102,7 @@ function openPjrt(
       interface: client.plugin.version,
       deviceKind: client.devices[0] ?? '',
       platformVersion: client.platformVersion,
-      memoryBytes: client.memory()?.bytesLimit,
+      devices: numbers.map((number) => ({ number, memoryBytes: client.memory(number)?.bytesLimit })),
       options,
     },
   };

@@ -302,8 +302,18 @@ export interface DeviceProof {
   readonly ranOn: string;
   /** Which libtensorflow set-up put in place; null where somebody else did. */
   readonly variant: 'cpu' | 'gpu' | null;
-  /** Of the GPU; undefined on a CPU, and where the addon cannot ask CUDA. */
+  /** Of the first GPU; undefined on a CPU, and where the addon cannot ask CUDA. */
   readonly gpu: CudaDevice | undefined;
+  /** All devices that compute, at least one. */
+  readonly devices: readonly ProvenDevice[];
+}
+
+/** A device that computes. */
+export interface ProvenDevice {
+  /** UUID of a GPU of NVIDIA, else kind and number, such as `rocm:1`. */
+  readonly id: string;
+  /** Of a GPU all that it has, or what its plugin reports; undefined: the host's. */
+  readonly memoryBytes: number | undefined;
 }
 
 /**

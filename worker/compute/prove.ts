@@ -4,7 +4,7 @@
 
 import { deviceFacts } from '../../core/tensor/device-facts.ts';
 import { addonFacts, deviceInfo } from '../../core/tensor/tf.ts';
-import type { EngineFacts } from './engine.ts';
+import type { EngineDevice, EngineFacts } from './engine.ts';
 import type { DeviceProof } from './messages.ts';
 
 /** `engine` is the thread's; TensorFlow's own device is proved beside it, because it records every graph. */
@@ -12,8 +12,10 @@ export function proveDevice(engine: EngineFacts): DeviceProof {
   const found = deviceInfo();
   // TensorFlow itself runs on GPUs of NVIDIA alone.
   const kind = engine.name === 'pjrt' ? engine.platform : found.kind === 'gpu' ? 'cuda' : 'cpu';
-  // A worker sees one GPU (CUDA_VISIBLE_DEVICES); of several the first is the one that sessions run on.
-  const gpu = kind === 'cuda' ? deviceFacts().devices[0] : undefined;
+  // A worker of TensorFlow sees one GPU (CUDA_VISIBLE_DEVICES); of several the first is the one that sessions run on. A
+  // plugin counts in CUDA's order too.
+  const gpus = kind === 'cuda' ? deviceFacts().devices : [];
+  const gpu = gpus[0];
   const isOther = engine.name === 'pjrt' && kind !== 'cpu';
   return {
     engine,
@@ -25,5 +27,12 @@ export function proveDevice(engine: EngineFacts): DeviceProof {
     ranOn: engine.name === 'pjrt' ? `${engine.plugin}: ${engine.deviceKind}` : found.ranOn,
     variant: addonFacts().variant,
     gpu,
+    devices: devicesOf(engine).map(({ number, memoryBytes }) => ({
+      id: gpus[number]?.uuid ?? `${kind}:${number}`,
+      memoryBytes: kind === 'cpu' ? undefined : (gpus[number]?.memoryBytes ?? memoryBytes),
+    })),
   };
 }
+
+const devicesOf = (engine: EngineFacts): readonly EngineDevice[] =>
+  engine.name === 'pjrt' ? engine.devices : [{ number: 0, memoryBytes: undefined }];

@@ -121,12 +121,16 @@ export const WORKER_COLUMNS: readonly Column<Worker>[] = [
 
 /**
  * A GPU is shown by name, memory and driver; a CPU by its device class, because nothing else distinguishes
- * two of them.
+ * two of them. Several are counted, and have their ids at the end.
  */
-function deviceText({ deviceName, deviceClass, memoryBytes, gpu }: Worker): string {
-  if (gpu === undefined) return deviceClass;
+function deviceText({ deviceName, deviceClass, memoryBytes, gpu, devices }: Worker): string {
+  const several = devices.length > 1;
+  const count = several ? `${devices.length} x ` : '';
+  const ids = several ? `: ${devices.map(({ id }) => id).join(' ')}` : '';
+  if (gpu === undefined) return `${count}${deviceClass}${ids}`;
   const driver = gpu.driver === '' ? '' : `, driver ${gpu.driver}`;
-  return `${deviceName} (${formatBytes(memoryBytes)}, sm_${gpu.computeCapability.replace('.', '')}${driver})`;
+  const facts = `${formatBytes(memoryBytes)}${several ? ' each' : ''}, sm_${gpu.computeCapability.replace('.', '')}${driver}`;
+  return `${count}${deviceName} (${facts})${ids}`;
 }
 
 /** A run's verification beside that of its untrained network. */

@@ -24,7 +24,10 @@ const report = (sequence: number, kind: Readonly<Record<string, unknown>>): Uint
 const hello = report(0, {
   hello: {
     ...{ workerId: 'w1', incarnation: 'one', version: 'test', host: 'here', pid: 7, slots: 1 },
-    device: { kind: 'cpu', name: 'a processor', deviceClass: 'cpu', memoryBytes: 2 ** 33, threads: 1 },
+    device: {
+      ...{ kind: 'cpu', name: 'a processor', deviceClass: 'cpu', memoryBytes: 2 ** 33, threads: 1 },
+      devices: ['cpu:0', 'cpu:1'].map((id) => ({ id, memoryBytes: 2 ** 33 })),
+    },
     ...{ protocol: PROTOCOL, fleet: 'sim' },
   },
 });

@@ -133,6 +133,7 @@ export const worker = (some: Partial<Worker> = {}): Worker => ({
   deviceName: 'a processor',
   memoryBytes: 2 ** 34,
   gpu: undefined,
+  devices: [],
   connected: true,
   slots: 4,
   runIds: ['run-1'],

@@ -393,7 +393,7 @@ export interface Worker {
   connected: boolean;
   /** Facts of the connected process; empty, 0 and absent for a worker that is not connected. */
   deviceName: string;
-  /** Memory of the device in bytes: the GPU's, or the host's for a CPU. */
+  /** Memory of the device in bytes: the GPU's, or the host's for a CPU. Of several devices that of the one with the least. */
   memoryBytes: number;
   /** Facts of a GPU; absent for a CPU. */
   gpu:
@@ -401,6 +401,16 @@ export interface Worker {
     | undefined;
   /** host:port of its /metrics as it listens there; the host may stand for every address of its machine. */
   metricsEndpoint: string;
+  /** All devices that compute, where there are several; the facts above are of the first. Empty for one. */
+  devices: ComputeDevice[];
+}
+
+/** One of several devices of a worker; all are of one kind. */
+export interface ComputeDevice {
+  /** The UUID of a GPU of NVIDIA, else the platform and the number in its plugin's list, such as rocm:1. */
+  id: string;
+  /** Memory of this device in bytes; CPU devices of a plugin share that of their host. */
+  memoryBytes: number;
 }
 
 /** Facts that CUDA's libraries report of the device; a text is empty where they report none. */
@@ -5941,6 +5951,7 @@ function createBaseWorker(): Worker {
     memoryBytes: 0,
     gpu: undefined,
     metricsEndpoint: "",
+    devices: [],
   };
 }
 
@@ -5993,6 +6004,9 @@ export const Worker: MessageFns<Worker> = {
     }
     if (message.metricsEndpoint !== "") {
       writer.uint32(130).string(message.metricsEndpoint);
+    }
+    for (const v of message.devices) {
+      ComputeDevice.encode(v!, writer.uint32(138).fork()).join();
     }
     return writer;
   },
@@ -6138,6 +6152,14 @@ export const Worker: MessageFns<Worker> = {
             message.metricsEndpoint = reader.string();
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.devices.push(ComputeDevice.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6196,6 +6218,9 @@ export const Worker: MessageFns<Worker> = {
         : isSet(object.metrics_endpoint)
         ? globalThis.String(object.metrics_endpoint)
         : "",
+      devices: globalThis.Array.isArray(object?.devices)
+        ? object.devices.map((e: any) => ComputeDevice.fromJSON(e))
+        : [],
     };
   },
 
@@ -6249,6 +6274,9 @@ export const Worker: MessageFns<Worker> = {
     if (message.metricsEndpoint !== "") {
       obj.metricsEndpoint = message.metricsEndpoint;
     }
+    if (message.devices?.length) {
+      obj.devices = message.devices.map((e) => ComputeDevice.toJSON(e));
+    }
     return obj;
   },
 
@@ -6273,6 +6301,96 @@ export const Worker: MessageFns<Worker> = {
     message.memoryBytes = object.memoryBytes ?? 0;
     message.gpu = (object.gpu !== undefined && object.gpu !== null) ? Gpu.fromPartial(object.gpu) : undefined;
     message.metricsEndpoint = object.metricsEndpoint ?? "";
+    message.devices = object.devices?.map((e) => ComputeDevice.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseComputeDevice(): ComputeDevice {
+  return { id: "", memoryBytes: 0 };
+}
+
+export const ComputeDevice: MessageFns<ComputeDevice> = {
+  encode(message: ComputeDevice, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.memoryBytes !== 0) {
+      writer.uint32(17).double(message.memoryBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ComputeDevice {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseComputeDevice();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.memoryBytes = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ComputeDevice {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      memoryBytes: isSet(object.memoryBytes)
+        ? globalThis.Number(object.memoryBytes)
+        : isSet(object.memory_bytes)
+        ? globalThis.Number(object.memory_bytes)
+        : 0,
+    };
+  },
+
+  toJSON(message: ComputeDevice): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.memoryBytes !== 0) {
+      obj.memoryBytes = floatToJson(message.memoryBytes);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ComputeDevice>): ComputeDevice {
+    return ComputeDevice.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ComputeDevice>): ComputeDevice {
+    const message = createBaseComputeDevice();
+    message.id = object.id ?? "";
+    message.memoryBytes = object.memoryBytes ?? 0;
     return message;
   },
 };

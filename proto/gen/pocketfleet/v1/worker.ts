@@ -18,6 +18,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import {
+  ComputeDevice,
   Evaluation,
   EvaluationReport,
   Gpu,
@@ -114,7 +115,10 @@ export interface Device {
   deviceClass: string;
   tensorflowVersion: string;
   threads: number;
-  /** Memory of the device in bytes: the GPU's, or the host's for a CPU. */
+  /**
+   * Memory of the device in bytes: the GPU's, or the host's for a CPU. Of several devices that of the one with the least, because
+   * each has a replica and computes whole shards.
+   */
   memoryBytes: number;
   /** Facts of a GPU; absent for a CPU. */
   gpu:
@@ -124,7 +128,11 @@ export interface Device {
    * Which device of the fleet it is. Workers of one id share it: a gang takes one of them at most. Absent: the GPU's UUID,
    * or for a CPU a device that the worker has to itself.
    */
-  id?: string | undefined;
+  id?:
+    | string
+    | undefined;
+  /** All devices that compute, where there are several; the facts above are of the first. Empty for one. */
+  devices: ComputeDevice[];
 }
 
 export interface Lease {
@@ -1474,6 +1482,7 @@ function createBaseDevice(): Device {
     memoryBytes: 0,
     gpu: undefined,
     id: undefined,
+    devices: [],
   };
 }
 
@@ -1502,6 +1511,9 @@ export const Device: MessageFns<Device> = {
     }
     if (message.id !== undefined) {
       writer.uint32(66).string(message.id);
+    }
+    for (const v of message.devices) {
+      ComputeDevice.encode(v!, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -1583,6 +1595,14 @@ export const Device: MessageFns<Device> = {
             message.id = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.devices.push(ComputeDevice.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1617,6 +1637,9 @@ export const Device: MessageFns<Device> = {
         : 0,
       gpu: isSet(object.gpu) ? Gpu.fromJSON(object.gpu) : undefined,
       id: isSet(object.id) ? globalThis.String(object.id) : undefined,
+      devices: globalThis.Array.isArray(object?.devices)
+        ? object.devices.map((e: any) => ComputeDevice.fromJSON(e))
+        : [],
     };
   },
 
@@ -1646,6 +1669,9 @@ export const Device: MessageFns<Device> = {
     if (message.id !== undefined) {
       obj.id = message.id;
     }
+    if (message.devices?.length) {
+      obj.devices = message.devices.map((e) => ComputeDevice.toJSON(e));
+    }
     return obj;
   },
 
@@ -1662,6 +1688,7 @@ export const Device: MessageFns<Device> = {
     message.memoryBytes = object.memoryBytes ?? 0;
     message.gpu = (object.gpu !== undefined && object.gpu !== null) ? Gpu.fromPartial(object.gpu) : undefined;
     message.id = object.id ?? undefined;
+    message.devices = object.devices?.map((e) => ComputeDevice.fromPartial(e)) || [];
     return message;
   },
 };

@@ -5,7 +5,7 @@ import test from 'node:test';
 import type { Gauged } from '../../../../coordinator/metrics/gauges.ts';
 import type { State } from '../../../../coordinator/model/state.ts';
 import { coordinatorMetrics } from '../../../support/metrics.ts';
-import { createSweepFleet } from '../../../support/sweep-fleet.ts';
+import { createSweepFleet, ofSeveralDevices } from '../../../support/sweep-fleet.ts';
 
 const NOTHING_WAITS = { of: () => undefined, counts: () => new Map() };
 
@@ -38,6 +38,13 @@ test('a lost worker keeps a series with the time and the code of its loss, and h
   assert.match(text, /^pocketfleet_worker_lost_timestamp_seconds\{worker="w1",reason="pod_ended"\} 1\.\d+$/m);
   assert.match(text, /^pocketfleet_worker_last_heartbeat_timestamp_seconds\{worker="w2"\} 5$/m);
   assert.doesNotMatch(text, /heartbeat_timestamp_seconds\{worker="w1"/);
+});
+
+test('each GPU of a worker that computes on several is counted', async () => {
+  const fleet = createSweepFleet(1);
+  for (const count of [4, 2]) fleet.add(ofSeveralDevices(`wide-${count}`, count));
+  const { registry } = coordinatorMetrics({ gauged: () => gauged(fleet.state) });
+  assert.match(await registry.metrics(), /^pocketfleet_gpus\{state="idle",gpu_model="H200"\} 6$/m);
 });
 
 test('a running run that makes no step keeps the time of its last one; one that waits or has made all has none', async () => {

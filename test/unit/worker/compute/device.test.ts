@@ -135,6 +135,7 @@ test('a proved device is described with its class', () => {
       ranOn: 'device:CPU:0',
       variant: 'cpu',
       gpu: undefined,
+      devices: [{ id: 'cpu:0', memoryBytes: undefined }],
     },
     2,
   );
@@ -154,6 +155,7 @@ test('a proved GPU is described with its own memory and facts', () => {
     ranOn: '/job:localhost/replica:0/task:0/device:GPU:0',
     variant: 'gpu',
     gpu: H200,
+    devices: [{ id: H200.uuid, memoryBytes: H200.memoryBytes }],
   } as const;
   const device = describeDevice(proof, 2, kernelSettings({}, true));
   assert.equal(device.memoryBytes, H200.memoryBytes);
@@ -176,7 +178,7 @@ test('where a plugin of PJRT computes, the class names it, its version, its devi
       interface: '0.115',
       deviceKind: 'NVIDIA H200',
       platformVersion: 'cuda 13000',
-      memoryBytes: 1e11,
+      devices: [{ number: 0, memoryBytes: 1e11 }],
       options: { xla_gpu_deterministic_ops: true, xla_gpu_autotune_level: 0 },
     },
     kind: 'cuda',
@@ -187,6 +189,7 @@ test('where a plugin of PJRT computes, the class names it, its version, its devi
     ranOn: 'jax-cuda13-pjrt 0.11.2: NVIDIA H200',
     variant: 'gpu',
     gpu: H200,
+    devices: [{ id: H200.uuid, memoryBytes: H200.memoryBytes }],
   } as const;
   assert.equal(
     describeDevice(proof, 2).deviceClass,
@@ -206,7 +209,8 @@ test('where a plugin of PJRT computes, the class names it, its version, its devi
 test('a GPU of another vendor is one, by the names that its plugin gives', () => {
   const facts = {
     ...{ name: 'pjrt' as const, plugin: 'jax-rocm7-pjrt 0.11.2', interface: '0.115' },
-    ...{ deviceKind: 'AMD Instinct MI300X', platformVersion: 'rocm 70000', memoryBytes: 2e11 },
+    ...{ deviceKind: 'AMD Instinct MI300X', platformVersion: 'rocm 70000' },
+    devices: [{ number: 0, memoryBytes: 2e11 }],
     options: { xla_gpu_deterministic_ops: true, xla_gpu_autotune_level: 0 },
   };
   for (const platform of ['rocm', 'oneapi'] as const) {
@@ -214,6 +218,15 @@ test('a GPU of another vendor is one, by the names that its plugin gives', () =>
     assert.deepEqual([proof.kind, proof.name, proof.gpu], [platform, 'AMD Instinct MI300X', undefined]);
     const device = describeDevice(proof, 2);
     assert.equal(device.memoryBytes, 2e11);
+    assert.deepEqual(device.devices, [], 'one device is no list');
+    const devices = [2e11, 1.9e11].map((memoryBytes, number) => ({ number, memoryBytes }));
+    const several = describeDevice(proveDevice({ ...facts, platform, devices }), 2);
+    assert.equal(several.memoryBytes, 1.9e11, 'what fits has to fit on each');
+    assert.deepEqual(several.devices, [
+      { id: `${platform}:0`, memoryBytes: 2e11 },
+      { id: `${platform}:1`, memoryBytes: 1.9e11 },
+    ]);
+    assert.equal(several.deviceClass, device.deviceClass);
     assert.equal(
       device.deviceClass,
       `${platform}/AMD-Instinct-MI300X/platform=rocm-70000/engine=pjrt/plugin=jax-rocm7-pjrt-0.11.2/interface=0.115/deterministic=1/xla_gpu_autotune_level=0`,
