@@ -1,7 +1,7 @@
-// The state that SGD trains, on the devices of an engine, a replica on each: weights, momentum and running statistics lie there from
+// The state that SGD trains, on the devices of an engine, a replica on each, or on one: weights, momentum and running statistics lie there from
 // step to step, the compiled update (sgd-module.ts) takes them over and gives them back in the same memory. Decides what
-// crosses: the mean goes in with each step and the digest of the new weights comes out, which travels with the next one;
-// the vectors come out when somebody asks.
+// crosses: the mean goes in with each step, unless it is there, and the digest of the new weights comes out when it travels
+// with the next one; the vectors come out when somebody asks.
 
 import { FleetError } from '../errors.ts';
 import type { Layout } from '../nn/layout.ts';
@@ -30,16 +30,18 @@ export interface SgdPrograms {
 export interface ResidentSgd {
   /** The weights as an input of graphs; they are over with the next step. */
   weights(): Resident;
-  /**
-   * One step, with the bits of applyStep and its failures. `mean` [P + S + 3] is divided by the number of shards.
-   * `digest`: stepDigest of the new weights, computed from where they lie.
-   */
+  /** One step, with the bits of applyStep and its failures. */
   apply(request: {
     readonly programs: SgdPrograms;
+    /** [P + S + 3], divided by the number of shards. */
     readonly mean: Float32Array;
+    /** The same, where it is on the devices of the state already. */
+    readonly resident?: Resident;
     readonly learningRate: number;
     readonly step?: number;
-  }): AppliedStep & { readonly digest: string };
+  }): AppliedStep;
+  /** stepDigest of the weights, computed from where they lie. */
+  digest(programs: SgdPrograms): string;
   /** Copies the state to the host. */
   read(into: SgdArrays): void;
   /** Bytes on the devices. */
@@ -72,50 +74,59 @@ export function compileSgd(
   };
 }
 
-/** Puts a state onto the device. */
+/** Puts a state onto all devices, or onto one. */
 export function keepState(
   engine: Engine,
-  options: { readonly layout: Layout; readonly optimizer: OptimizerOptions; readonly state: SgdArrays },
+  options: {
+    readonly layout: Layout;
+    readonly optimizer: OptimizerOptions;
+    readonly state: SgdArrays;
+    readonly device?: number | undefined;
+  },
 ): ResidentSgd {
-  const { layout, optimizer, state } = options;
+  const { layout, optimizer, state, device } = options;
   const { weights, momentum, running } = state;
   const arrays = [weights, momentum, running];
-  let vectors = keepAll(engine, arrays);
+  let vectors = keepAll(engine, arrays, device);
+  const { devices } = vectors[0]!;
   return {
     weights: () => vectors[0]!,
-    apply({ programs, mean, learningRate, step }) {
+    apply({ programs, mean, resident, learningRate, step }) {
       const { applied, scale } = assessStep({
         ...{ layout, mean, optimizer, weights: () => valuesOf(vectors[0]!) },
         ...(step === undefined ? {} : { step }),
       });
       const scalars = [Float64Array.of(scale), Float64Array.of(learningRate)];
-      vectors = programs.update.run({ donated: vectors, arrays: [mean, ...scalars] });
-      return { ...applied, digest: digestOf(engine, programs.digest, vectors[0]!) };
+      vectors = programs.update.run(
+        resident === undefined
+          ? { donated: vectors, arrays: [mean, ...scalars] }
+          : { donated: vectors, kept: [resident], arrays: scalars },
+      );
+      return applied;
     },
+    digest: (programs) => digestOf(programs.digest, vectors[0]!),
     read(into) {
       const places = [into.weights, into.momentum, into.running];
       for (const [index, vector] of vectors.entries()) vector.read(places[index]!);
     },
-    bytes: engine.devices * arrays.reduce((sum, { byteLength }) => sum + byteLength, 0),
+    bytes: devices.length * arrays.reduce((sum, { byteLength }) => sum + byteLength, 0),
     free() {
       for (const vector of vectors) vector.free();
     },
   };
 }
 
-function valuesOf(vector: Resident, device = 0): Float32Array {
+function valuesOf(vector: Resident, device?: number): Float32Array {
   const values = new Float32Array(vector.length);
   vector.read(values, device);
   return values;
 }
 
 /** The digest that all devices have; another one at one of them ends the run here, as at a member of its gang. */
-function digestOf({ devices }: Engine, program: ResidentModule, weights: Resident): string {
+function digestOf(program: ResidentModule, weights: Resident): string {
   const [sums] = program.run({ kept: [weights] });
   try {
-    const digests = Array.from({ length: devices }, (_, device) =>
-      digestOfSums(valuesOf(sums!, device), weights.length),
-    );
+    const digests = weights.devices.map((device) => digestOfSums(valuesOf(sums!, device), weights.length));
     const other = digests.findIndex((digest) => digest !== digests[0]);
     if (other < 0) return digests[0]!;
     throw new FleetError(
@@ -128,10 +139,10 @@ function digestOf({ devices }: Engine, program: ResidentModule, weights: Residen
 }
 
 /** All or none: a device may have room for the first only. */
-function keepAll(engine: Engine, arrays: readonly Float32Array[]): Resident[] {
+function keepAll(engine: Engine, arrays: readonly Float32Array[], device: number | undefined): Resident[] {
   const kept: Resident[] = [];
   try {
-    for (const array of arrays) kept.push(engine.keep(array));
+    for (const array of arrays) kept.push(engine.keep(array, device));
     return kept;
   } catch (caught) {
     for (const vector of kept) vector.free();

@@ -69,7 +69,8 @@ function stepsOn(places: readonly number[], shards: readonly number[], apart: bo
     running: new Float32Array(layout.runningCount).fill(1),
   };
   const { optimizer } = spec.training;
-  const kept = states.keep({ kind: 'update', network: spec.network, classes: CLASSES, optimizer }, state)!;
+  const update = { kind: 'update', network: spec.network, classes: CLASSES, optimizer } as const;
+  const kept = states.keep({ update, state })!;
   const { groups, nodes } = dealShards({ shards, devices, apart });
   const digests: string[] = [];
   let vectors = 0;

@@ -68,6 +68,8 @@ export interface SearchGangOptions {
   readonly generation?: number;
   /** Replicas with which members begin; absent: the seed's. */
   readonly replicas?: readonly Replica[];
+  /** What members keep of the run from an earlier generation; absent: nothing. */
+  readonly procedures?: readonly Procedure[];
   readonly signal?: AbortSignal;
 }
 
@@ -83,7 +85,8 @@ async function joinMember(options: SearchGangOptions, rank: number): Promise<Sea
   const samplings: Samplings = samplingsOf(spec, trainingImages);
   const { schedule } = samplings.own;
   const network = trainedNetwork(spec, classes);
-  const procedure = chooseProcedure({ runId, spec, network, classes, schedule, compute });
+  const procedure =
+    options.procedures?.[rank] ?? chooseProcedure({ runId, spec, network, classes, schedule, compute });
   const members = membersOf(counts);
   const plane = options.planes(rank);
   let replica = options.replicas?.[rank] ?? (await firstOf(procedure));

@@ -5,7 +5,6 @@
 
 import { FleetError } from '../../core/errors.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
-import type { SgdArrays } from '../../core/optim/resident-sgd.ts';
 import type { Scored, ScoreRequest } from '../../core/screening/score.ts';
 import { openThread } from '../../core/thread-calls.ts';
 import type { EngineRequest } from './engine.ts';
@@ -22,14 +21,15 @@ import type {
   GraphSpec,
   InitialRequest,
   JobFacts,
+  KeepRequest,
   KeptRun,
   LatencyRequest,
   OuterRequest,
   SearchApplied,
   SearchRequest,
+  StepKeptRequest,
   ThreadGauges,
   TwoPartSpec,
-  UpdateSpec,
 } from './messages.ts';
 
 export interface Compute {
@@ -46,10 +46,10 @@ export interface Compute {
    */
   applyStep(apply: ApplyRequest): Promise<Applied>;
   /**
-   * Puts a state onto the device; its vectors must be in shared memory. Undefined where the engine keeps vectors on
-   * the host, where runGraph and applyStep do the same.
+   * Puts a state onto the device. Undefined where the engine keeps vectors on the host, where runGraph and applyStep do
+   * the same.
    */
-  keepState(update: UpdateSpec, state: SgdArrays): Promise<KeptState | undefined>;
+  keepState(request: KeepRequest): Promise<KeptState | undefined>;
   /** Writes the weights with which a run begins into shared memory. */
   writeInitialWeights(initial: InitialRequest): Promise<void>;
   /**
@@ -101,6 +101,8 @@ export interface KeptState {
   runGraph(graph: GraphSpec, runs: readonly KeptRun[]): Promise<void>;
   /** One optimiser step, with the bits of applyStep. */
   apply(step: Pick<ApplyRequest, 'learningRate' | 'step' | 'mean'>): Promise<Applied>;
+  /** Runs a graph whose first input is the weights, and makes one optimiser step by the vector that it gives. */
+  step(request: Omit<StepKeptRequest, 'kept'>): Promise<void>;
   read(): Promise<void>;
   free(): void;
 }
@@ -246,14 +248,16 @@ function jobsBy(
       assertShared(inPlace(apply));
       return ask('apply', apply, 'apply');
     },
-    keepState: async (update, state) => {
+    keepState: async (request) => {
+      const { state } = request;
       assertShared({ ...state });
-      const { kept, devices } = await ask('keep', { update, state }, 'prepare');
+      const { kept, devices } = await ask('keep', request, 'prepare');
       if (kept === undefined) return undefined;
       return {
         devices,
         runGraph: (graph, runs) => ask('run-kept', { graph, kept, runs }, 'train'),
         apply: (step) => ask('apply-kept', { kept, ...step }, 'apply'),
+        step: (request) => ask('step-kept', { kept, ...request }, 'train'),
         read: () => ask('read-kept', { kept, into: state }, 'apply'),
         // It fails only where the thread has ended, and the state with it.
         free: () => void ask('drop-kept', kept, 'apply').catch(() => undefined),

@@ -15,7 +15,14 @@ import { createShardSums, type ShardSums } from '../../core/optim/shard-sums.ts'
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { CompiledGraph, Engine } from '../../core/tensor/graph/engine.ts';
 import type { LayoutFor } from './layouts.ts';
-import type { Applied, ApplyKeptRequest, KeptRun, UpdateSpec } from './messages.ts';
+import type {
+  Applied,
+  ApplyKeptRequest,
+  KeepRequest,
+  KeptRun,
+  StepKeptRequest,
+  UpdateSpec,
+} from './messages.ts';
 
 /** Compiled updates that are kept; a run needs one. */
 const UPDATES_MAX = 16;
@@ -31,10 +38,12 @@ export interface KeptStates {
   /** Compiles the update ahead of its first use; does nothing where vectors are kept on the host. */
   prepare(update: UpdateSpec): void;
   /** Puts a state onto the device; undefined where vectors are kept on the host. */
-  keep(update: UpdateSpec, state: SgdArrays): number | undefined;
+  keep(request: KeepRequest): number | undefined;
   /** Runs a graph on the weights of a state, on several devices at once, and adds up what the runs give. */
   run(kept: number, graph: CompiledGraph, runs: readonly KeptRun[]): void;
   apply(request: ApplyKeptRequest): Applied;
+  /** Runs a graph on the weights of a state, and steps it by the vector, which does not leave its device for that. */
+  step(graph: CompiledGraph, request: Omit<StepKeptRequest, 'graph'>): void;
   read(kept: number, into: SgdArrays): void;
   /** Nothing for a number that is not there. */
   drop(kept: number): void;
@@ -72,12 +81,12 @@ export function createKeptStates(options: {
   };
   return {
     prepare: (update) => void compiled(update),
-    keep(update, state) {
+    keep({ update, state, device }) {
       if (compiled(update) === undefined) return undefined;
       const { optimizer } = update;
       states.set(next, {
         update,
-        state: keepState(engine, { layout: layoutFor(update), optimizer, state }),
+        state: keepState(engine, { layout: layoutFor(update), optimizer, state, device }),
         sums: createShardSums(),
       });
       return next++;
@@ -96,8 +105,20 @@ export function createKeptStates(options: {
     },
     apply({ kept, ...rest }) {
       const { update, state } = stateOf(kept);
-      const { gradientNorm, digest } = state.apply({ programs: compiled(update)!, ...rest });
-      return { gradientNorm, digest };
+      const programs = compiled(update)!;
+      const { gradientNorm } = state.apply({ programs, ...rest });
+      return { gradientNorm, digest: state.digest(programs) };
+    },
+    step(graph, { kept, inputs, into, ...rest }) {
+      const { update, state } = stateOf(kept);
+      const weights = state.weights();
+      const [vector] = graph.runPlaced!([{ inputs: [weights, ...inputs], device: weights.devices[0]! }]);
+      try {
+        vector!.read(into);
+        state.apply({ programs: compiled(update)!, mean: into, resident: vector!, ...rest });
+      } finally {
+        vector!.free();
+      }
     },
     read: (kept, into) => stateOf(kept).state.read(into),
     drop(kept) {

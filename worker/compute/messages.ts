@@ -130,6 +130,24 @@ export interface ApplyKeptRequest {
   readonly mean: Float32Array;
 }
 
+/** The step of a kept state by the vector of one shard alone: the graph, and the optimiser's step by what it gives. */
+export interface StepKeptRequest extends Omit<ApplyKeptRequest, 'mean'> {
+  readonly graph: GraphSpec;
+  /** The inputs behind the weights. */
+  readonly inputs: Arrays;
+  /** Shared memory for the vector. */
+  readonly into: Float32Array;
+}
+
+/** A state that goes onto the device. */
+export interface KeepRequest {
+  readonly update: UpdateSpec;
+  /** In shared memory. */
+  readonly state: SgdArrays;
+  /** One of the devices; absent: a replica on each. */
+  readonly device?: number;
+}
+
 /** An open step of a search: its state, its memory and how it is made; all arrays are in shared memory. */
 export interface SearchRequest {
   readonly supernet: SupernetSpec;
@@ -247,7 +265,7 @@ export type ComputeCalls = {
   readonly apply: { readonly ask: ApplyRequest; readonly answer: Applied };
   /** Puts a state onto the device; without a number where the engine keeps vectors on the host. */
   readonly keep: {
-    readonly ask: { readonly update: UpdateSpec; readonly state: SgdArrays };
+    readonly ask: KeepRequest;
     readonly answer: { readonly kept: number | undefined; readonly devices: number };
   };
   /** Runs a graph whose first input is the weights of a kept state, and adds up what it gives, by nodes. */
@@ -256,6 +274,7 @@ export type ComputeCalls = {
     readonly answer: undefined;
   };
   readonly 'apply-kept': { readonly ask: ApplyKeptRequest; readonly answer: Applied };
+  readonly 'step-kept': { readonly ask: StepKeptRequest; readonly answer: undefined };
   /** Copies a kept state into shared memory. */
   readonly 'read-kept': {
     readonly ask: { readonly kept: number; readonly into: SgdArrays };

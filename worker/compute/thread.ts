@@ -61,12 +61,16 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
       return undefined;
     },
     apply,
-    keep: ({ update, state }) => ({ kept: states.keep(update, state), devices: engine.devices }),
+    keep: (request) => ({ kept: states.keep(request), devices: engine.devices }),
     'run-kept': ({ graph, kept, runs }) => {
       states.run(kept, graphs.get(graph), runs);
       return undefined;
     },
     'apply-kept': states.apply,
+    'step-kept': ({ graph, ...step }) => {
+      states.step(graphs.get(graph), step);
+      return undefined;
+    },
     'read-kept': ({ kept, into }) => {
       states.read(kept, into);
       return undefined;

@@ -5,10 +5,11 @@
 
 import { type Layout, LOSS_COUNT } from '../../core/nn/layout.ts';
 import { letGoOfShared, sharedFloats } from '../../core/shared-memory.ts';
+import type { KeptState } from '../compute/client.ts';
 import { type Replica, sgdVectors } from './replica.ts';
 
 /** The replica of one shard within a round; all vectors in shared memory. */
-interface InnerReplica {
+export interface InnerReplica {
   /** Step and weights with which its round began, as `step/digest`; empty before its first round. */
   begunFrom: string;
   /** Steps taken in the round. */
@@ -21,6 +22,14 @@ interface InnerReplica {
   readonly running: Float32Array;
   /** [3], sums of the losses over the steps taken, in double precision. */
   readonly losses: Float64Array;
+  /** The vectors on the device, where they are ahead of those in memory. */
+  kept: KeptState | undefined;
+}
+
+/** Frees what the device has of it. */
+export function freeKept(inner: InnerReplica): void {
+  inner.kept?.free();
+  inner.kept = undefined;
 }
 
 /** Inner replicas by shard. */
@@ -41,6 +50,7 @@ export function createInnerReplicas(layout: Layout): InnerReplicas {
     momentum: sharedFloats(parameterCount),
     running: sharedFloats(runningCount),
     losses: new Float64Array(LOSS_COUNT),
+    kept: undefined,
   });
   return {
     of(shard, replica) {
@@ -55,12 +65,15 @@ export function createInnerReplicas(layout: Layout): InnerReplicas {
       inner.running.set(running);
       inner.momentum.fill(0);
       inner.losses.fill(0);
+      freeKept(inner);
       return inner;
     },
     keep(shards) {
-      for (const [shard, { weights, momentum, running }] of kept)
+      for (const [shard, inner] of kept)
         if (!shards.includes(shard)) {
+          const { weights, momentum, running } = inner;
           kept.delete(shard);
+          freeKept(inner);
           letGoOfShared(weights.byteLength + momentum.byteLength + running.byteLength);
         }
     },

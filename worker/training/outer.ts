@@ -10,10 +10,12 @@
 import { LOSS_COUNT, layoutOf } from '../../core/nn/layout.ts';
 import { adapterWidth } from '../../core/spec/distillation.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
-import type { GraphSpec } from '../compute/messages.ts';
-import { createInnerReplicas, type InnerReplicas } from './inner-replicas.ts';
+import type { KeptState } from '../compute/client.ts';
+import type { Arrays, GraphSpec } from '../compute/messages.ts';
+import { createInnerReplicas, freeKept, type InnerReplica, type InnerReplicas } from './inner-replicas.ts';
 import type { Contribution, Membership, Procedure, ProcedureOptions, Unit } from './procedure.ts';
 import { sgdShape, sgdVectors } from './replica.ts';
+import { updateOf } from './resident-replica.ts';
 import { sgdFirst } from './sgd-update.ts';
 import { trainingGraph } from './training-graph.ts';
 import { wholeReplica, wholeReplicaMember } from './whole-replica.ts';
@@ -78,7 +80,7 @@ export function createOuter(
     replicaShape: sgdShape(layout),
     stateShape: sgdShape(layout),
     sumLength: layout.vectorCount,
-    graphs: [graph],
+    graphs: [graph, updateOf(spec, classes)],
     backboneCount: layout.backboneCount,
     writeFirst: sgdFirst(options),
     join: async (place) => ({ ...wholeReplicaMember(place), contribute, applyMean }),
@@ -102,10 +104,14 @@ async function contributeShard(context: RoundContext, unit: Unit, shard: number)
   const before = own.steps;
   // Room for the gradients, until the contribution goes there.
   const vector = unit.exchange.vector(shard);
-  while (unit.first + own.steps < unit.end) {
+  const isTrained = () => unit.first + own.steps === unit.end;
+  if (!isTrained()) own.kept ??= await keptState(context, own);
+  while (!isTrained()) {
     unit.signal.throwIfAborted();
     await trainStep(context, unit, { shard, vector });
   }
+  await own.kept?.read();
+  freeKept(own);
   const { weights, running } = sgdVectors(replica);
   await context.compute.writeDifference({
     from: { weights, running },
@@ -117,33 +123,53 @@ async function contributeShard(context: RoundContext, unit: Unit, shard: number)
   return { vector, steps: own.steps - before };
 }
 
+/** The inner replica on the device, where the engine keeps vectors there: on the first, since each step is one run. */
+const keptState = (
+  { compute, spec, classes }: RoundContext,
+  { weights, momentum, running }: InnerReplica,
+): Promise<KeptState | undefined> =>
+  compute.keepState({ update: updateOf(spec, classes), state: { weights, momentum, running }, device: 0 });
+
 /** The next step of a shard's inner replica. */
 async function trainStep(
-  { spec, classes, compute, graph, inner }: RoundContext,
+  context: RoundContext,
   unit: Unit,
   { shard, vector }: { readonly shard: number; readonly vector: Float32Array },
 ): Promise<void> {
+  const { inner, graph } = context;
+  const { learningRate } = unit;
   const own = inner.of(shard, unit.replica);
   const step = unit.first + own.steps;
   const batch = await unit.readBatch(step, shard);
   const taught = (await unit.teacher?.inputsOf({ step, shard, images: batch.images })) ?? [];
-  const inputs = [own.weights, batch.images, batch.labels, ...taught];
-  await compute.runGraph(graph, inputs, vector);
-  const losses = vector.slice(vector.length - LOSS_COUNT);
+  const inputs = [batch.images, batch.labels, ...taught];
+  if (own.kept !== undefined) await own.kept.step({ graph, inputs, into: vector, learningRate, step });
+  else await stepOnHost(context, own, { inputs, vector, learningRate, step });
+  unit.batchDone();
+  const losses = vector.subarray(vector.length - LOSS_COUNT);
+  for (let i = 0; i < LOSS_COUNT; i++) own.losses[i]! += losses[i]!;
+  own.steps += 1;
+  unit.onProgress(Math.min(...unit.shards.map((other) => inner.of(other, unit.replica).steps)));
+}
+
+async function stepOnHost(
+  { spec, classes, compute, graph }: RoundContext,
+  { weights, momentum, running }: InnerReplica,
+  given: {
+    readonly inputs: Arrays;
+    readonly vector: Float32Array;
+    readonly learningRate: number;
+    readonly step: number;
+  },
+): Promise<void> {
+  const { inputs, vector, learningRate, step } = given;
+  await compute.runGraph(graph, [weights, ...inputs], vector);
   await compute.applyStep({
     network: spec.network,
     classes,
     adapter: adapterWidth(spec.distillation),
     optimizer: spec.training.optimizer,
-    learningRate: unit.learningRate,
-    step,
-    weights: own.weights,
-    momentum: own.momentum,
-    running: own.running,
+    ...{ learningRate, step, weights, momentum, running },
     mean: vector,
   });
-  unit.batchDone();
-  for (let i = 0; i < LOSS_COUNT; i++) own.losses[i]! += losses[i]!;
-  own.steps += 1;
-  unit.onProgress(Math.min(...unit.shards.map((other) => inner.of(other, unit.replica).steps)));
 }

@@ -50,7 +50,8 @@ export function createResidentReplica(options: ProcedureOptions, classes: number
   };
   return {
     async prepare(replica) {
-      if (!isPrepared) kept = await compute.keepState(updateOf(spec, classes), sgdVectors(replica));
+      if (!isPrepared)
+        kept = await compute.keepState({ update: updateOf(spec, classes), state: sgdVectors(replica) });
       isPrepared = true;
       return { devices: kept?.devices ?? 1, addsUp: kept !== undefined };
     },

@@ -11,6 +11,8 @@ import type { TwoPartGraph, TwoPartOptions } from './two-part.ts';
 /** A vector that the engine keeps on each of its devices, or on one of them. Whoever made it frees it. */
 export interface Resident {
   readonly length: number;
+  /** The engine's devices that have it. */
+  readonly devices: readonly number[];
   /**
    * Copies the values that one device has, by default the first that has any, into memory that may be shared between
    * threads.
@@ -56,8 +58,9 @@ export interface CompiledGraph {
 /** A module over vectors of the devices. */
 export interface ResidentModule {
   /**
-   * Runs it on each device, on its arguments in this order: vectors whose memory the first results take, vectors that stay, arrays of
-   * the host. The donated ones are over once it ran, also where that failed. Whoever called frees the results.
+   * Runs it on each device that has its vectors, which are at least one, on its arguments in this order: vectors whose memory the
+   * first results take, vectors that stay, arrays of the host. The donated ones are over once it ran, also where that failed.
+   * Whoever called frees the results.
    */
   run(given: {
     readonly donated?: readonly Resident[];
@@ -65,8 +68,8 @@ export interface ResidentModule {
     readonly arrays?: readonly (Float32Array | Float64Array)[];
   }): Resident[];
   /**
-   * Runs it once a list, each on the device that all vectors of the list are on, at the same time where those are several;
-   * the first result of each, which is on that device alone. Donated vectors and results are as of `run`.
+   * Runs it once a list, each on the one device of the vectors of the list, at the same time where those are several; the
+   * first result of each, which is on that device alone. Donated vectors and results are as of `run`.
    */
   runPlaced(
     lists: readonly { readonly donated: readonly Resident[]; readonly kept: readonly Resident[] }[],
@@ -80,8 +83,8 @@ export interface Engine {
   readonly devices: number;
   compile(options: CompileOptions): CompiledGraph;
   compileTwoPart(options: TwoPartOptions): TwoPartGraph;
-  /** Puts a vector onto each device. */
-  keep(values: Float32Array): Resident;
+  /** Puts a vector onto each device, or onto one. */
+  keep(values: Float32Array, device?: number): Resident;
   /** Compiles a module over vectors of the device. Absent where vectors are kept on the host. */
   readonly compileModule?: (
     module: LoweredModule,

@@ -12,6 +12,7 @@ export function keepOnHost(values: Float32Array): Resident {
   const own = Float32Array.from(values);
   const vector: Resident = {
     length: own.length,
+    devices: [0],
     read: (into) => into.set(own),
     free: () => void arrays.delete(vector),
   };

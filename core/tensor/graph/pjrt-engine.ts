@@ -1,7 +1,7 @@
 // A plugin of PJRT as an engine: graphs are lowered to StableHLO, compiled by the vendor's compiler for devices
 // of the plugin's client, and run there. Vectors that are kept stay, one replica on each device; the others travel with
 // each run. Whatever a run was fed or returned on a device is freed when the run ends, but for what it leaves there for
-// its caller. Runs are on the first device unless they name theirs; modules run on all devices, or where their vectors are.
+// its caller. Runs are on the first device unless they name theirs; modules run where their vectors are.
 
 import { FleetError } from '../../errors.ts';
 import type { DeviceBuffer, ElementType, Program } from '../pjrt/client.ts';
@@ -94,11 +94,11 @@ export function createPjrtEngine(place: PjrtPlace): Engine {
         },
       });
     },
-    keep(values) {
+    keep(values, only) {
       const own = new Map<number, DeviceBuffer>();
       try {
-        for (const [at, device] of devices.entries())
-          own.set(at, client.upload(values, 'f32', [values.length], device));
+        for (const at of only === undefined ? devices.keys() : [only])
+          own.set(at, client.upload(values, 'f32', [values.length], devices[at]));
       } catch (caught) {
         for (const buffer of own.values()) buffer.free();
         throw caught;
@@ -110,12 +110,13 @@ export function createPjrtEngine(place: PjrtPlace): Engine {
       return {
         run({ donated = [], kept = [], arrays = [] }) {
           const vectors = [...donated, ...kept];
+          const places = vectors[0]!.devices;
           return freeing((own) => {
-            const lists = devices.map((device, at) => [
+            const lists = places.map((at) => [
               ...vectors.map((vector) => residents.bufferAt(vector, at)),
               ...arrays.map((array, index) => {
                 const { element, shape } = module.inputs[vectors.length + index]!;
-                const buffer = client.upload(array, element as ElementType, shape, device);
+                const buffer = client.upload(array, element as ElementType, shape, devices[at]);
                 own.push(buffer);
                 return buffer;
               }),
@@ -124,7 +125,7 @@ export function createPjrtEngine(place: PjrtPlace): Engine {
               const results = program.runAll(lists);
               return module.outputs.map(({ shape }, index) =>
                 residents.adopt(
-                  new Map(results.map((outputs, at) => [at, outputs[index]!])),
+                  new Map(results.map((outputs, list) => [places[list]!, outputs[index]!])),
                   elementsOf(shape),
                 ),
               );
@@ -134,7 +135,7 @@ export function createPjrtEngine(place: PjrtPlace): Engine {
           });
         },
         runPlaced(lists) {
-          const places = lists.map(({ donated, kept }) => residents.placeOf([...donated, ...kept]));
+          const places = lists.map(({ donated, kept }) => [...donated, ...kept][0]!.devices[0]!);
           return freeing((own) => {
             try {
               const results = program.runAll(

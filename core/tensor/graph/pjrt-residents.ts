@@ -12,8 +12,6 @@ export interface Residents {
   /** Makes a vector of these buffers, at least one, which are freed with it. */
   adopt(replicas: Replicas, length: number): Resident;
   bufferAt(vector: Resident, device: number): DeviceBuffer;
-  /** The first device that has the first of these vectors. */
-  placeOf(vectors: readonly Resident[]): number;
 }
 
 export function createResidents(): Residents {
@@ -31,15 +29,13 @@ export function createResidents(): Residents {
       `device ${device} of this worker does not have the vector that it is to read`,
     );
   };
-  const placeOf = ([vector]: readonly Resident[]): number => {
-    const [first] = replicasOf(vector!).keys();
-    return first!;
-  };
   return {
     adopt(replicas, length) {
+      const devices = [...replicas.keys()];
       const vector: Resident = {
         length,
-        read: (into, device) => bufferAt(vector, device ?? placeOf([vector])).read(into),
+        devices,
+        read: (into, device = devices[0]!) => bufferAt(vector, device).read(into),
         free() {
           for (const buffer of replicas.values()) buffer.free();
           known.delete(vector);
@@ -49,6 +45,5 @@ export function createResidents(): Residents {
       return vector;
     },
     bufferAt,
-    placeOf,
   };
 }

@@ -17,6 +17,7 @@ function fakeDevice({ failsAt = Number.POSITIVE_INFINITY } = {}) {
   const vectorOf = (given: Float32Array): Resident => {
     const vector: Resident = {
       length: given.length,
+      devices: [0],
       read: (into) => into.set(values.get(vector)!),
       free: () => void values.delete(vector),
     };
