@@ -106,6 +106,41 @@ test('rounds on the device have the bits of rounds in memory, for any placement 
   await assert.rejects(dropped[0]!.step(), /generation 2 has begun/);
   dropped[0]!.procedure.dispose();
   await assertNothingKept();
+
+  // Of two shards on two devices one may have stepped where the other has failed: both begin the round anew.
+  let calls = 0;
+  const failing: Compute = {
+    ...compute,
+    stepStates: async (...given) => {
+      await compute.stepStates(...given);
+      if (++calls === 4) throw new FleetError('resourceExhausted', 'device 1 has no memory left');
+    },
+  };
+  const failed = await gang({ counts: [4], compute: failing });
+  await assert.rejects(failed[0]!.step(), /device 1 has no memory left/);
+  const again = { replicas: [failed[0]!.replica], procedures: [failed[0]!.procedure], generation: 2 };
+  assert.deepEqual(await digestsOf(await gang({ counts: [4], ...again }), 3), reference);
+  await assertNothingKept();
+});
+
+test('rounds on one, three and four devices have equal bits', async () => {
+  const results: string[][] = [];
+  for (const devices of [1, 3, 4]) {
+    const thread = createCompute({ cacheDir, engine: { ...engine, devices } });
+    let together = 0;
+    const counted: Compute = {
+      ...thread,
+      stepStates: (graph, steps) => {
+        together = Math.max(together, steps.length);
+        return thread.stepStates(graph, steps);
+      },
+    };
+    results.push(await digestsOf(await gang({ counts: [4], compute: counted }), 2));
+    assert.equal(together, devices, 'all devices compute at the same time');
+    await thread.close();
+  }
+  const [one, ...others] = results;
+  for (const other of others) assert.deepEqual(other, one);
 });
 
 test('a step on the device has the bits of the optimiser on the host, and its weights stay there', () => {
@@ -136,7 +171,7 @@ test('a step on the device has the bits of the optimiser on the host, and its we
     const [mean] = graph.run([host.weights, images, labels]);
     applyStep({ layout, ...host, mean: mean!, learningRate: 0.1, optimizer });
     const before = cpuClient().copied();
-    states.step(graph, { kept, inputs: [images, labels], into, learningRate: 0.1, step });
+    states.step(graph, [{ kept, inputs: [images, labels], into, learningRate: 0.1, step }]);
     const { toDevice, fromDevice } = cpuClient().copied();
     // The scale and the rate beside the batch.
     assert.equal(toDevice - before.toDevice, images.byteLength + labels.byteLength + 2 * 8);

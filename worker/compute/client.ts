@@ -25,9 +25,9 @@ import type {
   KeptRun,
   LatencyRequest,
   OuterRequest,
+  OwnStep,
   SearchApplied,
   SearchRequest,
-  StepKeptRequest,
   ThreadGauges,
   TwoPartSpec,
 } from './messages.ts';
@@ -50,6 +50,11 @@ export interface Compute {
    * the same.
    */
   keepState(request: KeepRequest): Promise<KeptState | undefined>;
+  /**
+   * Runs a graph whose first input is the weights for each of these states, and makes one optimiser step of each by the vector
+   * that it gives. They are on different devices, which compute at the same time. Where it fails some may have stepped.
+   */
+  stepStates(graph: GraphSpec, steps: readonly (OwnStep & { readonly state: KeptState })[]): Promise<void>;
   /** Writes the weights with which a run begins into shared memory. */
   writeInitialWeights(initial: InitialRequest): Promise<void>;
   /**
@@ -95,14 +100,16 @@ export interface JobOwner {
  * it.
  */
 export interface KeptState {
-  /** How many devices compute, each with a replica of the state. */
+  /** By which the thread knows it. */
+  readonly number: number;
+  /** How many devices compute. */
   readonly devices: number;
+  /** The one that has the state; absent: each has a replica. */
+  readonly device?: number | undefined;
   /** Runs a graph whose first input is the weights; a node is written once all its shards were given, by whatever calls. */
   runGraph(graph: GraphSpec, runs: readonly KeptRun[]): Promise<void>;
   /** One optimiser step, with the bits of applyStep. */
   apply(step: Pick<ApplyRequest, 'learningRate' | 'step' | 'mean'>): Promise<Applied>;
-  /** Runs a graph whose first input is the weights, and makes one optimiser step by the vector that it gives. */
-  step(request: Omit<StepKeptRequest, 'kept'>): Promise<void>;
   read(): Promise<void>;
   free(): void;
 }
@@ -254,14 +261,17 @@ function jobsBy(
       const { kept, devices } = await ask('keep', request, 'prepare');
       if (kept === undefined) return undefined;
       return {
-        devices,
+        ...{ number: kept, devices, device: request.device },
         runGraph: (graph, runs) => ask('run-kept', { graph, kept, runs }, 'train'),
         apply: (step) => ask('apply-kept', { kept, ...step }, 'apply'),
-        step: (request) => ask('step-kept', { kept, ...request }, 'train'),
         read: () => ask('read-kept', { kept, into: state }, 'apply'),
         // It fails only where the thread has ended, and the state with it.
         free: () => void ask('drop-kept', kept, 'apply').catch(() => undefined),
       };
+    },
+    stepStates: (graph, steps) => {
+      const asked = steps.map(({ state, ...step }) => ({ ...step, kept: state.number }));
+      return ask('step-kept', { graph, steps: asked }, 'train');
     },
     writeInitialWeights: async (initial) => {
       assertShared({ into: initial.into });

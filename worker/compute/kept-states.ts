@@ -42,8 +42,8 @@ export interface KeptStates {
   /** Runs a graph on the weights of a state, on several devices at once, and adds up what the runs give. */
   run(kept: number, graph: CompiledGraph, runs: readonly KeptRun[]): void;
   apply(request: ApplyKeptRequest): Applied;
-  /** Runs a graph on the weights of a state, and steps it by the vector, which does not leave its device for that. */
-  step(graph: CompiledGraph, request: Omit<StepKeptRequest, 'graph'>): void;
+  /** Runs a graph on the weights of each state, and steps it by its vector, which does not leave its device for that. */
+  step(graph: CompiledGraph, steps: StepKeptRequest['steps']): void;
   read(kept: number, into: SgdArrays): void;
   /** Nothing for a number that is not there. */
   drop(kept: number): void;
@@ -109,15 +109,20 @@ export function createKeptStates(options: {
       const { gradientNorm } = state.apply({ programs, ...rest });
       return { gradientNorm, digest: state.digest(programs) };
     },
-    step(graph, { kept, inputs, into, ...rest }) {
-      const { update, state } = stateOf(kept);
-      const weights = state.weights();
-      const [vector] = graph.runPlaced!([{ inputs: [weights, ...inputs], device: weights.devices[0]! }]);
+    step(graph, steps) {
+      const runs = steps.map(({ kept, inputs }) => {
+        const weights = stateOf(kept).state.weights();
+        return { inputs: [weights, ...inputs], device: weights.devices[0]! };
+      });
+      const vectors = graph.runPlaced!(runs);
       try {
-        vector!.read(into);
-        state.apply({ programs: compiled(update)!, mean: into, resident: vector!, ...rest });
+        for (const [i, { kept, inputs: _, into, ...rest }] of steps.entries()) {
+          const { update, state } = stateOf(kept);
+          vectors[i]!.read(into);
+          state.apply({ programs: compiled(update)!, mean: into, resident: vectors[i]!, ...rest });
+        }
       } finally {
-        vector!.free();
+        for (const vector of vectors) vector.free();
       }
     },
     read: (kept, into) => stateOf(kept).state.read(into),

@@ -130,13 +130,18 @@ export interface ApplyKeptRequest {
   readonly mean: Float32Array;
 }
 
-/** The step of a kept state by the vector of one shard alone: the graph, and the optimiser's step by what it gives. */
-export interface StepKeptRequest extends Omit<ApplyKeptRequest, 'mean'> {
-  readonly graph: GraphSpec;
+/** The step of a state by the vector of one shard alone: a graph, and the optimiser's step by what it gives. */
+export interface OwnStep extends Omit<ApplyKeptRequest, 'kept' | 'mean'> {
   /** The inputs behind the weights. */
   readonly inputs: Arrays;
   /** Shared memory for the vector. */
   readonly into: Float32Array;
+}
+
+/** Such steps of states that are kept on different devices, all at the same time. */
+export interface StepKeptRequest {
+  readonly graph: GraphSpec;
+  readonly steps: readonly (OwnStep & { readonly kept: number })[];
 }
 
 /** A state that goes onto the device. */

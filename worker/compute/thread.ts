@@ -67,8 +67,8 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
       return undefined;
     },
     'apply-kept': states.apply,
-    'step-kept': ({ graph, ...step }) => {
-      states.step(graphs.get(graph), step);
+    'step-kept': ({ graph, steps }) => {
+      states.step(graphs.get(graph), steps);
       return undefined;
     },
     'read-kept': ({ kept, into }) => {

@@ -36,6 +36,8 @@ export function freeKept(inner: InnerReplica): void {
 export interface InnerReplicas {
   /** The shard's replica in the round that begins with `replica`, as far as it was trained here. */
   of(shard: number, replica: Replica): InnerReplica;
+  /** A shard begins its round anew: what the device has of its replica is not to be relied on. */
+  forget(shard: number): void;
   /** Frees the replicas of all other shards. */
   keep(shards: readonly number[]): void;
 }
@@ -67,6 +69,12 @@ export function createInnerReplicas(layout: Layout): InnerReplicas {
       inner.losses.fill(0);
       freeKept(inner);
       return inner;
+    },
+    forget(shard) {
+      const inner = kept.get(shard);
+      if (inner === undefined) return;
+      inner.begunFrom = '';
+      freeKept(inner);
     },
     keep(shards) {
       for (const [shard, inner] of kept)

@@ -44,9 +44,10 @@ export function createOuter(
   const contribute = async (unit: Unit): Promise<Contribution> => {
     const stop = new AbortController();
     const signal = AbortSignal.any([unit.signal, stop.signal]);
+    const groups = await groupsOf(context, unit);
     const ended = await Promise.allSettled(
-      unit.shards.map((shard) =>
-        contributeShard(context, { ...unit, signal }, shard).catch((caught: unknown) => {
+      groups.map((group) =>
+        contributeGroup(context, { ...unit, signal }, group).catch((caught: unknown) => {
           stop.abort(caught);
           throw caught;
         }),
@@ -54,11 +55,11 @@ export function createOuter(
     );
     const vectors = new Map<number, Float32Array>();
     let steps = 0;
-    ended.forEach((outcome, place) => {
+    for (const outcome of ended) {
       if (outcome.status === 'rejected') throw outcome.reason;
-      vectors.set(unit.shards[place]!, outcome.value.vector);
+      for (const [shard, vector] of outcome.value.vectors) vectors.set(shard, vector);
       steps += outcome.value.steps;
-    });
+    }
     return { vectors, waited: 0, images: steps * perShard };
   };
 
@@ -94,75 +95,139 @@ interface RoundContext extends ProcedureOptions {
   readonly inner: InnerReplicas;
 }
 
+const isTrained = ({ inner }: RoundContext, { first, end, replica }: Unit, shard: number): boolean =>
+  first + inner.of(shard, replica).steps === end;
+
 /**
- * Trains a shard to the end of the round and writes what it contributes. `steps`: how many it took now; it
- * may have taken others in an earlier generation.
+ * Puts the inner replicas of shards that are not trained to the end onto devices, where the engine keeps vectors
+ * there. Returns which shards are trained step by step together: one on each device, or each by itself.
  */
-async function contributeShard(context: RoundContext, unit: Unit, shard: number) {
-  const { replica } = unit;
-  const own = context.inner.of(shard, replica);
-  const before = own.steps;
-  // Room for the gradients, until the contribution goes there.
-  const vector = unit.exchange.vector(shard);
-  const isTrained = () => unit.first + own.steps === unit.end;
-  if (!isTrained()) own.kept ??= await keptState(context, own);
-  while (!isTrained()) {
-    unit.signal.throwIfAborted();
-    await trainStep(context, unit, { shard, vector });
+async function groupsOf(context: RoundContext, unit: Unit): Promise<readonly (readonly number[])[]> {
+  const { inner } = context;
+  const own = (shard: number) => inner.of(shard, unit.replica);
+  const isOpen = (shard: number) => !isTrained(context, unit, shard);
+  // Those that an earlier generation has left on a device stay there.
+  const open = unit.shards.filter(isOpen).sort((a, b) => placeOf(own(a)) - placeOf(own(b)));
+  const byDevice: number[][] = [];
+  for (const shard of open) {
+    const replica = own(shard);
+    replica.kept ??= await keptState(context, replica, emptiest(byDevice));
+    if (replica.kept === undefined) return unit.shards.map((one) => [one]);
+    while (byDevice.length < replica.kept.devices) byDevice.push([]);
+    byDevice[replica.kept.device!]!.push(shard);
   }
-  await own.kept?.read();
-  freeKept(own);
-  const { weights, running } = sgdVectors(replica);
-  await context.compute.writeDifference({
-    from: { weights, running },
-    to: { weights: own.weights, running: own.running },
-    losses: own.losses,
-    steps: own.steps,
-    into: vector,
-  });
-  return { vector, steps: own.steps - before };
+  const length = Math.max(0, ...byDevice.map((shards) => shards.length));
+  const together = Array.from({ length }, (_, at) => byDevice.flatMap((shards) => shards.slice(at, at + 1)));
+  return [...together, ...unit.shards.filter((shard) => !isOpen(shard)).map((shard) => [shard])];
 }
 
-/** The inner replica on the device, where the engine keeps vectors there: on the first, since each step is one run. */
+/** Replicas that are nowhere come last. */
+const placeOf = ({ kept }: InnerReplica): number => kept?.device ?? Number.MAX_SAFE_INTEGER;
+
+/** The device that has the fewest shards, the first of several; nothing is known of the devices before the first shard. */
+const emptiest = (byDevice: readonly (readonly number[])[]): number =>
+  Math.max(
+    0,
+    byDevice.findIndex(({ length }) => byDevice.every((other) => length <= other.length)),
+  );
+
 const keptState = (
   { compute, spec, classes }: RoundContext,
   { weights, momentum, running }: InnerReplica,
+  device: number,
 ): Promise<KeptState | undefined> =>
-  compute.keepState({ update: updateOf(spec, classes), state: { weights, momentum, running }, device: 0 });
+  compute.keepState({ update: updateOf(spec, classes), state: { weights, momentum, running }, device });
 
-/** The next step of a shard's inner replica. */
-async function trainStep(
-  context: RoundContext,
-  unit: Unit,
-  { shard, vector }: { readonly shard: number; readonly vector: Float32Array },
-): Promise<void> {
-  const { inner, graph } = context;
-  const { learningRate } = unit;
+/**
+ * Trains shards to the end of the round and writes what they contribute. `steps`: how many they took now; they
+ * may have taken others in an earlier generation.
+ */
+async function contributeGroup(context: RoundContext, unit: Unit, group: readonly number[]) {
+  const { replica } = unit;
+  let steps = 0;
+  for (;;) {
+    const open = group.filter((shard) => !isTrained(context, unit, shard));
+    if (open.length === 0) break;
+    unit.signal.throwIfAborted();
+    await trainStep(context, unit, open);
+    steps += open.length;
+  }
+  const { weights, running } = sgdVectors(replica);
+  const vectors = new Map<number, Float32Array>();
+  for (const shard of group) {
+    const own = context.inner.of(shard, replica);
+    const vector = unit.exchange.vector(shard);
+    await own.kept?.read();
+    freeKept(own);
+    await context.compute.writeDifference({
+      from: { weights, running },
+      to: { weights: own.weights, running: own.running },
+      losses: own.losses,
+      steps: own.steps,
+      into: vector,
+    });
+    vectors.set(shard, vector);
+  }
+  return { vectors, steps };
+}
+
+/** The step of one shard's inner replica, and where its gradients go until the contribution goes there. */
+interface ShardStep {
+  readonly shard: number;
+  readonly own: InnerReplica;
+  readonly step: number;
+  readonly inputs: Arrays;
+  readonly vector: Float32Array;
+}
+
+async function shardStep({ inner }: RoundContext, unit: Unit, shard: number): Promise<ShardStep> {
   const own = inner.of(shard, unit.replica);
   const step = unit.first + own.steps;
-  const batch = await unit.readBatch(step, shard);
-  const taught = (await unit.teacher?.inputsOf({ step, shard, images: batch.images })) ?? [];
-  const inputs = [batch.images, batch.labels, ...taught];
-  if (own.kept !== undefined) await own.kept.step({ graph, inputs, into: vector, learningRate, step });
-  else await stepOnHost(context, own, { inputs, vector, learningRate, step });
-  unit.batchDone();
-  const losses = vector.subarray(vector.length - LOSS_COUNT);
-  for (let i = 0; i < LOSS_COUNT; i++) own.losses[i]! += losses[i]!;
-  own.steps += 1;
-  unit.onProgress(Math.min(...unit.shards.map((other) => inner.of(other, unit.replica).steps)));
+  const { images, labels } = await unit.readBatch(step, shard);
+  const taught = (await unit.teacher?.inputsOf({ step, shard, images })) ?? [];
+  return { shard, own, step, inputs: [images, labels, ...taught], vector: unit.exchange.vector(shard) };
+}
+
+/** The next step of each shard's inner replica. */
+async function trainStep(context: RoundContext, unit: Unit, shards: readonly number[]): Promise<void> {
+  const { inner } = context;
+  const steps = await Promise.all(shards.map((shard) => shardStep(context, unit, shard)));
+  if (steps[0]!.own.kept === undefined) await stepOnHost(context, unit, steps[0]!);
+  else await stepOnDevices(context, unit, steps);
+  for (const { own, vector } of steps) {
+    unit.batchDone();
+    const losses = vector.subarray(vector.length - LOSS_COUNT);
+    for (let i = 0; i < LOSS_COUNT; i++) own.losses[i]! += losses[i]!;
+    own.steps += 1;
+    unit.onProgress(Math.min(...unit.shards.map((other) => inner.of(other, unit.replica).steps)));
+  }
+}
+
+async function stepOnDevices(
+  { compute, graph, inner }: RoundContext,
+  { learningRate }: Unit,
+  steps: readonly ShardStep[],
+): Promise<void> {
+  try {
+    await compute.stepStates(
+      graph,
+      steps.map(({ own, vector, step, inputs }) => ({
+        ...{ state: own.kept!, inputs, into: vector, learningRate, step },
+      })),
+    );
+  } catch (caught) {
+    // Some may have stepped, and a state may be lost to an update that failed.
+    for (const { shard } of steps) inner.forget(shard);
+    throw caught;
+  }
 }
 
 async function stepOnHost(
   { spec, classes, compute, graph }: RoundContext,
-  { weights, momentum, running }: InnerReplica,
-  given: {
-    readonly inputs: Arrays;
-    readonly vector: Float32Array;
-    readonly learningRate: number;
-    readonly step: number;
-  },
+  { learningRate }: Unit,
+  { own, inputs, vector, step }: ShardStep,
 ): Promise<void> {
-  const { inputs, vector, learningRate, step } = given;
+  const { weights, momentum, running } = own;
   await compute.runGraph(graph, [weights, ...inputs], vector);
   await compute.applyStep({
     network: spec.network,
