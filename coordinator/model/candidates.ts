@@ -1,20 +1,21 @@
-// The genotypes that a sweep has had, so that none is proposed twice. Those of a long past lie in a plain map,
-// which takes a tenth of the time that a persistent one does: a start makes it once, and nobody changes it
+// The genotypes that a sweep has had, so that none is proposed twice. Those of a long past lie in one table,
+// which takes a small part of the time that a persistent map does: a start makes it once, and nobody changes it
 // afterwards. What is decided since then lies in a persistent map over it.
 
+import { KeyNumbers, type ReadonlyKeyNumbers } from './key-numbers.ts';
 import { emptyMap, entriesOf, lookup, type PersistentMap, withEntry } from './persistent-map.ts';
 import type { Edit } from './table.ts';
 
 /** Keys of genotypes -> number of the trial's id; of those that screening has cut the number of their group, below 0. */
 export interface Candidates {
   /** Those that were there when the state was read. */
-  readonly past: ReadonlyMap<string, number>;
+  readonly past: ReadonlyKeyNumbers;
   /** Those since then, which count before the others. */
   readonly recent: PersistentMap<number>;
 }
 
 /** A set without candidates, of one sweep alone. */
-export const noCandidates = (): Candidates => ({ past: new Map(), recent: emptyMap() });
+export const noCandidates = (): Candidates => ({ past: new KeyNumbers(), recent: emptyMap() });
 
 /** The number of the trial that has this genotype, or undefined. */
 export const trialOfGenotype = ({ past, recent }: Candidates, key: string): number | undefined =>
@@ -27,7 +28,7 @@ export function withCandidate(candidates: Candidates, key: string, number: numbe
 
 /** Adds one to a set that nobody else has seen. */
 export function addCandidate({ past }: Candidates, key: string, number: number): void {
-  (past as Map<string, number>).set(key, number);
+  (past as KeyNumbers).set(key, number);
 }
 
 /** All of them, each once. */

@@ -213,8 +213,8 @@ function slotOf(hash: number, level: number): number {
   return (hash >>> (level * BITS)) & MASK;
 }
 
-/** FNV-1a with a final mix: consecutive ids must not fall into the same slots of every level. */
-function hashOf(key: string): number {
+/** Of a text, 0 to 2^32 - 1: FNV-1a with a final mix: consecutive ids must not fall into the same slots of every level. */
+export function hashOf(key: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
   hash ^= hash >>> 15;

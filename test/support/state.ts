@@ -3,6 +3,7 @@
 import type { JournalIndex } from '../../coordinator/journal/journal-index.ts';
 import type { Decided, Event } from '../../coordinator/model/events.ts';
 import { evolve } from '../../coordinator/model/evolve.ts';
+import { KeyNumbers } from '../../coordinator/model/key-numbers.ts';
 import type { Observed } from '../../coordinator/model/observed.ts';
 import {
   emptyMap,
@@ -72,7 +73,7 @@ function plainValue(value: unknown): unknown {
       entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([k, v]) => [k, plainValue(v)]),
     );
   }
-  if ('past' in value && value.past instanceof Map && 'recent' in value) {
+  if ('past' in value && value.past instanceof KeyNumbers && 'recent' in value) {
     const recent = entriesOf(value.recent as PersistentMap<unknown>);
     const numbers = new Map<string, unknown>([...value.past, ...recent]);
     // What was taken away is 0 there.
