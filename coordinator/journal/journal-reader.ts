@@ -15,6 +15,7 @@ import type { Names } from '../../core/net/subjects.ts';
 import { nameText } from '../../core/text/printable.ts';
 import type { Event, EventOf } from '../model/events.ts';
 import { BEGINNING, begunIn, follow, isBreak, type Place } from './chain.ts';
+import { inflatedTogether } from './deflated.ts';
 import { eventsOf, isRefusal } from './formats/reader.ts';
 import { decodeGroup, type Envelope, FORMAT, isForeign } from './message.ts';
 
@@ -92,6 +93,9 @@ const REQUEST_MS = 5_000;
  */
 export const LOOK_MS = 1_000;
 const MESSAGES_AT_ONCE = 500;
+/** Messages that a reader gets together, and bytes from which on they are fewer. */
+const TOGETHER = 32;
+const TOGETHER_BYTES = 256 << 10;
 
 /**
  * Groups after `from` up to the one that is the last when asked. Throws `damageAt` for what is missing, is not
@@ -124,25 +128,36 @@ export async function* readGroups(
       expected = Math.min(to, cut.mark);
     }
   };
-  for await (const message of storedMessages(connection, names, info, expected, patienceMs)) {
-    if (message.sequence > last) return;
-    advance(message.sequence);
-    expected = message.sequence + 1;
-    if (isCut(cuts, message.sequence)) continue;
-    const group = groupAfter(identity, place, message);
-    place = group.place;
-    yield group;
+  for await (const batch of storedBatches(connection, names, info, expected, patienceMs)) {
+    const texts = inflatedTogether(batch.map(({ data }) => data));
+    for (const [i, message] of batch.entries()) {
+      if (message.sequence > last) return;
+      advance(message.sequence);
+      expected = message.sequence + 1;
+      if (isCut(cuts, message.sequence)) continue;
+      const group = groupAfter(identity, place, message, texts[i]);
+      place = group.place;
+      yield group;
+    }
   }
   advance(last + 1);
 }
 
-/** The group that a message is, as the one that follows `place`. Throws `damageAt` or `newerAt`. */
-export function groupAfter({ names, fleet }: Identity, place: Place, message: StoredMessage): ReadGroup {
+/**
+ * The group that a message is, as the one that follows `place`. `text`: that of the message, where it is known already.
+ * Throws `damageAt` or `newerAt`.
+ */
+export function groupAfter(
+  { names, fleet }: Identity,
+  place: Place,
+  message: StoredMessage,
+  text?: Buffer,
+): ReadGroup {
   const { journalStream: stream } = names;
   const { sequence } = message;
   const damaged = (phrase: string, after?: number) =>
     damageAt(stream, sequence, `the message ${phrase}`, after);
-  const envelope = decodeGroup(message.data);
+  const envelope = decodeGroup(message.data, text);
   if (isForeign(envelope)) {
     if (envelope.newer === undefined) throw damaged(envelope.phrase);
     throw newerAt(stream, sequence, `the message ${envelope.phrase}`, envelope.version ?? place.version);
@@ -220,12 +235,19 @@ export interface StoredMessage {
 
 /** Every message of the stream from sequence `from` up to what was its end when this began. */
 export async function* storedMessages(
+  ...of: Parameters<typeof storedBatches>
+): AsyncGenerator<StoredMessage> {
+  for await (const batch of storedBatches(...of)) yield* batch;
+}
+
+/** The same, TOGETHER at once; fewer at the end, and where they are large. */
+async function* storedBatches(
   connection: NatsConnection,
   names: Names,
   info: StreamInfo,
   from = 1,
   patienceMs = REQUEST_MS,
-): AsyncGenerator<StoredMessage> {
+): AsyncGenerator<StoredMessage[]> {
   const { last_seq: last, messages } = info.state;
   if (messages === 0 || from > last) return;
   const client = streamClient(connection, { timeoutMs: patienceMs });
@@ -240,12 +262,20 @@ export async function* storedMessages(
         expires: patienceMs,
       });
       let got = 0;
+      let together: StoredMessage[] = [];
+      let bytes = 0;
       for await (const message of batch) {
         got += 1;
-        pending = message.info.pending;
-        const { seq: sequence, subject, data } = message;
-        yield { sequence, subject, atMs: message.info.timestampNanos / 1e6, data };
+        const { seq: sequence, subject, data, info } = message;
+        ({ pending } = info);
+        together.push({ sequence, subject, atMs: info.timestampNanos / 1e6, data });
+        bytes += data.length;
+        if (together.length < TOGETHER && bytes < TOGETHER_BYTES) continue;
+        yield together;
+        together = [];
+        bytes = 0;
       }
+      if (together.length > 0) yield together;
       // Messages that were pending can vanish while they are read; the caller notices which are missing.
       if (got === 0 && (await consumer.info()).num_pending === 0) return;
       if (got === 0)

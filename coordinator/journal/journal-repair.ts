@@ -15,6 +15,7 @@ import { randomId } from '../../core/rng.ts';
 import type { Caller } from '../model/caller.ts';
 import { initialState, type Noun } from '../model/state.ts';
 import { type Begun, needsBegun, type Place } from './chain.ts';
+import { shownEvents } from './formats/reader.ts';
 import { createJournalMemory, newJournalUid } from './journal-memory.ts';
 import {
   beginningOf,
@@ -25,7 +26,7 @@ import {
   type StoredMessage,
   storedMessages,
 } from './journal-reader.ts';
-import { encodeGroup, readableText } from './message.ts';
+import { decodeGroup, encodeGroup, isForeign, readableText } from './message.ts';
 import { foldedAt } from './opening.ts';
 
 /** What a look at the whole journal has found. */
@@ -237,12 +238,14 @@ export async function idsEverUsed(connection: NatsConnection, names: Names): Pro
 }
 
 /**
- * Passes on each id that stands in quotes. A word of a person's text counts only when it looks exactly like
- * an id. False when the text cannot be read.
+ * Passes on each id of a message that stands in quotes. A word of a person's text counts only when it looks exactly like
+ * an id. False when there may be others: in a list of what is no group nobody knows which numbers are ids.
  */
 function seeIds(data: Uint8Array, see: (text: string) => void): boolean {
-  const text = readableText(data);
+  const group = decodeGroup(data);
+  const events = isForeign(group) ? undefined : shownEvents(group);
+  const text = events === undefined ? readableText(data) : JSON.stringify(events);
   if (text === undefined) return false;
   for (const [quoted] of text.matchAll(/"(?:plan|sweep|trial|run)-\d{1,9}"/g)) see(quoted);
-  return true;
+  return events === undefined ? !/\[\s*\d/.test(text) : !events.some(Array.isArray);
 }

@@ -4,16 +4,15 @@
 //   format 1   JSON: { writer, group, events }
 //   format 2   JSON: { format, journal, group, count, before, writer, events }, or the byte 2 and that JSON
 //              deflated with the dictionary of format 2, where that is shorter
-//   format 3   the same with the number 3 and its dictionary; common events are rows (formats/rows.ts)
+//   format 3   the same with the number 3, its dictionary and another end; common events are rows (formats/rows.ts)
 //
 // JSON begins with a brace and a deflated message with the number of its format, so that a reader names a
 // format that it does not know. A group that names its release is never deflated: an older release names it.
 
 import { isAscii } from 'node:buffer';
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { sha256Hex } from '../../core/digest.ts';
 import { excerpt, foundText } from '../../core/text/printable.ts';
-import { DICTIONARY_2, DICTIONARY_3 } from './formats/dictionary.ts';
+import { deflated, inflated, isDeflated } from './deflated.ts';
 import { isRow, rowsOf, type Written } from './formats/rows.ts';
 
 /** The format in which this release writes; it reads that and all before it. */
@@ -54,8 +53,6 @@ export interface Foreign {
   readonly version?: string;
 }
 
-/** A message inflates to this at most, so that a few foreign bytes cannot take the memory. */
-const INFLATED_BYTES_MAX = 256 << 20;
 /** Bytes below which nothing is gained by deflating. */
 const DEFLATE_FROM_BYTES = 128;
 
@@ -68,9 +65,8 @@ export function encodeGroup(link: Link, group: readonly unknown[]): Uint8Array {
   const message = { format: FORMAT, journal, group: number, count: group.length, before, writer };
   const json = Buffer.from(JSON.stringify({ ...message, events: rowsOf(group) }));
   if (json.length < DEFLATE_FROM_BYTES || group.some(namesRelease)) return json;
-  const deflated = deflateRawSync(json, { dictionary: DICTIONARY_3 });
-  if (deflated.length + 1 >= json.length) return json;
-  return Buffer.concat([Uint8Array.of(FORMAT), deflated]);
+  const shorter = deflated(json);
+  return shorter.length >= json.length ? json : shorter;
 }
 
 /** A group with such an event stays readable for an older release, which has the name of this one from it. */
@@ -79,16 +75,16 @@ function namesRelease(event: unknown): boolean {
   return kind === 'journal.begun' || kind === 'coordinator.started';
 }
 
-/** What these bytes are. */
-export function decodeGroup(bytes: Uint8Array): Envelope | Foreign {
+/** What these bytes are. `text`: their text, where it is known already. */
+export function decodeGroup(bytes: Uint8Array, text?: Buffer): Envelope | Foreign {
   const [first = 0] = bytes;
   // No JSON begins with a control character.
   if (first > FORMAT && first < 0x20 && !JSON_BLANKS.has(first)) return newerFormat(first, undefined);
   let value: unknown;
   try {
-    value = JSON.parse(textOf(bytes));
+    value = JSON.parse(textOf(text ?? inflated(bytes)));
   } catch {
-    const what = first in DICTIONARIES ? 'cannot be inflated' : 'are no JSON';
+    const what = isDeflated(bytes) ? 'cannot be inflated' : 'are no JSON';
     return { phrase: `is ${bytes.length} bytes that ${what}` };
   }
   return envelopeOf(value);
@@ -97,27 +93,17 @@ export function decodeGroup(bytes: Uint8Array): Envelope | Foreign {
 /** Characters below the first printable one with which JSON may begin. */
 const JSON_BLANKS: ReadonlySet<number> = new Set([0x09, 0x0a, 0x0d]);
 
-/** By the byte with which a deflated message begins. */
-const DICTIONARIES: Readonly<Record<number, Buffer>> = { 2: DICTIONARY_2, 3: DICTIONARY_3 };
-
 const UTF_8 = new TextDecoder('utf-8', { fatal: true });
 
 /** Nearly every message is ASCII, of which a text is made in a quarter of the time. */
-function textOf(bytes: Uint8Array): string {
-  const plain = inflated(bytes);
+function textOf(plain: Buffer): string {
   return isAscii(plain) ? plain.toString('latin1') : UTF_8.decode(plain);
-}
-
-function inflated(bytes: Uint8Array): Buffer {
-  const dictionary = DICTIONARIES[bytes[0] ?? 0];
-  if (dictionary === undefined) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  return inflateRawSync(bytes.subarray(1), { dictionary, maxOutputLength: INFLATED_BYTES_MAX });
 }
 
 /** The text of any message, also of one that is no group; undefined when it is deflated and damaged or newer. */
 export function readableText(bytes: Uint8Array): string | undefined {
   const [first = 0x20] = bytes;
-  if (first < 0x20 && !(first in DICTIONARIES) && !JSON_BLANKS.has(first)) return undefined;
+  if (first < 0x20 && !isDeflated(bytes) && !JSON_BLANKS.has(first)) return undefined;
   try {
     return inflated(bytes).toString('latin1');
   } catch {

@@ -712,7 +712,14 @@ function existing<T>(value: T | undefined, id: string): T {
 
 /** The number in `noun-number`; what was created first has the lowest. */
 export function numberOf(id: string): number {
-  return digitsAfter(id, id.lastIndexOf('-'));
+  let number = 0;
+  for (let at = id.length - 1, unit = 1; at >= 0; at--, unit *= 10) {
+    const code = id.charCodeAt(at);
+    if (code === DASH) return number;
+    if (code < ZERO || code > ZERO + 9) return Number.NaN;
+    number += (code - ZERO) * unit;
+  }
+  return number;
 }
 
 const collator = new Intl.Collator('en', { numeric: true });

@@ -9,6 +9,7 @@ import { after, before, test } from 'node:test';
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import { BEGINNING } from '../../coordinator/journal/chain.ts';
+import { readableText } from '../../coordinator/journal/message.ts';
 import { unary } from '../../core/net/grpc-client.ts';
 import { connectNats, type NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
@@ -170,6 +171,20 @@ test('a deflated message of which one bit has changed: what it gave out is not g
   await haltsAndIsRepaired({
     ...{ sequence: 6, keep: 5, runs: ['one', 'two'] },
     sentence: /the message is \d+ bytes that (cannot be inflated|are no JSON)/,
+  });
+});
+
+test('ids that were given out in rows alone, in a message that is cut off', async () => {
+  const attempted = { kind: 'trial.attempted', trialId: 'trial-9', runId: 'run-40', reason: 'x' };
+  const group = groupAfter(good, attempted);
+  assert.ok(!readableText(group)!.includes('run-40'), 'it stands as a row');
+  await journalOf([...good, group]);
+  await withCoordinator(async (coordinator) => {
+    const { client } = coordinator;
+    assert.match((await unary(client, client.getStore, {})).halted, /does not fit what came before/);
+    await unary(client, client.truncateJournal, { after: 6, lastSequence: 7, reason: 'a test' });
+    await coordinator.until((seen) => seen.store?.halted === '', 'it leads again', 5_000);
+    assert.deepEqual(await coordinator.submit(runText('after')), ['run-41']);
   });
 });
 

@@ -7,7 +7,7 @@ import { refusalOfEvents } from '../event-schema.ts';
 import type { Envelope } from '../message.ts';
 import type { Refusal } from './event-checker.ts';
 import { lift1, refusalOfEvents1 } from './format-1.ts';
-import { eventOfRow, isRow, kindOfRow, type Row, type Written } from './rows.ts';
+import { eventOfRow, isRow, kindOfRow, type Row, rowIds, type Written } from './rows.ts';
 
 /** The events of a group, without its `journal.begun`; or why they are none. */
 export function eventsOf({ format, events }: Envelope): readonly Event[] | Refusal {
@@ -31,8 +31,10 @@ export function eventsOf({ format, events }: Envelope): readonly Event[] | Refus
 export const isRefusal = (events: readonly Event[] | Refusal): events is Refusal => 'phrase' in events;
 
 /** The events of a group for somebody who looks at it, its `journal.begun` and what is no event included. */
-export const shownEvents = ({ events }: Envelope): unknown[] =>
-  events.map((event) => (isRow(event) && eventOfRow(event)) || event);
+export function shownEvents({ events }: Envelope): unknown[] {
+  const ids = rowIds();
+  return events.map((event) => (isRow(event) && eventOfRow(event, ids)) || event);
+}
 
 function withoutBegun(events: readonly Written[]): readonly Written[] {
   const [first] = events;
@@ -41,12 +43,17 @@ function withoutBegun(events: readonly Written[]): readonly Written[] {
 
 function eventsOfWritten(written: readonly Written[]): readonly Event[] | Refusal {
   const events: Event[] = [];
+  const ids = rowIds();
   for (const one of written) {
-    const event = isRow(one) ? eventOfRow(one) : (one as Event);
-    if (event === undefined) return refusalOfRow(one as Row);
-    const refusal = isRow(one) ? undefined : refusalOfEvents([event]);
+    if (isRow(one)) {
+      const event = eventOfRow(one, ids);
+      if (event === undefined) return refusalOfRow(one);
+      events.push(event);
+      continue;
+    }
+    const refusal = refusalOfEvents([one]);
     if (refusal !== undefined) return refusal;
-    events.push(event);
+    events.push(one as Event);
   }
   return events;
 }

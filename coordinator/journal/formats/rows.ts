@@ -3,11 +3,12 @@
 // rows and which event a row is; any other event, and one that has more than its row has places for, stands in
 // the journal as it is. The places of a row are a part of the format and never change.
 //
-// A row begins with the number of its kind. What is absent is null, and left out at the end.
+// A row begins with the number of its kind. A run and a trial stand in it by the number of their id. What is absent is
+// null, and left out at the end.
 
 import type { Costs } from '../../../core/nn/space.ts';
 import type { Event, EventOf } from '../../model/events.ts';
-import type { EvaluationState, Member, Objectives } from '../../model/state.ts';
+import { type EvaluationState, type Member, numberIn, type Objectives } from '../../model/state.ts';
 
 /** An event as a list of its values. */
 export type Row = readonly unknown[];
@@ -49,7 +50,7 @@ function written(event: unknown): unknown {
   const row: unknown[] = [number, ...names.map((name) => listed(name, fields[name] ?? null))];
   while (row.at(-1) === null) row.pop();
   // What would not come back as it is has a value that no row has a place for.
-  return isSame(eventOfRow(row), event) ? row : event;
+  return isSame(eventOfRow(row, rowIds()), event) ? row : event;
 }
 
 /** What an event has inside: its values by place. */
@@ -63,6 +64,8 @@ const INSIDE: Readonly<Record<string, readonly string[]>> = {
 /** A value as it stands in a row; a list of things is a list of their lists. */
 function listed(name: string, value: unknown): unknown {
   if (value === true) return 1;
+  if (name === 'runId' || name === 'trialId')
+    return typeof value === 'string' ? numberIn(name === 'runId' ? 'run' : 'trial', value) : value;
   const places = INSIDE[name];
   if (typeof value !== 'object' || value === null || places === undefined) return value;
   if (Array.isArray(value)) return value.map((one) => listed(name, one));
@@ -82,23 +85,45 @@ function isSame(a: unknown, b: unknown): boolean {
   return true;
 }
 
+/** Ids by number for the rows of one group. */
+export interface RowIds {
+  run(number: number): string;
+  trial(number: number): string;
+}
+
+/** Ids of which that of the last row is kept: most rows are about the same run as the one before. */
+export function rowIds(): RowIds {
+  let [run, trial] = [0, 0];
+  let [runId, trialId] = ['', ''];
+  return {
+    run(number) {
+      if (number !== run) [run, runId] = [number, `run-${number}`];
+      return runId;
+    },
+    trial(number) {
+      if (number !== trial) [trial, trialId] = [number, `trial-${number}`];
+      return trialId;
+    },
+  };
+}
+
 /** The event of a row, each value of which is looked at; undefined: it is no row of format 3. */
-export function eventOfRow(row: Row): Event | undefined {
+export function eventOfRow(row: Row, ids: RowIds): Event | undefined {
   switch (row[0]) {
     case 0:
-      return checkpointed(row);
+      return checkpointed(row, ids);
     case 1:
-      return finished(row);
+      return finished(row, ids);
     case 2:
-      return trialEnded(row);
+      return trialEnded(row, ids);
     case 3:
-      return trialProposed(row);
+      return trialProposed(row, ids);
     case 4:
-      return trialAttempted(row);
+      return trialAttempted(row, ids);
     case 5:
-      return assigned(row);
+      return assigned(row, ids);
     case 6:
-      return stageDropped(row);
+      return stageDropped(row, ids);
     default:
       return undefined;
   }
@@ -108,6 +133,9 @@ type Made<K extends Event['kind']> = { -readonly [F in keyof EventOf<K>]: EventO
 
 const isText = (value: unknown): value is string => typeof value === 'string';
 const isNumber = (value: unknown): value is number => Number.isFinite(value);
+/** The number of an id of the state, of which `numberIn` is the reverse. */
+const isIdNumber = (value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) >= 1 && (value as number) < 1e9;
 const isAbsent = (value: unknown): value is null | undefined => value === undefined || value === null;
 
 /** Whether a list has so many numbers and nothing else. */
@@ -117,12 +145,13 @@ function areNumbers(value: unknown, count: number): value is readonly number[] {
   return true;
 }
 
-function checkpointed(row: Row): Event | undefined {
-  const [, runId, stage, step, bytes, digest, workerId, atMs, isOnly, weights, state, ledger] = row;
-  if (!isText(runId) || !isText(digest) || !isText(workerId) || row.length > 12) return undefined;
+function checkpointed(row: Row, ids: RowIds): Event | undefined {
+  const [, number, stage, step, bytes, digest, workerId, atMs, isOnly, weights, state, ledger] = row;
+  if (!isIdNumber(number) || !isText(digest) || !isText(workerId) || row.length > 12) return undefined;
   if (!isNumber(stage) || !isNumber(step) || !isNumber(bytes) || !isNumber(atMs)) return undefined;
   if (!isAbsent(isOnly) && isOnly !== 1) return undefined;
   const kind = 'run.checkpointed';
+  const runId = ids.run(number);
   // Nearly every one has all of them, and is made in one piece.
   if (isText(weights) && isText(state) && isText(ledger)) {
     const whole: Made<typeof kind> = {
@@ -152,11 +181,12 @@ function checkpointed(row: Row): Event | undefined {
   return event;
 }
 
-function finished(row: Row): Event | undefined {
-  const [, runId, generation, workerId, step, weightsDigest, atMs, evaluation] = row;
-  if (!isText(runId) || !isText(workerId) || !isText(weightsDigest) || row.length > 8) return undefined;
+function finished(row: Row, ids: RowIds): Event | undefined {
+  const [, number, generation, workerId, step, weightsDigest, atMs, evaluation] = row;
+  if (!isIdNumber(number) || !isText(workerId) || !isText(weightsDigest) || row.length > 8) return undefined;
   if (!isNumber(generation) || !isNumber(step) || !isNumber(atMs)) return undefined;
   const kind = 'run.finished';
+  const runId = ids.run(number);
   const event: Made<typeof kind> = { kind, runId, generation, workerId, step, weightsDigest, atMs };
   if (isAbsent(evaluation)) return event;
   if (!areNumbers(evaluation, 6) && !areNumbers(evaluation, 7)) return undefined;
@@ -177,10 +207,11 @@ function evaluationOf(list: readonly number[]): EvaluationState {
   return accuracyUntrained === undefined ? evaluation : { ...evaluation, accuracyUntrained };
 }
 
-function trialEnded(row: Row): Event | undefined {
-  const [, trialId, state, reason, atMs, objectives] = row;
-  if (!isText(trialId) || !isText(reason) || !isNumber(atMs) || row.length > 6) return undefined;
+function trialEnded(row: Row, ids: RowIds): Event | undefined {
+  const [, number, state, reason, atMs, objectives] = row;
+  if (!isIdNumber(number) || !isText(reason) || !isNumber(atMs) || row.length > 6) return undefined;
   if (state !== 'done' && state !== 'failed' && state !== 'cancelled') return undefined;
+  const trialId = ids.trial(number);
   const event: Made<'trial.ended'> = { kind: 'trial.ended', trialId, state, reason, atMs };
   if (isAbsent(objectives)) return event;
   if (typeof objectives !== 'object' || Array.isArray(objectives)) return undefined;
@@ -188,29 +219,32 @@ function trialEnded(row: Row): Event | undefined {
   return event;
 }
 
-function trialProposed(row: Row): Event | undefined {
-  const [, trialId, sweepId, number, genotype, costList, cursorList, atMs] = row;
-  if (!isText(trialId) || !isText(sweepId) || !isText(genotype) || row.length !== 8) return undefined;
+function trialProposed(row: Row, ids: RowIds): Event | undefined {
+  const [, idNumber, sweepId, number, genotype, costList, cursorList, atMs] = row;
+  if (!isIdNumber(idNumber) || !isText(sweepId) || !isText(genotype) || row.length !== 8) return undefined;
   if (!isNumber(number) || !isNumber(atMs)) return undefined;
   if (!areNumbers(costList, 3) || !areNumbers(cursorList, 1)) return undefined;
   const costs: Costs = { parameters: costList[0]!, mflops: costList[1]!, multiplyAdds: costList[2]! };
   const cursor = { draws: cursorList[0]! };
+  const trialId = ids.trial(idNumber);
   return { kind: 'trial.proposed', trialId, sweepId, number, genotype, costs, cursor, atMs };
 }
 
-function trialAttempted(row: Row): Event | undefined {
-  const [, trialId, runId, reason, atMs, attempt] = row;
-  if (!isText(trialId) || !isText(runId) || !isText(reason) || row.length > 6) return undefined;
+function trialAttempted(row: Row, ids: RowIds): Event | undefined {
+  const [, trialNumber, runNumber, reason, atMs, attempt] = row;
+  if (!isIdNumber(trialNumber) || !isIdNumber(runNumber) || !isText(reason) || row.length > 6)
+    return undefined;
   if (!isNumber(atMs)) return undefined;
+  const [trialId, runId] = [ids.trial(trialNumber), ids.run(runNumber)];
   const event: Made<'trial.attempted'> = { kind: 'trial.attempted', trialId, runId, reason, atMs };
   if (isNumber(attempt)) event.attempt = attempt;
   else if (!isAbsent(attempt)) return undefined;
   return event;
 }
 
-function assigned(row: Row): Event | undefined {
-  const [, runId, generation, listed, deviceClass, reason, atMs] = row;
-  if (!isText(runId) || !isText(deviceClass) || !isText(reason) || row.length !== 7) return undefined;
+function assigned(row: Row, ids: RowIds): Event | undefined {
+  const [, number, generation, listed, deviceClass, reason, atMs] = row;
+  if (!isIdNumber(number) || !isText(deviceClass) || !isText(reason) || row.length !== 7) return undefined;
   if (!isNumber(generation) || !isNumber(atMs) || !Array.isArray(listed)) return undefined;
   const members: Member[] = [];
   for (const one of listed as readonly unknown[]) {
@@ -219,12 +253,13 @@ function assigned(row: Row): Event | undefined {
     if (!isText(workerId) || !isNumber(shardFirst) || !isNumber(shardCount)) return undefined;
     members.push({ workerId, shardFirst, shardCount });
   }
+  const runId = ids.run(number);
   return { kind: 'run.assigned', runId, generation, members, deviceClass, reason, atMs };
 }
 
-function stageDropped(row: Row): Event | undefined {
-  const [, runId, parts, reason, atMs] = row;
-  if (!isText(runId) || !isText(reason) || !isNumber(atMs) || row.length !== 5) return undefined;
+function stageDropped(row: Row, ids: RowIds): Event | undefined {
+  const [, number, parts, reason, atMs] = row;
+  if (!isIdNumber(number) || !isText(reason) || !isNumber(atMs) || row.length !== 5) return undefined;
   if (parts !== 'state' && parts !== 'all') return undefined;
-  return { kind: 'stage.dropped', runId, parts, reason, atMs };
+  return { kind: 'stage.dropped', runId: ids.run(number), parts, reason, atMs };
 }

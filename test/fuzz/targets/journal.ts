@@ -2,6 +2,7 @@
 
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { BEGINNING } from '../../../coordinator/journal/chain.ts';
+import { inflatedTogether } from '../../../coordinator/journal/deflated.ts';
 import { createJournalIndex, type JournalIndex } from '../../../coordinator/journal/journal-index.ts';
 import { groupAfter, truncationIn } from '../../../coordinator/journal/journal-reader.ts';
 import { encodeGroup, readableText } from '../../../coordinator/journal/message.ts';
@@ -38,11 +39,12 @@ function folded(messages: Sections): void {
   const prefixes = old?.[0] === 0x7b ? PREFIXES_OF_OLD : prefixesOf('local', '0');
   const identity = { names: namesOf(prefixes), fleet: 'local' };
   let [place, state] = [BEGINNING, initialState];
+  const texts = inflatedTogether(messages);
   for (const [i, data] of messages.entries()) {
     readableText(data);
     truncationIn(data);
     const sequence = i + 1;
-    const group = groupAfter(identity, place, { sequence, subject: 'x', atMs: 0, data });
+    const group = groupAfter(identity, place, { sequence, subject: 'x', atMs: 0, data }, texts[i]);
     place = group.place;
     for (const event of group.events) state = foldedAt({ stream: 'PF_JOURNAL', sequence }, state, event);
   }
@@ -62,6 +64,7 @@ const journal: Target = {
   name: 'journal',
   decoders: [
     'coordinator/journal/message.ts',
+    'coordinator/journal/deflated.ts',
     'coordinator/journal/chain.ts',
     'coordinator/journal/journal-reader.ts',
     'coordinator/journal/formats/reader.ts',
