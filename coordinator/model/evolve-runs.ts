@@ -11,6 +11,8 @@ import {
   changeRun,
   changeSweep,
   changeTrial,
+  draftOfTrial,
+  moveTrial,
   optional,
   recount,
   runCount,
@@ -175,7 +177,9 @@ export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
   changeRun(w, run.id, change);
   const trialId = run.trialId ?? run.forTrialId;
   if (trialId === undefined || trialOf(w, trialId).state !== 'queued') return;
-  changeTrial(w, trialId, { state: 'running', reason: event.reason });
+  const trial = draftOfTrial(w, trialId);
+  moveTrial(w, trial, 'running');
+  trial.reason = event.reason;
 }
 
 /** The run has no gang any more and waits for one. */

@@ -57,7 +57,10 @@ import {
   changeRun,
   changeSweep,
   changeTrial,
+  draftOfSweep,
+  draftOfTrial,
   ended,
+  moveTrial,
   optional,
   recount,
   took,
@@ -447,18 +450,19 @@ function trialProposed(w: Working, event: EventOf<'trial.proposed'>): void {
   w.trials = withRow(w.trials, number, trial, w.edit);
   const candidates =
     event.genotype === '' ? sweep.candidates : withKnown(w, sweep.candidates, event.genotype, number);
-  changeSweep(w, sweep.id, {
-    ...(event.screened === undefined ? {} : { screening: withoutFirst(sweep.screening!) }),
-    trialsProposed: sweep.trialsProposed + 1,
-    trialIds: appended(sweep.trialIds, number, w.edit),
-    openTrials: withNumber(sweep.openTrials, trial.id, w.edit),
-    search: searchOf(sweep.spec).made(sweep.search, {
-      kind: event.seed === undefined ? 'evaluate' : 'search',
-      ...{ trial: event.number, key: event.genotype, cursor: cursorOf(event) },
-      ...optional('fidelity', event.fidelity),
-    }),
-    candidates,
+  const draft = draftOfSweep(w, sweep.id);
+  if (event.screened !== undefined) draft.screening = withoutFirst(sweep.screening!);
+  draft.trialsProposed += 1;
+  draft.trialIds = appended(sweep.trialIds, number, w.edit);
+  draft.openTrials = withNumber(sweep.openTrials, trial.id, w.edit);
+  draft.search = searchOf(sweep.spec).made(sweep.search, {
+    kind: event.seed === undefined ? 'evaluate' : 'search',
+    trial: event.number,
+    key: event.genotype,
+    cursor: cursorOf(event),
+    ...(event.fidelity && { fidelity: event.fidelity }),
   });
+  draft.candidates = candidates;
 }
 
 function withKnown(w: Working, candidates: Candidates, key: string, number: number): Candidates {
@@ -540,10 +544,11 @@ function trialAttempted(w: Working, event: EventOf<'trial.attempted'>): void {
     teacherRunId: sweep.teacherRunId,
     priority: trial.priority ?? sweep.priority,
   });
-  changeSweep(w, sweep.id, { allRunIds: appended(sweep.allRunIds, numberOf(event.runId), w.edit) });
+  draftOfSweep(w, sweep.id).allRunIds = appended(sweep.allRunIds, numberOf(event.runId), w.edit);
+  const draft = draftOfTrial(w, trial.id);
   // A list that a spread makes has room for sixteen more, which would be an eighth of what a long past takes.
-  const runIds = trial.runIds.length === 0 ? [event.runId] : [...trial.runIds, event.runId];
-  changeTrial(w, trial.id, { runIds, reason: event.reason });
+  draft.runIds = trial.runIds.length === 0 ? [event.runId] : [...trial.runIds, event.runId];
+  draft.reason = event.reason;
 }
 
 /** The search of a trial has ended: the trial has its candidate, which another trial may have too. */
@@ -558,27 +563,25 @@ function trialFound(w: Working, { trialId, genotype, costs, reason }: EventOf<'t
 
 function trialEnded(w: Working, event: EventOf<'trial.ended'>): void {
   const { state } = event;
-  const { trialId, reason, atMs: endedAtMs, objectives, measuredOn } = event;
-  const end: { -readonly [K in keyof TrialState]?: TrialState[K] } = { state, reason, endedAtMs };
-  if (objectives !== undefined) end.objectives = objectives;
-  if (measuredOn !== undefined) end.measuredOn = measuredOn;
-  changeTrial(w, trialId, end);
-  const trial = trialOf(w, trialId);
-  const sweep = sweepOf(w, trial.sweepId);
+  const { trialId, objectives, measuredOn } = event;
+  const trial = draftOfTrial(w, trialId);
+  moveTrial(w, trial, state);
+  trial.reason = event.reason;
+  trial.endedAtMs = event.atMs;
+  if (objectives !== undefined) trial.objectives = objectives;
+  if (measuredOn !== undefined) trial.measuredOn = measuredOn;
+  const sweep = draftOfSweep(w, trial.sweepId);
   countTrial(w, sweep.owner ?? '', -1);
-  const change: { -readonly [K in keyof SweepState]?: SweepState[K] } = {
-    openTrials: withoutNumber(sweep.openTrials, trial.id, w.edit),
-    failuresInRow: failuresAfter(w, sweep, trial),
-    search: searchOf(sweep.spec).ended(sweep.search, resultOf(sweep.spec, trial)),
-  };
-  if (state === 'done') change.trialsDone = sweep.trialsDone + 1;
-  if (state === 'done' && measuredOn !== undefined) change.measuredOn = countedOn(sweep, measuredOn);
-  if (state === 'failed') change.trialsFailed = sweep.trialsFailed + 1;
-  if (state !== 'done') change.endedBadly = withNumber(sweep.endedBadly, trial.id, w.edit);
-  else if (isBest(w, sweep, trial)) change.bestTrialId = trial.id;
+  sweep.openTrials = withoutNumber(sweep.openTrials, trial.id, w.edit);
+  sweep.failuresInRow = failuresAfter(w, sweep, trial);
+  sweep.search = searchOf(sweep.spec).ended(sweep.search, resultOf(sweep.spec, trial));
+  if (state === 'done') sweep.trialsDone += 1;
+  if (state === 'done' && measuredOn !== undefined) sweep.measuredOn = countedOn(sweep, measuredOn);
+  if (state === 'failed') sweep.trialsFailed += 1;
+  if (state !== 'done') sweep.endedBadly = withNumber(sweep.endedBadly, trial.id, w.edit);
+  else if (isBest(w, sweep, trial)) sweep.bestTrialId = trial.id;
   if (state === 'done' && hasFront(sweep))
-    change.frontTrialIds = frontTrialsWith(sweep, trial, (id) => trialOf(w, id));
-  changeSweep(w, sweep.id, change);
+    sweep.frontTrialIds = frontTrialsWith(sweep, trial, (id) => trialOf(w, id));
   // What failed or was cancelled may be continued, and stays as it is.
   if (state !== 'done') return;
   for (const runId of trial.runIds) {

@@ -121,6 +121,33 @@ export function changeTrial(w: Working, id: string, change: Partial<TrialState>)
   else w.trials = withRow(w.trials, numberOf(id), { ...trial, ...change }, w.edit);
 }
 
+/** A row whose fields may be written. */
+export type Draft<T> = { -readonly [K in keyof T]: T[K] };
+
+/** A trial as it is from now on, to be written field by field, which takes a tenth of what a list of changes does. */
+export function draftOfTrial(w: Working, id: string): Draft<TrialState> {
+  const trial = trialOf(w, id);
+  if (w.ownsRows) return trial;
+  const draft = { ...trial };
+  w.trials = withRow(w.trials, numberOf(id), draft, w.edit);
+  return draft;
+}
+
+/** The same for a sweep. */
+export function draftOfSweep(w: Working, id: string): Draft<SweepState> {
+  const sweep = sweepOf(w, id);
+  if (w.ownsRows) return sweep;
+  const draft = { ...sweep };
+  w.sweeps = withRow(w.sweeps, numberOf(id), draft, w.edit);
+  return draft;
+}
+
+/** A draft of a trial comes into another state. */
+export function moveTrial(w: Working, draft: Draft<TrialState>, state: TrialState['state']): void {
+  recount(w, trialCount(draft.state), trialCount(state));
+  draft.state = state;
+}
+
 /** Changes fields of a run that is in memory as a whole, and what its members hold. */
 export function changeRun(w: Working, id: string, change: Partial<RunState>): void {
   const run = runOf(w, id);
