@@ -81,6 +81,9 @@ for (const [counts, devices] of [
     assert.ok(summed.flat().length > 0);
     await assertSum({ counts }, summed);
     await assertSum({ counts, sharing: () => ({ folder, host: 'a' }) }, summed);
+    // One member of the first host speaks for two of them.
+    const hosts = ['a', 'a', 'b'];
+    await assertSum({ counts, sharing: (rank) => ({ folder, host: hosts[rank]! }) }, summed);
   });
 }
 
