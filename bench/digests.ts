@@ -39,6 +39,8 @@ training:
   ${training}
 verification: { pairs: 40 }
 workers: { min: 2, max: 2 }
+# Students follow one after the other.
+checkpoints: { keep: all }
 ${kind === 'student' ? `distillation: { teacher: ${teacher}, schedule: multi-step }` : ''}
 `;
 
