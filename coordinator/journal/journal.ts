@@ -16,7 +16,7 @@ import { eventsOf, isRefusal } from './formats/reader.ts';
 import type { JournalIndex } from './journal-index.ts';
 import { createJournalLooks } from './journal-looks.ts';
 import { createJournalMemory, newJournalUid } from './journal-memory.ts';
-import { beginningOf, journalInfo, LOOK_MS, readGroups } from './journal-reader.ts';
+import { beginningOf, journalInfo, LOOK_MS, readGroups, readTogether } from './journal-reader.ts';
 import { decodeGroup, digestOf, encodeGroup, FORMAT, isForeign } from './message.ts';
 import { otherWriterError, truncationOf } from './other-writer.ts';
 import { jsonBytesOf, partition } from './partition.ts';
@@ -241,11 +241,12 @@ export function openJournal(options: {
       const known = await memory.recall();
       place = from?.place ?? beginningOf(names);
       stories.begin(from?.index);
-      for await (const group of readGroups(connection, identity, place)) {
-        place = group.place;
-        stories.take(group);
-        yield group.events;
-      }
+      for await (const groups of readTogether(connection, identity, place))
+        for (const group of groups) {
+          place = group.place;
+          stories.take(group);
+          yield group.events;
+        }
       // At the end, so that the part that is there is shown although something is missing.
       if (place.sequence > 0) await memory.check(place.sequence, known);
     },

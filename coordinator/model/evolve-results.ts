@@ -11,8 +11,8 @@ import { rowAt } from './table.ts';
 /** The code of a run once this gang has it. */
 export function codeWith(w: Working, run: RunState, members: readonly Member[]): string | undefined {
   let code = run.generation === 0 ? undefined : run.code;
-  for (const { workerId } of members) {
-    const own = lookup(w.workers, workerId)?.code ?? NO_CODE;
+  for (let i = 0; i < members.length; i++) {
+    const own = lookup(w.workers, members[i]!.workerId)?.code ?? NO_CODE;
     code = code === undefined || code === own ? own : NO_CODE;
   }
   return code;

@@ -15,7 +15,6 @@ import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { orderOf } from '../../core/spec/training.ts';
 import { type Fidelity, spaceAt } from '../strategies/fidelity.ts';
-import { optional } from './folding.ts';
 import { jobAt } from './spec-of.ts';
 import {
   type DataFacts,
@@ -59,7 +58,7 @@ export function identityOf(state: State, run: Identified): Identity | undefined 
   if (trialId !== undefined && sweepId !== undefined)
     return identityOfCandidate(
       state,
-      { trialId, sweepId, attempt, ...optional('fidelity', fidelity) },
+      { trialId, sweepId, attempt, fidelity },
       haltStage ?? job.training.epochs,
     );
   return identityOfSpec(job as RunSpec, facts, identityOfTeacher(state, teacherRunId));
@@ -67,7 +66,12 @@ export function identityOf(state: State, run: Identified): Identity | undefined 
 
 function identityOfCandidate(
   state: State,
-  { trialId, sweepId, attempt, fidelity }: Pick<EndedRun, 'trialId' | 'sweepId' | 'attempt' | 'fidelity'>,
+  {
+    trialId,
+    sweepId,
+    attempt,
+    fidelity,
+  }: Pick<EndedRun, 'trialId' | 'sweepId' | 'attempt'> & { readonly fidelity?: Fidelity | undefined },
   epochs?: number,
 ): Identity | undefined {
   const sweep = sweepOf(state, sweepId);

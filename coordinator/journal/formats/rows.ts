@@ -247,7 +247,8 @@ function assigned(row: Row, ids: RowIds): Event | undefined {
   if (!isIdNumber(number) || !isText(deviceClass) || !isText(reason) || row.length !== 7) return undefined;
   if (!isNumber(generation) || !isNumber(atMs) || !Array.isArray(listed)) return undefined;
   const members: Member[] = [];
-  for (const one of listed as readonly unknown[]) {
+  for (let i = 0; i < listed.length; i++) {
+    const one: unknown = listed[i];
     if (!Array.isArray(one) || one.length !== 3) return undefined;
     const [workerId, shardFirst, shardCount] = one as readonly unknown[];
     if (!isText(workerId) || !isNumber(shardFirst) || !isNumber(shardCount)) return undefined;
