@@ -55,7 +55,7 @@ function sampleOf(lines: readonly string[], folder: string): string[] {
  */
 function picture(progress: readonly string[]): string[] {
   const search = progress.filter((line) => /^search .*candidates, .*left, best/.test(line));
-  const underWay = (line: string) => /step [1-9]\d*\/.*left/.test(line);
+  const underWay = (line: string) => /step [1-9]\d*\/.*left|waits for stage/.test(line);
   const runs = progress.filter((line) => /^(teacher|student) /.test(line));
   const names = [...new Set(runs.map((line) => line.split(/\s+/).slice(0, 2).join(' ')))];
   const together = runs.flatMap((_, i) => {

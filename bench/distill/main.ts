@@ -6,7 +6,7 @@
 //                a teacher
 //   lag          how long after its live teacher a student ends, in stages of the teacher
 //   makespan     teacher and student at once against one after the other, with stages of equal times and a worker each
-//                (and one for the embedding run); a gain needs as many cores
+//                (and one for the embedding run, where the machine has a core for it; else the student's worker embeds)
 //
 // `--small` is a look in some minutes.
 
@@ -14,7 +14,16 @@ import { availableParallelism } from 'node:os';
 import { startFleet, type TestFleet } from '../../test/support/fleet.ts';
 import { argumentsOf, atMost, say, tell } from '../goals.ts';
 import { cpuSeconds } from '../processor-time.ts';
-import { FULL, imagesOf, type Size, SMALL, studentText, teacherText, withEqualStages } from './texts.ts';
+import {
+  FULL,
+  imagesOf,
+  type Passes,
+  type Size,
+  SMALL,
+  studentText,
+  teacherText,
+  withEqualStages,
+} from './texts.ts';
 
 const { values } = argumentsOf(
   { options: { json: { type: 'boolean' }, small: { type: 'boolean' } } },
@@ -23,6 +32,8 @@ const { values } = argumentsOf(
 const size = values.small ? SMALL : FULL;
 const images = imagesOf(size);
 const WAIT_MS = 1_200_000;
+/** Cores for a teacher, its student and the embedding run. */
+const CORES_OF_THREE = 3;
 
 const calm = await passes('several students', false);
 const killed = await passes('the embedding run killed on the way', true);
@@ -123,36 +134,48 @@ async function onWorkersOfTheirOwn() {
       `CPU: ${(1000 * base.cpu).toFixed(1)} ms an image without a teacher, ${(1000 * taught.cpu).toFixed(1)} ms with the stream (first: ${(1000 * alone.cpu).toFixed(1)}, ${(1000 * first.cpu).toFixed(1)})`,
     );
 
-    const { teaching, learning, begunAtMs } = await atOnce(fleet, size, 5);
+    const { teaching, learning, begunAtMs } = await atOnce(fleet, size, { order: 5, passes: 'stream' });
     const stage = (teaching.endedAtMs - begunAtMs) / size.epochs;
 
-    const even = withEqualStages(size);
+    const passes = availableParallelism() < CORES_OF_THREE ? 'own' : 'stream';
+    const even = withEqualStages(size, passes);
     // Again for the caches.
-    await oneAfterTheOther(fleet, even, 6);
-    const serial = await oneAfterTheOther(fleet, even, 4);
-    const live = await atOnce(fleet, even, 7);
+    await oneAfterTheOther(fleet, even, { order: 6, passes });
+    const serial = await oneAfterTheOther(fleet, even, { order: 4, passes });
+    const live = await atOnce(fleet, even, { order: 7, passes });
     const together = Math.max(live.teaching.endedAtMs, live.learning.endedAtMs) - live.begunAtMs;
-    say(`live ${(together / 1000).toFixed(1)} s, one after the other ${(serial / 1000).toFixed(1)} s`);
+    const share = serial.teachingMs / (serial.teachingMs + serial.learningMs);
+    say(
+      `live ${(together / 1000).toFixed(1)} s, one after the other ${((serial.teachingMs + serial.learningMs) / 1000).toFixed(1)} s, of which the teacher ${(100 * share).toFixed(0)} %; embeddings: ${passes}`,
+    );
     return {
       cpu: taught.cpu / base.cpu,
       lag: (learning.endedAtMs - teaching.endedAtMs) / stage,
-      makespan: together / serial,
+      makespan: together / (serial.teachingMs + serial.learningMs),
+      ...{ passes, teacherShare: share },
     };
   });
 }
 
+/** Order of the images of a teacher and its student, which names both, and who embeds for the student. */
+interface Pairing {
+  readonly order: number;
+  readonly passes: Passes;
+}
+
 /** Milliseconds of a teacher and of its student. */
-async function oneAfterTheOther(fleet: TestFleet, of: Size, order: number): Promise<number> {
+async function oneAfterTheOther(fleet: TestFleet, of: Size, { order, passes }: Pairing) {
   const [teacher = ''] = (await fleet.submit(teacherText(of, order))).runIds;
   const one = await fleet.finished(teacher, WAIT_MS);
-  const [student = ''] = (await fleet.submit(studentText(of, { teacher, order, seed: order }))).runIds;
+  const text = studentText(of, { teacher, order, seed: order, share: passes });
+  const [student = ''] = (await fleet.submit(text)).runIds;
   const other = await fleet.finished(student, WAIT_MS);
-  return one.endedAtMs - one.startedAtMs + other.endedAtMs - other.startedAtMs;
+  return { teachingMs: one.endedAtMs - one.startedAtMs, learningMs: other.endedAtMs - other.startedAtMs };
 }
 
 /** A teacher and the student that learns from it while it trains. */
-async function atOnce(fleet: TestFleet, of: Size, order: number) {
-  const student = studentText(of, { teacher: `teacher-${order}`, order, seed: order });
+async function atOnce(fleet: TestFleet, of: Size, { order, passes }: Pairing) {
+  const student = studentText(of, { teacher: `teacher-${order}`, order, seed: order, share: passes });
   const { runIds } = await fleet.submit(`${teacherText(of, order)}---\n${student}`);
   const ended = [];
   for (const id of runIds) ended.push(await fleet.finished(id, WAIT_MS));

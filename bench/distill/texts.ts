@@ -17,6 +17,8 @@ export interface Size {
 const IMAGES = 8;
 const HELD_OUT = 2;
 const STUDENT_NETWORK = '{ kind: pocketnet, channels: 4, layers: 4, embedding: 32, genotype: casia }';
+/** Whose step takes as long as a step of the student and a pass of this one. */
+const LARGER_NETWORK = '{ kind: pocketnet, channels: 4, layers: 6, embedding: 32, genotype: casia }';
 
 /** IResNet-18 in the shape of the stages that PocketNet learns from, and its smallest student. */
 export const FULL: Size = {
@@ -30,15 +32,19 @@ export const SMALL: Size = {
     '{ kind: iresnet, blocks: [1, 1, 1, 1], widths: [16, 32, 64, 128], stem: 16, embedding: 32 }',
 };
 
+/** With an embedding run of its own for the student, or with the teacher's pass in the student's worker. */
+export type Passes = 'stream' | 'own';
+
 /**
- * Teacher and student of one network, whose stages take equal times, in so many epochs that a student beside its teacher may
- * end in 0.55 of the time of one after the other: with E epochs that is (E + 1) / 2E at best, which three epochs leave at
- * 0.67, twelve at 0.54 and these at 0.52.
+ * Teacher and student whose stages take equal times, in so many epochs that a student beside its teacher may end in 0.55 of
+ * the time of one after the other: with E epochs that is (E + 1) / 2E at best, which three epochs leave at 0.67, twelve at
+ * 0.54 and these at 0.52. `stream`: both have one network, and a third worker embeds. `own`: the student's stage has the
+ * teacher's pass in it, so that the teacher is larger by as much.
  */
-export const withEqualStages = (size: Size): Size => ({
+export const withEqualStages = (size: Size, passes: Passes): Size => ({
   ...size,
   epochs: 24,
-  teacherNetwork: STUDENT_NETWORK,
+  teacherNetwork: passes === 'stream' ? STUDENT_NETWORK : LARGER_NETWORK,
 });
 
 /** Training images of one epoch. */
@@ -64,7 +70,7 @@ export const studentText = (
     readonly teacher: string | undefined;
     readonly order: number;
     readonly seed: number;
-    readonly share?: string;
+    readonly share?: Passes;
   },
 ): string => `
 kind: ${of.teacher === undefined ? 'candidate' : 'student'}
