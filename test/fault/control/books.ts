@@ -6,7 +6,7 @@ import { openJournal } from '../../../coordinator/journal/journal.ts';
 import { connectNats } from '../../../core/net/nats.ts';
 import { createWitness } from '../../sim/witness.ts';
 import { namesOn } from '../../support/names.ts';
-import type { Done } from './faults.ts';
+import type { Done, FaultKind } from './faults.ts';
 
 /** What was counted. */
 export interface Books {
@@ -42,14 +42,22 @@ export async function auditJournal(natsUrl: string, fleet: string, trials: numbe
   }
 }
 
-/** From each fault that takes the leader away to the next lead, milliseconds; by the kind of the fault. */
-export function takeoversOf(done: readonly Done[], { leadsAtMs }: Books): Map<string, number[]> {
-  const takeovers = new Map<string, number[]>();
-  for (const { kind, atMs, takeoverMs } of done) {
-    if (takeoverMs === undefined) continue;
+/** A fault that takes the leader away, and how long the fleet was without one. */
+export interface Takeover {
+  /** Of the fault among all faults, from 1. */
+  readonly number: number;
+  readonly kind: FaultKind;
+  readonly ms: number;
+  /** Promised, milliseconds. */
+  readonly atMost: number;
+}
+
+/** From each fault that takes the leader away to the next lead. */
+export function takeoversOf(done: readonly Done[], { leadsAtMs }: Books): Takeover[] {
+  return done.flatMap(({ kind, atMs, takeoverMs }, i) => {
+    if (takeoverMs === undefined) return [];
     const next = leadsAtMs.find((ms) => ms >= atMs);
     assert.ok(next !== undefined, `nobody took the lead after ${kind}`);
-    takeovers.set(kind, [...(takeovers.get(kind) ?? []), next - atMs]);
-  }
-  return takeovers;
+    return [{ number: i + 1, kind, ms: next - atMs, atMost: takeoverMs }];
+  });
 }

@@ -119,7 +119,10 @@ export async function startControlFleet(options: {
         'one coordinator leads and the others stand by',
         async () => {
           const roles = await Promise.all(places.map(roleOf));
-          return roles.includes(undefined) ? undefined : places[roles.indexOf('leader')];
+          // One that was stopped and goes on answers as the leader that it was until it has looked at the journal.
+          const isSettled =
+            !roles.includes(undefined) && roles.indexOf('leader') === roles.lastIndexOf('leader');
+          return isSettled ? places[roles.indexOf('leader')] : undefined;
         },
         LEADER_MS,
       ),
