@@ -12,6 +12,9 @@ import { sweep } from '../../test/sim/specs.ts';
 import { FACTS } from '../../test/sim/world.ts';
 import { connections } from '../../test/support/state.ts';
 
+/** That of the workers of instant-workers.ts, which go on with what the workers of a journal have begun. */
+const DEVICE_CLASS = 'instant';
+
 /** A coordinator's state, and the runs that its workers have. */
 export interface Decider {
   readonly state: State;
@@ -112,7 +115,7 @@ function hex(number: number, digits: number): string {
 export function helloOf(workerId: string) {
   return {
     ...{ workerId, incarnation: '1', version: 'bench', host: 'bench', pid: 1, slots: 1, leases: [] },
-    ...{ deviceKind: 'cpu', deviceName: 'cpu', deviceClass: 'cpu', metricsEndpoint: '', podUid: '' },
+    ...{ deviceKind: 'cpu', deviceName: 'cpu', deviceClass: DEVICE_CLASS, metricsEndpoint: '', podUid: '' },
   };
 }
 
