@@ -11,9 +11,7 @@ import { initialState, type State } from '../../coordinator/model/state.ts';
 import { sweep } from '../../test/sim/specs.ts';
 import { FACTS } from '../../test/sim/world.ts';
 import { connections } from '../../test/support/state.ts';
-
-/** That of the workers of instant-workers.ts, which go on with what the workers of a journal have begun. */
-const DEVICE_CLASS = 'instant';
+import { DEVICE_CLASS } from './device-class.ts';
 
 /** A coordinator's state, and the runs that its workers have. */
 export interface Decider {

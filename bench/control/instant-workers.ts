@@ -9,6 +9,7 @@ import { PROTOCOL } from '../../core/net/protocol.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { scheduleOf, stepsAtStage } from '../../core/spec/schedule.ts';
 import type { Assign, WorkerCommand, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
+import { DEVICE_CLASS } from './device-class.ts';
 
 /** What the process is asked for. */
 export type Order =
@@ -85,7 +86,7 @@ function startWorker(workerId: string, index: number) {
 
   function hello() {
     const device = {
-      ...{ kind: 'cpu', name: 'none', deviceClass: 'instant', tensorflowVersion: '' },
+      ...{ kind: 'cpu', name: 'none', deviceClass: DEVICE_CLASS, tensorflowVersion: '' },
       ...{ threads: 1, memoryBytes: 0, gpu: undefined, devices: [] },
     };
     return {

@@ -144,14 +144,15 @@ async function onWorkersOfTheirOwn() {
     const serial = await oneAfterTheOther(fleet, even, { order: 4, passes });
     const live = await atOnce(fleet, even, { order: 7, passes });
     const together = Math.max(live.teaching.endedAtMs, live.learning.endedAtMs) - live.begunAtMs;
-    const share = serial.teachingMs / (serial.teachingMs + serial.learningMs);
+    const serialMs = serial.teachingMs + serial.learningMs;
+    const share = serial.teachingMs / serialMs;
     say(
-      `live ${(together / 1000).toFixed(1)} s, one after the other ${((serial.teachingMs + serial.learningMs) / 1000).toFixed(1)} s, of which the teacher ${(100 * share).toFixed(0)} %; embeddings: ${passes}`,
+      `live ${(together / 1000).toFixed(1)} s, one after the other ${(serialMs / 1000).toFixed(1)} s, of which the teacher ${(100 * share).toFixed(0)} %; embeddings: ${passes}`,
     );
     return {
       cpu: taught.cpu / base.cpu,
       lag: (learning.endedAtMs - teaching.endedAtMs) / stage,
-      makespan: together / (serial.teachingMs + serial.learningMs),
+      makespan: together / serialMs,
       ...{ passes, teacherShare: share },
     };
   });

@@ -333,6 +333,7 @@ function cancelledBy(event: Event): string[] {
 
 function attach(draft: Draft, hello: WorkerHello, goneAtMs: number | undefined): void {
   const { leases, ageSeconds, device, ...facts } = hello;
+  const { devices = [] } = device ?? {};
   const age =
     ageSeconds === undefined ? {} : { startedAtMs: Math.round(draft.context.now - 1000 * ageSeconds) };
   const known = workerWith(draft.state, hello.workerId);
@@ -350,7 +351,7 @@ function attach(draft: Draft, hello: WorkerHello, goneAtMs: number | undefined):
       kind: 'worker.attached',
       ...facts,
       ...(device === undefined ? {} : { memoryBytes: device.memoryBytes }),
-      ...((device?.devices ?? []).length > 1 ? { deviceCount: device!.devices!.length } : {}),
+      ...(devices.length > 1 ? { deviceCount: devices.length } : {}),
       ...age,
       reason: known === undefined ? 'new' : restarted ? 'restarted' : 'came back after it was declared lost',
     });

@@ -8,7 +8,7 @@
 
 import { excerpt, foundText, nameText } from '../../core/text/printable.ts';
 import { isRow } from './formats/rows.ts';
-import { digestOf, type Envelope } from './message.ts';
+import { digestOf, type Envelope, namesRelease } from './message.ts';
 
 /** Where a reader or writer stands in a journal: what is known of the newest message that counts. */
 export interface Place {
@@ -120,7 +120,7 @@ function breakOf(place: Place, envelope: Envelope): Break | undefined {
 /** The release that a group names. */
 function versionIn({ events }: Envelope): string | undefined {
   for (const event of events)
-    if (!isRow(event) && (event.kind === 'journal.begun' || event.kind === 'coordinator.started')) {
+    if (namesRelease(event)) {
       const { version } = event as { version?: unknown };
       if (typeof version === 'string') return excerpt(version);
     }

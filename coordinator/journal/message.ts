@@ -69,8 +69,8 @@ export function encodeGroup(link: Link, group: readonly unknown[]): Uint8Array {
   return shorter.length >= json.length ? json : shorter;
 }
 
-/** A group with such an event stays readable for an older release, which has the name of this one from it. */
-function namesRelease(event: unknown): boolean {
+/** Whether an event names the release that wrote it. A group with one stays readable for an older release. */
+export function namesRelease(event: unknown): boolean {
   const kind = (event as { readonly kind?: unknown } | null)?.kind;
   return kind === 'journal.begun' || kind === 'coordinator.started';
 }

@@ -132,12 +132,12 @@ export function createKeptStates(options: {
       states.delete(kept);
     },
     gauges() {
-      const all = [...states.values()];
-      const waiting = all.map(({ update, sums }) => sums.waiting() * 4 * layoutFor(update).vectorCount);
-      return {
-        tensors: all.reduce((sum, { sums }) => sum + 3 + sums.waiting(), 0),
-        bytes: all.reduce((sum, { state }, i) => sum + state.bytes + waiting[i]!, 0),
-      };
+      let [tensors, bytes] = [0, 0];
+      for (const { update, state, sums } of states.values()) {
+        tensors += 3 + sums.waiting();
+        bytes += state.bytes + sums.waiting() * 4 * layoutFor(update).vectorCount;
+      }
+      return { tensors, bytes };
     },
   };
 }

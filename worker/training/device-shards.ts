@@ -33,11 +33,13 @@ export function dealShards(options: {
       Array.from({ length: node.size }, (_, i): PlacedShard => ({ shard: node.first + i, device, node })),
     ),
   );
+  return { groups: oneOfEach(lists), nodes: nodes.flat() };
+}
+
+/** The first of each list, the second of each, and so on; shorter lists are in fewer of them. */
+export function oneOfEach<T>(lists: readonly (readonly T[])[]): readonly (readonly T[])[] {
   const length = Math.max(0, ...lists.map((list) => list.length));
-  return {
-    groups: Array.from({ length }, (_, at) => lists.flatMap((list) => list.slice(at, at + 1))),
-    nodes: nodes.flat(),
-  };
+  return Array.from({ length }, (_, at) => lists.flatMap((list) => list.slice(at, at + 1)));
 }
 
 /**

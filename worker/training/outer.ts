@@ -12,6 +12,7 @@ import { adapterWidth } from '../../core/spec/distillation.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
 import type { KeptState } from '../compute/client.ts';
 import type { Arrays, GraphSpec } from '../compute/messages.ts';
+import { oneOfEach } from './device-shards.ts';
 import { createInnerReplicas, freeKept, type InnerReplica, type InnerReplicas } from './inner-replicas.ts';
 import type { Contribution, Membership, Procedure, ProcedureOptions, Unit } from './procedure.ts';
 import { sgdShape, sgdVectors } from './replica.ts';
@@ -116,9 +117,7 @@ async function groupsOf(context: RoundContext, unit: Unit): Promise<readonly (re
     while (byDevice.length < replica.kept.devices) byDevice.push([]);
     byDevice[replica.kept.device!]!.push(shard);
   }
-  const length = Math.max(0, ...byDevice.map((shards) => shards.length));
-  const together = Array.from({ length }, (_, at) => byDevice.flatMap((shards) => shards.slice(at, at + 1)));
-  return [...together, ...unit.shards.filter((shard) => !isOpen(shard)).map((shard) => [shard])];
+  return [...oneOfEach(byDevice), ...unit.shards.filter((shard) => !isOpen(shard)).map((shard) => [shard])];
 }
 
 /** Replicas that are nowhere come last. */

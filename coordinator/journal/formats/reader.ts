@@ -3,6 +3,7 @@
 
 import { foundText } from '../../../core/text/printable.ts';
 import type { Event } from '../../model/events.ts';
+import { begunIn } from '../chain.ts';
 import { refusalOfEvents } from '../event-schema.ts';
 import type { Envelope } from '../message.ts';
 import type { Refusal } from './event-checker.ts';
@@ -36,10 +37,8 @@ export function shownEvents({ events }: Envelope): unknown[] {
   return events.map((event) => (isRow(event) && eventOfRow(event, ids)) || event);
 }
 
-function withoutBegun(events: readonly Written[]): readonly Written[] {
-  const [first] = events;
-  return first !== undefined && !isRow(first) && first.kind === 'journal.begun' ? events.slice(1) : events;
-}
+const withoutBegun = (events: readonly Written[]): readonly Written[] =>
+  begunIn(events) === undefined ? events : events.slice(1);
 
 function eventsOfWritten(written: readonly Written[]): readonly Event[] | Refusal {
   const events: Event[] = [];

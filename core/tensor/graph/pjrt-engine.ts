@@ -6,7 +6,14 @@
 import { FleetError } from '../../errors.ts';
 import type { DeviceBuffer, ElementType, Program } from '../pjrt/client.ts';
 import type { GraphInput } from '../recording/record.ts';
-import { type CompiledGraph, checkEngineInputs, type Engine, type EngineInput, isArray } from './engine.ts';
+import {
+  type CompiledGraph,
+  checkEngineInputs,
+  type Engine,
+  type EngineInput,
+  isArray,
+  type Resident,
+} from './engine.ts';
 import { type CompileOptions, obtainGraph } from './obtain.ts';
 import { readModules, recordForPjrt, saveParts, saveWhole } from './pjrt-modules.ts';
 import { obtainProgram, type ProgramPlace } from './pjrt-programs.ts';
@@ -26,6 +33,20 @@ const ELEMENTS = { float32: 'f32', int32: 'i32', uint8: 'ui8' } as const;
 export function createPjrtEngine(place: PjrtPlace): Engine {
   const { client, devices } = place;
   const residents = createResidents();
+
+  /** The first output of each run as a vector at the place of that run; the other outputs go to those that are freed. */
+  const adoptFirst = (
+    results: readonly (readonly DeviceBuffer[])[],
+    of: {
+      readonly places: readonly number[];
+      readonly shape: readonly number[];
+      readonly own: DeviceBuffer[];
+    },
+  ): Resident[] =>
+    results.map(([first, ...others], run) => {
+      of.own.push(...others);
+      return residents.adopt(new Map([[of.places[run]!, first!]]), elementsOf(of.shape));
+    });
 
   /** Uploads what lies on the host. What is uploaded is also put on the list `own`. `at`: place among the devices. */
   const feed: Feed = (declared, inputs, own, at = 0) =>
@@ -65,9 +86,8 @@ export function createPjrtEngine(place: PjrtPlace): Engine {
               for (const { inputs: given } of runs) checkEngineInputs(inputs, given);
               return freeing((own) => {
                 const fed = runs.map(({ inputs: given, device }) => feed(inputs, given, own, device));
-                return firstOf(program.runAll(fed), own).map((buffer, at) =>
-                  residents.adopt(new Map([[runs[at]!.device, buffer]]), elementsOf(outputShapes[0]!)),
-                );
+                const places = runs.map(({ device }) => device);
+                return adoptFirst(program.runAll(fed), { places, shape: outputShapes[0]!, own });
               });
             },
             dispose: program.free,
@@ -143,9 +163,7 @@ export function createPjrtEngine(place: PjrtPlace): Engine {
                   [...donated, ...kept].map((vector) => residents.bufferAt(vector, places[list]!)),
                 ),
               );
-              return firstOf(results, own).map((buffer, list) =>
-                residents.adopt(new Map([[places[list]!, buffer]]), elementsOf(module.outputs[0]!.shape)),
-              );
+              return adoptFirst(results, { places, shape: module.outputs[0]!.shape, own });
             } finally {
               for (const { donated } of lists) for (const vector of donated) vector.free();
             }
@@ -168,12 +186,6 @@ type Feed = (
   own: DeviceBuffer[],
   at?: number,
 ) => DeviceBuffer[];
-
-/** The first output of each run; the others go to those that are freed. */
-function firstOf(results: readonly (readonly DeviceBuffer[])[], own: DeviceBuffer[]): DeviceBuffer[] {
-  for (const outputs of results) own.push(...outputs.slice(1));
-  return results.map(([first]) => first!);
-}
 
 /** Runs `use` with a list of buffers and frees those that are on it at the end, also when `use` throws. */
 function freeing<T>(use: (own: DeviceBuffer[]) => T): T {
