@@ -6,7 +6,6 @@ import { spawnSync } from 'node:child_process';
 import {
   closeSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readlinkSync,
@@ -15,7 +14,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join as joinPath } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Compression, Faults } from '../../core/allreduce/exchange.ts';
 import { PAGE_BYTES } from '../../core/allreduce/memory.ts';
@@ -27,7 +26,6 @@ import {
   assertWeights,
   expectedSum,
   type GangOptions,
-  gangIn,
   join,
   membersOf,
   nextRun,
@@ -39,20 +37,10 @@ import {
   train,
   trainAll,
 } from '../support/gang.ts';
-import { startNats, type TestNats } from '../support/nats.ts';
+import { gangHost } from '../support/gang-host.ts';
 import { startTypeScript } from '../support/processes.ts';
 
-let nats: TestNats;
-const folder = mkdtempSync('/dev/shm/pocketfleet-test-');
-before(async () => {
-  nats = await startNats({ jetstream: false, token: 'neighbours-token' });
-});
-after(async () => {
-  await nats.stop();
-  rmSync(folder, { recursive: true });
-});
-
-const gang = gangIn(folder, () => nats);
+const { folder, nats, gang } = gangHost('neighbours-token');
 const onHost =
   (...hosts: readonly (string | undefined)[]) =>
   (rank: number): Sharing | undefined =>
@@ -185,7 +173,7 @@ test('a folder without room, and one that is not there, leave the exchange to th
     const elements = 100_000;
     const folders = [mounted ? small : joinPath(folder, 'none'), joinPath(folder, 'none'), folder];
     const sharing = (rank: number): Sharing => ({ folder: folders[rank]!, host: 'a' });
-    await openGang({ nats, counts: [1, 1, 2], elements, sharing }, async (replicas) => {
+    await openGang({ nats: nats(), counts: [1, 1, 2], elements, sharing }, async (replicas) => {
       await trainAll(replicas, [1, 1, 2], 2);
       assertWeights(replicas, expectedSum(1, 4, elements));
       for (const { exchange } of replicas) assert.equal(exchange.stats().bytesShared, 0);
@@ -202,10 +190,10 @@ test('kill -9 of a member in the middle of a sum leaves no file, and the others 
   const counts = [1, 2, 1];
   const elements = 60_000;
   const runId = nextRun();
-  const told = { access: nats.access, counts, elements, rank: 2, runId, sharing: HOST, steps: 1 };
+  const told = { access: nats().access, counts, elements, rank: 2, runId, sharing: HOST, steps: 1 };
   const script = fileURLToPath(new URL('../support/sharing-member.ts', import.meta.url));
   const child = startTypeScript(script, [JSON.stringify(told)]);
-  const options = { nats, counts, elements, sharing: () => HOST };
+  const options = { nats: nats(), counts, elements, sharing: () => HOST };
   const replicas = await Promise.all([0, 1].map((rank) => join(options, rank, runId)));
   const stuck = replicas.map(async (replica, rank) => {
     await synchronise(replica);

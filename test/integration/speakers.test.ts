@@ -7,7 +7,6 @@ import { spawnSync } from 'node:child_process';
 import {
   closeSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readlinkSync,
@@ -17,7 +16,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join as joinPath } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Faults, Suspect } from '../../core/allreduce/exchange.ts';
 import { PAGE_BYTES } from '../../core/allreduce/memory.ts';
@@ -29,7 +28,6 @@ import {
   assertWeights,
   expectedSum,
   type GangOptions,
-  gangIn,
   join,
   membersOf,
   nextRun,
@@ -40,21 +38,11 @@ import {
   train,
   trainAll,
 } from '../support/gang.ts';
-import { startNats, type TestNats } from '../support/nats.ts';
+import { gangHost } from '../support/gang-host.ts';
 import { startTypeScript } from '../support/processes.ts';
 import { trafficOf } from '../support/traffic.ts';
 
-let nats: TestNats;
-const folder = mkdtempSync('/dev/shm/pocketfleet-test-');
-before(async () => {
-  nats = await startNats({ jetstream: false, token: 'speakers-token' });
-});
-after(async () => {
-  await nats.stop();
-  rmSync(folder, { recursive: true });
-});
-
-const gang = gangIn(folder, () => nats);
+const { folder, nats, gang } = gangHost('speakers-token');
 /** The host of each member by its letter; a dot: it shares no memory. */
 const onHosts =
   (hosts: string) =>
@@ -234,7 +222,7 @@ test('members of one machine that do not see the same files are groups of their 
   const counts = [1, 1, 1, 1];
   const elements = 200_000;
   const sharing = (rank: number): Sharing => ({ folder: rank < 2 ? folder : other, host: 'a' });
-  await openGang({ nats, counts, elements, sharing, ...NO_QUESTIONS }, async (replicas) => {
+  await openGang({ nats: nats(), counts, elements, sharing, ...NO_QUESTIONS }, async (replicas) => {
     await trainAll(replicas, counts, 1);
     const before = replicas.map(({ exchange }) => exchange.stats().bytesSent);
     await trainOn(replicas, counts, 2);
@@ -261,10 +249,10 @@ test('kill -9 of a speaker: the gang forms again without it, to the same bits', 
   const elements = 60_000;
   const runId = nextRun();
   const sharing = onHosts('aabb');
-  const told = { access: nats.access, counts, elements, rank: 1, runId, sharing: sharing(1), steps: 1 };
+  const told = { access: nats().access, counts, elements, rank: 1, runId, sharing: sharing(1), steps: 1 };
   const script = fileURLToPath(new URL('../support/sharing-member.ts', import.meta.url));
   const child = startTypeScript(script, [JSON.stringify(told)]);
-  const options = { nats, counts, elements, sharing };
+  const options = { nats: nats(), counts, elements, sharing };
   const ranks = [0, 2, 3];
   const replicas = await Promise.all(ranks.map((rank) => join(options, rank, runId)));
   const stuck = replicas.map(async (replica, i) => {
@@ -332,25 +320,28 @@ test('where the file has no room for results of other hosts, they go on as messa
         return;
       }
       const sharing = (rank: number) => (rank < 2 ? { folder: small, host: 'a' } : undefined);
-      await openGang({ nats, counts, elements, compression, sharing, ...NO_QUESTIONS }, async (replicas) => {
-        await trainAll(replicas, counts, 3);
-        for (const { state } of replicas) assert.equal(digest64(state.weights), alone.digest);
-        const before = replicas.map(({ exchange }) => ({ ...exchange.stats() }));
-        await trainOn(replicas, counts, 4);
-        const sent = replicas.map(({ exchange }, i) => exchange.stats().bytesSent - before[i]!.bytesSent);
-        const shared = replicas.map(
-          ({ exchange }, i) => exchange.stats().bytesShared - before[i]!.bytesShared,
-        );
-        // A slice of its own and a node for the other of its host; nothing that it has brought.
-        assert.ok(shared[0]! > 0 && sent[0]! + sent[1]! > 0);
-        const plan = planOf({
-          ...{ elements, compression, shards: 4 },
-          members: membersOf(counts),
-          groups: [[0, 1], [2], [3]],
-        });
-        const whole = trafficOf(plan).allInBytes;
-        assert.ok(sent.reduce((a, b) => a + b) > whole, 'more goes through the broker than with room');
-      });
+      await openGang(
+        { nats: nats(), counts, elements, compression, sharing, ...NO_QUESTIONS },
+        async (replicas) => {
+          await trainAll(replicas, counts, 3);
+          for (const { state } of replicas) assert.equal(digest64(state.weights), alone.digest);
+          const before = replicas.map(({ exchange }) => ({ ...exchange.stats() }));
+          await trainOn(replicas, counts, 4);
+          const sent = replicas.map(({ exchange }, i) => exchange.stats().bytesSent - before[i]!.bytesSent);
+          const shared = replicas.map(
+            ({ exchange }, i) => exchange.stats().bytesShared - before[i]!.bytesShared,
+          );
+          // A slice of its own and a node for the other of its host; nothing that it has brought.
+          assert.ok(shared[0]! > 0 && sent[0]! + sent[1]! > 0);
+          const plan = planOf({
+            ...{ elements, compression, shards: 4 },
+            members: membersOf(counts),
+            groups: [[0, 1], [2], [3]],
+          });
+          const whole = trafficOf(plan).allInBytes;
+          assert.ok(sent.reduce((a, b) => a + b) > whole, 'more goes through the broker than with room');
+        },
+      );
     } finally {
       // What was mapped is let go of with the memory of the exchanges.
       if (mounted) spawnSync('umount', ['-l', small]);

@@ -3,8 +3,7 @@
 // is no node of a member, or would be compressed shard by shard, is refused.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { type Node, nodesInside } from '../../core/allreduce/plan.ts';
 import { createDataPlane } from '../../core/allreduce/plane.ts';
 import { createLogger } from '../../core/log.ts';
@@ -13,25 +12,14 @@ import {
   assertWeights,
   expectedSum,
   type GangOptions,
-  gangIn,
   membersOf,
   synchronise,
   train,
 } from '../support/gang.ts';
+import { gangHost } from '../support/gang-host.ts';
 import { NAMES } from '../support/names.ts';
-import { startNats, type TestNats } from '../support/nats.ts';
 
-let nats: TestNats;
-const folder = mkdtempSync('/dev/shm/pocketfleet-test-');
-before(async () => {
-  nats = await startNats({ jetstream: false, token: 'summed-token' });
-});
-after(async () => {
-  await nats.stop();
-  rmSync(folder, { recursive: true });
-});
-
-const gang = gangIn(folder, () => nats);
+const { folder, nats, gang } = gangHost('summed-token');
 const STEPS = 3;
 const ELEMENTS = 70_000;
 
@@ -89,7 +77,7 @@ for (const [counts, devices] of [
 
 test('a member that adds its nodes up stands beside one that gives each shard, also in threads', async () => {
   const log = createLogger({ program: 'test', level: 'silent' });
-  const { url, token } = nats;
+  const { url, token } = nats();
   const planes = await Promise.all(
     [0, 1].map((i) => createDataPlane({ url, token, log, name: `plane ${i}`, prefixes: NAMES.prefixes })),
   );

@@ -21,7 +21,7 @@ import { createKeptStates } from '../../worker/compute/kept-states.ts';
 import { createLayouts } from '../../worker/compute/layouts.ts';
 import { dealShards } from '../../worker/training/device-shards.ts';
 import { dumbSum } from '../support/gang.ts';
-import { cpuClient, cpuEngine } from '../support/pjrt.ts';
+import { cpuClient, cpuEngine, QUICK_XLA_FLAGS } from '../support/pjrt.ts';
 import { createSums, joinSearch } from '../support/search-gang.ts';
 import { tinyRun, withTraining } from '../support/tiny-run.ts';
 
@@ -33,8 +33,8 @@ const CLASSES = 6;
 const network = buildNetwork({ ...NETWORK } as Parameters<typeof buildNetwork>[0]);
 const loss = { margin: 0.5, scale: 64 } as Parameters<typeof trainingFunction>[0]['loss'];
 
-// Threads of workers, each with a client of its own. The compiler at its quickest, as in test/support/pjrt.ts.
-process.env.XLA_FLAGS = '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true';
+// Threads of workers, each with a client of its own.
+process.env.XLA_FLAGS = QUICK_XLA_FLAGS;
 const cacheDir = mkdtempSync(join(tmpdir(), 'pocketfleet-devices-'));
 const spec = tinyRun({ network: NETWORK });
 const loader = await createLoader({ data: spec.data });

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { runIn, startFleet, type TestFleet } from '../support/fleet.ts';
+import { QUICK_XLA_FLAGS } from '../support/pjrt.ts';
 
 /** A compiler takes minutes for the step where other programs want the processor too. */
 const DEADLINE_MS = 1_500_000;
@@ -23,9 +24,10 @@ workers: { min: ${min}, max: ${workers} }
 `;
 
 before(async () => {
-  // The compiler at its quickest, as in test/support/pjrt.ts.
-  const XLA_FLAGS = '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true';
-  fleet = await startFleet({ workers: [], worker: { POCKETFLEET_ENGINE: 'pjrt', XLA_FLAGS } });
+  fleet = await startFleet({
+    workers: [],
+    worker: { POCKETFLEET_ENGINE: 'pjrt', XLA_FLAGS: QUICK_XLA_FLAGS },
+  });
   for (const id of ['w1', 'w2']) await fleet.startWorker(id, 240_000);
 });
 after(() => fleet?.stop());

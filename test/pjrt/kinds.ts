@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import { streamed } from '../../core/net/grpc-client.ts';
 import type { ReplayPoint, Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { startFleet, type TestFleet } from '../support/fleet.ts';
+import { QUICK_XLA_FLAGS } from '../support/pjrt.ts';
 
 /** A compiler takes minutes for a step where other programs want the processor too. */
 const DEADLINE_MS = 1_500_000;
@@ -42,9 +43,10 @@ const trained = async (kind: Kind, workers: number): Promise<Run> =>
   fleet.finished((await fleet.submit(runText(kind, workers))).runIds[0]!, DEADLINE_MS);
 
 before(async () => {
-  // The compiler at its quickest, as in test/support/pjrt.ts.
-  const XLA_FLAGS = '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true';
-  fleet = await startFleet({ workers: [], worker: { POCKETFLEET_ENGINE: 'pjrt', XLA_FLAGS } });
+  fleet = await startFleet({
+    workers: [],
+    worker: { POCKETFLEET_ENGINE: 'pjrt', XLA_FLAGS: QUICK_XLA_FLAGS },
+  });
   await fleet.startWorker('wide', 240_000, { POCKETFLEET_ENGINE_DEVICES: '2' });
   await fleet.startWorker('narrow', 240_000);
 });

@@ -3,11 +3,8 @@
 // and nothing of a round that is over is left on the device.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { createLoader, type Loader } from '../../core/data/loading/loader.ts';
+import { test } from 'node:test';
+import type { Loader } from '../../core/data/loading/loader.ts';
 import { FleetError } from '../../core/errors.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { initialWeights } from '../../core/nn/init.ts';
@@ -15,11 +12,11 @@ import { layoutOf } from '../../core/nn/layout.ts';
 import { trainingFunction } from '../../core/nn/step-function.ts';
 import { applyStep } from '../../core/optim/sgd.ts';
 import { stateDigest } from '../../core/state-vectors.ts';
-import { type Compute, createCompute } from '../../worker/compute/client.ts';
+import type { Compute } from '../../worker/compute/client.ts';
 import { createKeptStates } from '../../worker/compute/kept-states.ts';
 import { createLayouts } from '../../worker/compute/layouts.ts';
 import { cpuClient, cpuEngine } from '../support/pjrt.ts';
-import { createSums, joinSearch, type SearchGangOptions } from '../support/search-gang.ts';
+import { pjrtGangs } from '../support/pjrt-gangs.ts';
 import { tinyRun, withTraining } from '../support/tiny-run.ts';
 
 const network = {
@@ -28,29 +25,8 @@ const network = {
 // 48 images, 8 a step: rounds of 4 and 2 steps an epoch.
 const spec = tinyRun({ network, ...withTraining({ batch: 8, sync: { kind: 'outer', every: 4 } }) });
 
-const cacheDir = mkdtempSync(join(tmpdir(), 'pocketfleet-outer-'));
-// The compiler at its quickest, as in test/support/pjrt.ts: the thread's own options are those of a worker.
-process.env.XLA_FLAGS = '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true';
-const engine = { wanted: 'pjrt', gpu: false, memoryShare: 0, devices: 2 } as const;
-const compute = createCompute({ cacheDir, engine });
-/** As a thread whose engine keeps vectors on the host. */
-const onHost: Compute = { ...compute, keepState: async () => undefined };
-const loader = await createLoader({ data: spec.data });
-after(async () => {
-  await loader.close();
-  await compute.close();
-  rmSync(cacheDir, { recursive: true, force: true });
-});
-let runs = 0;
-
-const gang = (options: Partial<SearchGangOptions> & Pick<SearchGangOptions, 'counts'>) => {
-  const plane = createSums();
-  const { classes, trainingImages } = loader.facts;
-  return joinSearch({
-    ...{ spec, classes, trainingImages, loader, compute, planes: () => plane, runId: `outer-${++runs}` },
-    ...options,
-  });
-};
+const gangs = await pjrtGangs({ name: 'outer', spec, devices: 2 });
+const { cacheDir, compute, onHost, loader, gang } = gangs;
 type Members = Awaited<ReturnType<typeof gang>>;
 
 /** Digests of the state after each of so many rounds, which all members have alike. */
@@ -126,7 +102,7 @@ test('rounds on the device have the bits of rounds in memory, for any placement 
 test('rounds on one, three and four devices have equal bits', async () => {
   const results: string[][] = [];
   for (const devices of [1, 3, 4]) {
-    const thread = createCompute({ cacheDir, engine: { ...engine, devices } });
+    const thread = gangs.thread(devices);
     let together = 0;
     const counted: Compute = {
       ...thread,

@@ -4,11 +4,7 @@
 // state lies in memory; and no vector of weights crosses between host and device from step to step.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { createLoader } from '../../core/data/loading/loader.ts';
+import { test } from 'node:test';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import { compileSgd, keepState } from '../../core/optim/resident-sgd.ts';
@@ -16,9 +12,8 @@ import { applyStep } from '../../core/optim/sgd.ts';
 import { stateDigest } from '../../core/state-vectors.ts';
 import { stepDigest } from '../../core/step-digest.ts';
 import { tf } from '../../core/tensor/tf.ts';
-import { type Compute, createCompute } from '../../worker/compute/client.ts';
 import { cpuClient, cpuEngine } from '../support/pjrt.ts';
-import { createSums, joinSearch, type SearchGangOptions } from '../support/search-gang.ts';
+import { pjrtGangs } from '../support/pjrt-gangs.ts';
 import { numbers } from '../support/tensors.ts';
 import { tinyRun } from '../support/tiny-run.ts';
 
@@ -27,10 +22,6 @@ const WARM_STEPS = 100;
 /** The state has half a megabyte: one that each step left behind would be 470 MB. */
 const GROWTH_MAX = 48 * 2 ** 20;
 
-const cacheDir = mkdtempSync(join(tmpdir(), 'pocketfleet-resident-'));
-// The compiler at its quickest, as in test/support/pjrt.ts: the thread's own options are those of a worker.
-process.env.XLA_FLAGS = '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true';
-const compute = createCompute({ cacheDir, engine: { wanted: 'pjrt', gpu: false, memoryShare: 0 } });
 const network = {
   kind: 'iresnet',
   blocks: [1, 1, 1, 1],
@@ -39,12 +30,7 @@ const network = {
   embedding: 8,
 } as const;
 const spec = tinyRun({ network });
-const loader = await createLoader({ data: spec.data });
-after(async () => {
-  await loader.close();
-  await compute.close();
-  rmSync(cacheDir, { recursive: true, force: true });
-});
+const { onHost, compute, gang } = await pjrtGangs({ name: 'resident', spec });
 
 test('a thousand steps on the device: the bits of the host, and memory that stays level', () => {
   const layout = layoutOf(buildNetwork(spec.network), { classes: 8000 });
@@ -106,18 +92,6 @@ test('a thousand steps on the device: the bits of the host, and memory that stay
   programs.dispose();
 });
 
-/** As a thread whose engine keeps vectors on the host. */
-const onHost: Compute = { ...compute, keepState: async () => undefined };
-let runs = 0;
-
-const gang = (options: Partial<SearchGangOptions> & Pick<SearchGangOptions, 'counts'>) => {
-  const plane = createSums();
-  const { classes, trainingImages } = loader.facts;
-  return joinSearch({
-    ...{ spec, classes, trainingImages, loader, compute, planes: () => plane, runId: `run-${++runs}` },
-    ...options,
-  });
-};
 type Member = Awaited<ReturnType<typeof gang>>[number];
 
 async function train(members: readonly Member[], steps: number): Promise<void> {

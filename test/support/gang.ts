@@ -3,7 +3,6 @@
 // contents and oracles.
 
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
 import {
   type Compression,
   createExchange,
@@ -201,14 +200,6 @@ export async function gang(
     for (const replica of replicas) replica.close();
   }
 }
-
-/** `gang` on a broker that is started later; afterwards the folder in which members share memory is empty. */
-export const gangIn =
-  (folder: string, nats: () => GangOptions['nats']) =>
-  async (options: Omit<GangOptions, 'nats'>, work: Parameters<typeof gang>[1]): Promise<void> => {
-    await gang({ ...options, nats: nats() }, work);
-    assert.deepEqual(readdirSync(folder), [], 'no file is left');
-  };
 
 /** A member in this process whose peers are elsewhere; plain data. */
 export const gangMember = (of: {

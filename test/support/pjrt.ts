@@ -23,6 +23,10 @@ export function cpuClient(): Client {
 
 /** The compiler at its quickest: on a busy machine a step of four layers is minutes otherwise. */
 const QUICK = { xla_backend_optimization_level: 0, xla_llvm_disable_expensive_passes: true };
+/** The same as `XLA_FLAGS` of a worker's process, whose own options are those of a worker. */
+export const QUICK_XLA_FLAGS = Object.entries(QUICK)
+  .map(([name, value]) => `--${name}=${value}`)
+  .join(' ');
 
 /** An engine on devices of that client. */
 export function cpuEngine({ devices = [0] }: { devices?: readonly number[] } = {}): Engine {
