@@ -10,8 +10,8 @@ import type { LoadTime, MeasuredRun, Range } from '../scheduling/measured-times.
 export interface ForecastContext {
   readonly state: State;
   readonly speedOf: (runId: string, workerId: string) => number | undefined;
-  /** What was measured of passes and steps, and what workers may keep of passes. */
-  readonly observed: Pick<Observed, 'secondsOf' | 'imageRowsBytes'>;
+  /** What was measured of passes and steps, what workers may keep of passes, and what they reported of their time. */
+  readonly observed: Pick<Observed, 'secondsOf' | 'imageRowsBytes' | 'openTimeOf'>;
   /** Milliseconds of any clock: a rehearsal is cut off by it. */
   readonly now: () => number;
   /** Workers by what a run may require, for what it would take of others. */

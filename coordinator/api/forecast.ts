@@ -17,6 +17,7 @@ import type { Needs } from '../decisions/reuse.ts';
 import { learnsFromOwn } from '../decisions/teachers.ts';
 import { identityOfSpec } from '../model/identity.ts';
 import { measuredRuns, type Range } from '../scheduling/measured-times.ts';
+import { openSecondsOfRuns } from '../workers/time-board.ts';
 import { type About, exactly, type ForecastContext } from './forecast-amounts.ts';
 import { runPart } from './forecast-run.ts';
 import { searchParts } from './forecast-search.ts';
@@ -30,7 +31,9 @@ export async function forecastOf(
   documents: readonly CheckedDocument[],
   context: ForecastContext,
 ): Promise<Forecast> {
-  const measured = measuredRuns(context.state, context.speedOf);
+  const { openTimeOf = () => undefined } = context.observed;
+  const open = openSecondsOfRuns(context.state, { of: openTimeOf });
+  const measured = measuredRuns(context.state, context.speedOf, open);
   const parts: ForecastPart[] = [];
   const sharing = sharingOfRuns(documents, context);
   for (const document of teachersFirst(documents)) {

@@ -2,7 +2,7 @@
 // the multiply-adds of its images at the pace of its device class, and beside them what any run takes there: to
 // prepare, to wait, to store checkpoints and to be verified. Decides which runs another one is like.
 
-import { type PhaseSeconds, totalSeconds } from '../../core/worker-time.ts';
+import { addSeconds, type PhaseSeconds, totalSeconds } from '../../core/worker-time.ts';
 import { isEmbedding } from '../model/orders.ts';
 import { outlineOf } from '../model/outline.ts';
 import { type EndedRun, isWhole, type RunState, runWith, type State, wholeRunWith } from '../model/state.ts';
@@ -63,10 +63,14 @@ const TEACHER_SHARE = 1 / 3;
 export const withTeacher = (own: number, teacher: number | undefined): number =>
   own + TEACHER_SHARE * (teacher ?? 0);
 
-/** The newest runs of a fleet that are done and whose time is known, and those whose speed is measured now. */
+/**
+ * The newest runs of a fleet that are done and whose time is known, and those whose speed is measured now. `open`: what
+ * workers have reported of a run and the journal does not have yet, by the run's id; a fleet of some seconds has no more.
+ */
 export function measuredRuns(
   state: State,
   speedOf: (runId: string, workerId: string) => number | undefined,
+  open: ReadonlyMap<string, PhaseSeconds> = new Map(),
 ): MeasuredRun[] {
   const found: MeasuredRun[] = [];
   for (let number = state.numbers.run; number > Math.max(0, state.numbers.run - LOOKED_AT); number--) {
@@ -74,18 +78,20 @@ export function measuredRuns(
     if (known === undefined) continue;
     // Its gang goes as fast as its students, and trains nothing.
     if (isWhole(known) && isEmbedding(known)) continue;
-    if (known.state === 'done') found.push(...ofDone(state, known, rowAt(state.time.runs, number)?.seconds));
-    else if (isWhole(known)) found.push(...ofRunning(state, known, speedOf));
+    if (known.state === 'done') {
+      const { seconds = {} } = rowAt(state.time.runs, number) ?? {};
+      found.push(...ofDone(state, known, addSeconds(seconds, open.get(known.id) ?? {})));
+    } else if (isWhole(known)) found.push(...ofRunning(state, known, speedOf));
   }
   return found;
 }
 
-function ofDone(state: State, known: RunState | EndedRun, seconds: PhaseSeconds | undefined): MeasuredRun[] {
+function ofDone(state: State, known: RunState | EndedRun, seconds: PhaseSeconds): MeasuredRun[] {
   const run = isWhole(known) ? known : outlineOf(state, known);
   const { deviceClass, finalStep = 0, job } = run;
-  const { compute = 0, teacher_pass = 0, paused = 0, lost = 0 } = seconds ?? {};
+  const { compute = 0, teacher_pass = 0, paused = 0, lost = 0 } = seconds;
   const inSteps = compute + teacher_pass;
-  if (deviceClass === undefined || seconds === undefined || finalStep === 0 || inSteps <= 0) return [];
+  if (deviceClass === undefined || finalStep === 0 || inSteps <= 0) return [];
   const multiplyAdds = imageWork(state, run);
   const beside = totalSeconds(seconds) - inSteps - paused - lost;
   const work = multiplyAdds * finalStep * job.training.batch;

@@ -1,7 +1,13 @@
 // What workers reported of their time that is not journalled yet: the newest word of each process, as it comes
 // with its heartbeats. Volatile: a process repeats all of it until it is journalled.
 
-import { addSeconds, sliceAfter, type TimeEntry, type TimeSlice } from '../../core/worker-time.ts';
+import {
+  addSeconds,
+  type PhaseSeconds,
+  sliceAfter,
+  type TimeEntry,
+  type TimeSlice,
+} from '../../core/worker-time.ts';
 import { entriesOf } from '../model/persistent-map.ts';
 import type { State } from '../model/state.ts';
 import type { TimeAccount } from '../model/time-accounts.ts';
@@ -42,6 +48,17 @@ export function* openEntries(
     const fresh = slice && sliceAfter(slice, Math.max(until, slice.from));
     for (const entry of fresh?.entries ?? []) yield { workerId, ...entry };
   }
+}
+
+/** What workers have reported of each run and the journal does not have yet, by the run's id. */
+export function openSecondsOfRuns(
+  state: Pick<State, 'time'>,
+  board: Pick<TimeBoard, 'of'>,
+): ReadonlyMap<string, PhaseSeconds> {
+  const open = new Map<string, PhaseSeconds>();
+  for (const { runId, seconds } of openEntries(state, board))
+    if (runId !== undefined) open.set(runId, addSeconds(open.get(runId) ?? {}, seconds));
+  return open;
 }
 
 /** The account of the fleet up to what its workers reported last. */

@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { coordinatorConfigSchema } from '../../core/config.ts';
 import { unary } from '../../core/net/grpc-client.ts';
 import { PACKAGE_ROOT } from '../../core/system/places.ts';
 import { PHASE_FIELDS } from '../../core/worker-time.ts';
@@ -13,7 +15,11 @@ import { startFleet } from '../support/fleet.ts';
 const yaml = readFileSync(join(PACKAGE_ROOT, 'examples/demo-tiny.yaml'), 'utf8');
 const BATCH = 8;
 const DEADLINE_MS = 600_000;
-/** Two demos on one machine are not further apart than this, whatever else the machine does. */
+/** Between two heartbeats of a worker. */
+const HEARTBEAT_MS = coordinatorConfigSchema.shape.heartbeatIntervalMs.parse(undefined);
+/** The forecast takes means over runs of a kind, whose sum over the parts is what the runs took. */
+const OF_MEASURED = 0.1;
+/** The second demo finds its graphs compiled, and is not slower than this, whatever else the machine does. */
 const APART_MAX = 3;
 const fleet = await startFleet({ workers: ['w1', 'w2'] });
 after(() => fleet.stop());
@@ -42,6 +48,8 @@ async function demo() {
   );
   const { state, reason, sweepId } = plans.find((plan) => plan.id === id)!;
   assert.equal(state, 'done', reason);
+  // Workers report with their heartbeats, of which one may be on its way.
+  await sleep(2 * HEARTBEAT_MS);
   const lists = await Promise.all(
     [
       { planId: id, sweepId: '' },
@@ -74,5 +82,6 @@ test('runs, steps and images of the demo are foreseen exactly, and its worker-se
   t.diagnostic(
     `foreseen ${likely.toFixed(1)} worker-seconds (${low.toFixed(1)} to ${high.toFixed(1)}); took ${seconds.toFixed(1)}, the demo before ${first.seconds.toFixed(1)}`,
   );
-  assert.ok(seconds < APART_MAX * likely && seconds > likely / APART_MAX);
+  assert.ok(Math.abs(likely - first.seconds) < OF_MEASURED * first.seconds);
+  assert.ok(seconds < APART_MAX * likely);
 });

@@ -4,8 +4,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { forecastOf } from '../../../../coordinator/api/forecast.ts';
+import type { ForecastContext } from '../../../../coordinator/api/forecast-amounts.ts';
 import { forecastText } from '../../../../coordinator/cli/screen/forecast-view.ts';
 import type { CheckedDocument } from '../../../../coordinator/decisions/inputs.ts';
+import { valuesOf } from '../../../../coordinator/model/persistent-map.ts';
 import { initialState, type State } from '../../../../coordinator/model/state.ts';
 import { createBoard } from '../../../../coordinator/scheduling/board.ts';
 import { rehearse } from '../../../../coordinator/strategies/rehearsal.ts';
@@ -28,6 +30,7 @@ const forecast = (
   documents: CheckedDocument | readonly CheckedDocument[],
   state: State = initialState,
   speedOf = noSpeed as never,
+  observed: ForecastContext['observed'] = {},
 ) => {
   const board = createBoard();
   board.follow(state, { now: 0, connected: connections(['w1', 'w2']) });
@@ -36,7 +39,7 @@ const forecast = (
     speedOf,
     now: () => 0,
     pools: () => board.pools.all(),
-    observed: {},
+    observed,
   });
 };
 
@@ -174,6 +177,29 @@ test('a plan has its parts in the order in which they begin, and times from runs
     /^PART +NAME +BEGINS +RUNS +STEPS +IMAGES +MULTIPLY-ADDS\n1 search +search +at once +6 /,
   );
   assert.match(text, /\nin all on cpu: .* of workers$/);
+});
+
+test('a fleet of some seconds foresees by what its workers reported and the journal does not have yet', async () => {
+  const fleet = core(1);
+  const spec = teacher();
+  fleet.submit({ kind: 'run', facts: FACTS, spec });
+  const id = fleet.running()[0]!;
+  fleet.finish(id, 0.8);
+  const document = { kind: 'run', facts: FACTS, spec: { ...spec, name: 'next', reuse: 'none' } } as const;
+  const before = await forecast(document, fleet.state);
+  assert.equal(before.untimed, 'no run of this fleet is done or trains, so no speed was measured');
+  const [worker] = [...valuesOf(fleet.state.workers)];
+  const entries = [{ runId: id, stage: 1, seconds: { compute: 3, prepare: 1 } }, { seconds: { idle: 4 } }];
+  const openTimeOf = (workerId: string, incarnation: string) =>
+    workerId === worker!.id && incarnation === worker!.incarnation
+      ? { from: 0, until: 8, entries }
+      : undefined;
+  const { times, untimed } = await forecast(document, fleet.state, undefined, { openTimeOf });
+  assert.equal(untimed, '');
+  assert.deepEqual(
+    times.map(({ workerSeconds }) => exact(workerSeconds)),
+    [4],
+  );
 });
 
 test('of the demo the forecast is what its runs do, the passes of its teacher included', async () => {
