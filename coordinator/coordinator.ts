@@ -212,7 +212,7 @@ function startCore(
   const { config, log, clock, version } = options;
   const { connection, names, fleet, book } = parts;
   const { links, progress, times, observe } = fleet;
-  const desk = createDesk();
+  const desk = createDesk(clock);
   const metrics = createMetrics({
     ...{ version, revision: options.revision, keepMs: config.metricsKeepMs, now: clock.now },
     gauged: () =>

@@ -118,7 +118,11 @@ export function helloOf(workerId: string) {
 }
 
 /** A sweep of short trials; `parallelism` 0: as many at once as there are workers. */
-export function sweepOf(options: { trials: number; parallelism?: number; epochs?: number }): Input {
+export function sweepOf(options: {
+  trials: number;
+  parallelism?: number;
+  epochs?: number;
+}): Extract<Input, { kind: 'submit' }> {
   const { trials, parallelism = 0, epochs = 1 } = options;
   const spec = sweep({
     strategy: { trials },

@@ -16,6 +16,7 @@ export interface Desk {
   readonly proposing: Map<number, Cursor>;
   /** What may still be proposed before the caller gets its turn. */
   readonly slice: Slice;
+  readonly monotonic: () => number;
   /** The next decision looks at everything that is open, as one that has just taken the lead does. */
   looksAtAll: boolean;
   /** The multi-member gang at which balancing goes on. */
@@ -65,20 +66,27 @@ export interface Slice {
   proposals: number;
   /** Draws, whether they become a proposal or not. */
   draws: number;
+  /** It ends then, once something has been drawn. */
+  untilMs: number;
 }
 
 /** Proposals of one slice: some milliseconds. */
 const PROPOSALS_MAX = 32;
 /** Draws of one slice, at some microseconds each; those of a strategy that learns count several times. */
 const DRAWS_MAX = 400;
+/** Milliseconds of one slice: the first ones of a process, whose code is not compiled yet, and those of a slow machine are shorter. */
+const SLICE_MS = 3;
 
-/** A desk for a state that is not known yet. */
-export function createDesk(): Desk {
-  const slice = { proposals: PROPOSALS_MAX, draws: DRAWS_MAX };
+/**
+ * A desk for a state that is not known yet. `monotonic`: milliseconds of a clock that never goes back, by which slices
+ * end; without one they end by what is proposed alone, in the same places each time.
+ */
+export function createDesk({ monotonic = () => 0 }: { monotonic?: () => number } = {}): Desk {
   return {
     board: createBoard(),
     proposing: new Map(),
-    slice,
+    slice: { proposals: PROPOSALS_MAX, draws: DRAWS_MAX, untilMs: Number.POSITIVE_INFINITY },
+    monotonic,
     looksAtAll: false,
     balancedUpTo: 0,
     ahead: createAhead(),
@@ -86,9 +94,17 @@ export function createDesk(): Desk {
 }
 
 /** A new slice begins. */
-export function renewSlice({ slice }: Desk): void {
+export function renewSlice({ slice, monotonic }: Desk): void {
   slice.proposals = PROPOSALS_MAX;
   slice.draws = DRAWS_MAX;
+  slice.untilMs = monotonic() + SLICE_MS;
+}
+
+/** Nothing more is proposed before the caller had its turn. */
+export function isUsedUp({ slice, monotonic }: Pick<Desk, 'slice' | 'monotonic'>): boolean {
+  const { proposals, draws, untilMs } = slice;
+  const isBegun = proposals < PROPOSALS_MAX || draws < DRAWS_MAX;
+  return proposals <= 0 || draws <= 0 || (isBegun && monotonic() >= untilMs);
 }
 
 /** What was decided last did not take place: how far strategies have looked is not true any more. */

@@ -26,6 +26,7 @@ import type { Candidate } from '../strategies/screening.ts';
 import type { Cursor } from '../strategies/search.ts';
 import { lagOf, searchOf } from '../strategies/strategies.ts';
 import { attemptsSpent } from './budgets.ts';
+import { isUsedUp } from './desk.ts';
 import { type Draft, emit } from './draft.ts';
 import { candidateOf, drawCandidates, makeMove, moveScreened, questionOf } from './moves.ts';
 import { trialsLeft } from './quotas.ts';
@@ -151,7 +152,7 @@ function propose(draft: Draft, sweepId: string): boolean {
     // Trials that go on while they are judged have their workers.
     if (isFull && !goesOnAtRungs(sweep.spec)) return false;
     const cursor = looked ?? sweep.search.cursor;
-    if (slice.proposals <= 0 || slice.draws <= 0) {
+    if (isUsedUp(draft.desk)) {
       proposing.set(place, cursor);
       return false;
     }
@@ -215,7 +216,7 @@ function proposeScreened(draft: Draft, sweep: SweepState, from: Cursor): Drawn {
     if (candidates.length > 0 || isDrawn) drawCandidates(draft, id, { candidates, cursor: reached, isDrawn });
   };
   for (;;) {
-    if (slice.draws <= 0) {
+    if (isUsedUp(draft.desk)) {
       join(false);
       return { kind: 'later', cursor };
     }
