@@ -88,6 +88,8 @@ export function startWorker(
   let stream: CallEnd | undefined;
   let welcomed = false;
   let attempt = 0;
+  /** Streams that were opened. */
+  let dials = 0;
   let sequence = 0;
   let measured = options.speed;
   const held = new Map<string, Held>();
@@ -158,12 +160,19 @@ export function startWorker(
       stream = mine;
       if (mine === undefined) return dial();
       mine.send({ sequence: 0, kind: { $case: 'hello', value: hello() } });
-      later(WELCOME_MS, () => {
-        if (stream !== mine || welcomed) return;
-        mine.hangUp();
-        stream = undefined;
-        dial();
-      });
+      awaitWelcome();
+    });
+  }
+
+  /** Keeps no stream: while nobody leads, each worker tries tens of them in this time. */
+  function awaitWelcome(): void {
+    dials += 1;
+    const dialled = dials;
+    later(WELCOME_MS, () => {
+      if (dials !== dialled || stream === undefined || welcomed) return;
+      stream.hangUp();
+      stream = undefined;
+      dial();
     });
   }
 
