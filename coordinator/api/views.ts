@@ -18,6 +18,7 @@ import type {
   Worker,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { DeviceDetails } from '../decisions/inputs.ts';
+import { attemptOf, searchAttempts } from '../model/attempts.ts';
 import { optional } from '../model/folding.ts';
 import { shownState } from '../model/holds.ts';
 import { latencyOf } from '../model/measured.ts';
@@ -181,7 +182,8 @@ export function trialView(state: State, trial: TrialState): Trial {
       ...screened,
       scores: Object.fromEntries(screened.scores.map((one) => [one.name, one.value])),
     },
-    attempts: trial.runIds.length,
+    attempts: trial.runIds.length === 0 ? 0 : attemptOf(state, trial, trial.runIds.at(-1)!),
+    searchAttempts: searchAttempts(state, trial),
     measured: { ...trial.objectives },
     measuredOn: clipped(trial.measuredOn ?? ''),
     reusedFrom: reusedFrom(state, trial.runIds.at(-1)),
@@ -240,7 +242,10 @@ export function runView(
     weightsDigest: run.weightsDigest ?? '',
     evaluation: evaluationOf(run),
     reusedFrom: run.reused?.runId ?? '',
-    attempts: run.attempt,
+    attempts:
+      run.trialId === undefined
+        ? run.attempt
+        : attemptOf(context.state, trialOf(context.state, run.trialId), run.id),
     sweepId: run.sweepId ?? '',
     planId: run.planId ?? '',
     teacherRunId: run.teacherRunId ?? '',

@@ -6,11 +6,21 @@ import { cellCosts } from '../../core/nn/cell-costs.ts';
 import { codeOfKey, genotypeKey, genotypeOfText } from '../../core/nn/genotype-code.ts';
 import { costsOfRun } from '../../core/nn/space.ts';
 import { searchOfSeed, withSeeds } from '../../core/spec/seed-searches.ts';
-import { endingOf, hasEnded, runOf, sweepOf, type TrialState, trialOf } from '../model/state.ts';
+import {
+  endingOf,
+  hasEnded,
+  type RunState,
+  runOf,
+  storedStep,
+  sweepOf,
+  type TrialState,
+  trialOf,
+} from '../model/state.ts';
 import { attemptsSpent } from './budgets.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { stageFound } from './found.ts';
 import { recordSpec } from './specs.ts';
+import { lossInTheWay } from './stages.ts';
 
 /** Settles a trial whose cells are not found yet. Returns whether it has them now, and its evaluation may begin. */
 export function settleSearch(draft: Draft, trial: TrialState): boolean {
@@ -33,8 +43,7 @@ export function settleSearch(draft: Draft, trial: TrialState): boolean {
     const attempt = `attempt ${run.attempt} of ${spec.attemptsMax}`;
     if (run.attempt >= spec.attemptsMax) return end('failed', `its search ${endingOf(run)} (${attempt})`);
     if (spent !== undefined) return end('failed', `its search ${endingOf(run)}; ${spent}`);
-    const next = `attempt ${run.attempt + 1} of ${spec.attemptsMax}`;
-    beginSearch(draft, trial, `search from seed ${trial.seed}, ${next}, after: ${run.reason}`);
+    searchAgain(draft, trial, run, `attempt ${run.attempt + 1} of ${spec.attemptsMax}`);
     return false;
   }
   const found = stageFound(run);
@@ -46,6 +55,23 @@ export function settleSearch(draft: Draft, trial: TrialState): boolean {
     reason: `cells of ${runId}@${found.stage}, from seed ${trial.seed}`,
   });
   return spent === undefined || end('failed', `${runId} has found its cells; ${spent}`);
+}
+
+/**
+ * The next attempt at a search that infrastructure has failed: the same run goes on from what it has stored. Another
+ * one begins where nothing is stored, or where what is stored cannot be read any more.
+ */
+function searchAgain(draft: Draft, trial: TrialState, run: RunState, attempt: string): void {
+  const step = storedStep(run);
+  if (step === 0 || lossInTheWay(draft.state, run) !== undefined) {
+    beginSearch(draft, trial, `search from seed ${trial.seed}, ${attempt}, after: ${run.reason}`);
+    return;
+  }
+  emit(draft, {
+    kind: 'run.continued',
+    ...{ runId: run.id, attempt: run.attempt + 1 },
+    reason: `from step ${step}, ${attempt}, after: ${run.reason}`,
+  });
 }
 
 function beginSearch(draft: Draft, { id: trialId, sweepId, seed }: TrialState, reason: string): void {

@@ -5,6 +5,7 @@
 // would be another experiment under the same name, so such a trial fails at once, and the strategy is told so. Only
 // a run that infrastructure has failed too often gets another attempt, from the same seed.
 
+import { attemptOf } from '../model/attempts.ts';
 import { leaseOf } from '../model/halted.ts';
 import { keptTrials } from '../model/kept-trials.ts';
 import { type Measured, measuresOf } from '../model/measured.ts';
@@ -17,11 +18,9 @@ import {
   type RunState,
   runOf,
   runWith,
-  type State,
   sweepOf,
   type TrialState,
   trialOf,
-  wholeRunWith,
 } from '../model/state.ts';
 import { type Fidelity, fidelityKindOf, fidelityText, isSameFidelity } from '../strategies/fidelity.ts';
 import { passedRungs } from '../strategies/rungs.ts';
@@ -80,15 +79,15 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
     return;
   }
   const { attemptsMax } = sweepOf(draft.state, trial.sweepId).spec;
-  const attempts = failedAttempts(draft.state, trial, run);
+  const attempt = attemptOf(draft.state, trial, run.id);
   const spent = attemptsSpent(draft.state, trial.sweepId);
-  if (attempts >= attemptsMax) end('failed', `${run.reason} (attempt ${attempts} of ${attemptsMax})`);
+  if (attempt >= attemptsMax) end('failed', `${run.reason} (attempt ${attempt} of ${attemptsMax})`);
   else if (spent !== undefined) end('failed', `${run.reason}; ${spent}`);
   else
     createAttempt(
       draft,
       trial,
-      `attempt ${attempts + 1} of ${attemptsMax}, after: ${run.reason}`,
+      `attempt ${attempt + 1} of ${attemptsMax}, after: ${run.reason}`,
       run.attempt,
     );
 }
@@ -108,14 +107,6 @@ function passedRung(
     return { measured: { objectives, ...(measuredOn === undefined ? {} : { measuredOn }) } };
   }
   return (checkpoints.at(-1)?.stage ?? 0) >= (fidelity.epochs ?? 0) ? {} : undefined;
-}
-
-/** Runs of the trial that failed at the fidelity of this one. */
-function failedAttempts(state: State, trial: TrialState, { fidelity }: RunState): number {
-  return trial.runIds.filter((id) => {
-    const run = wholeRunWith(state, id);
-    return run?.state === 'failed' && isSameFidelity(run.fidelity, fidelity);
-  }).length;
 }
 
 /** The run of a promoted trial goes on from where it has halted, or another one with the same seed begins. */

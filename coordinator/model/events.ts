@@ -477,9 +477,11 @@ export type Event = { readonly atMs: number; readonly by?: Caller; readonly left
       readonly evaluation?: EvaluationState;
     }
   | {
-      /** A run that has halted goes on from there. */
+      /** A run that has halted, or failed with a checkpoint, goes on from there. */
       readonly kind: 'run.continued';
       readonly runId: string;
+      /** Which attempt begins with it, from 1; absent: the same goes on. */
+      readonly attempt?: number;
       /** Where it halts again; absent: it goes on to its end. */
       readonly haltStage?: number;
       readonly reason: string;

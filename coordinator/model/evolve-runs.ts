@@ -370,13 +370,14 @@ export function runHalted(w: Working, event: EventOf<'run.halted'>): void {
 
 /** A run that has halted waits for a gang again. */
 export function runContinued(w: Working, event: EventOf<'run.continued'>): void {
-  const { runId, haltStage, reason, atMs } = event;
+  const { runId, attempt, haltStage, reason, atMs } = event;
   const known = runWith(w, runId);
   if (known === undefined) return;
   const before = isWhole(known) ? known : rebuilt(w, known);
   if (!isWhole(known)) studentTaken(w, before);
   const {
     endedAtMs: _ended,
+    failureCause: _cause,
     evaluation: _result,
     finalStep: _step,
     weightsDigest: _weights,
@@ -386,10 +387,17 @@ export function runContinued(w: Working, event: EventOf<'run.continued'>): void 
   const fresh = { infrastructureFailures: 0, avoided: NONE, blame: NO_BLAME };
   const now = { state: 'queued' as const, reason, changedAtMs: atMs, queuedAtMs: atMs };
   recount(w, runCount(run.job.kind, run.state), runCount(run.job.kind, 'queued'));
-  const going = { ...run, ...fresh, ...now, ...optional('haltStage', haltStage) };
+  const going = {
+    ...run,
+    ...fresh,
+    ...now,
+    ...optional('attempt', attempt),
+    ...optional('haltStage', haltStage),
+  };
   w.runs = withRow(w.runs, numberOf(runId), going, w.edit);
   w.openRuns = withNumber(w.openRuns, runId, w.edit);
   twinOpened(w, going);
+  if (attempt !== undefined && run.forTrialId !== undefined) changeTrial(w, run.forTrialId, { reason });
 }
 
 /** A run that has left memory, with the checkpoint from which it goes on. */

@@ -88,6 +88,7 @@ import {
   type PlanState,
   planOf,
   planWith,
+  runOf,
   runWith,
   type State,
   type SweepState,
@@ -705,13 +706,14 @@ function searchBegun(
 ): void {
   const { runId, facts, costs, reason } = event;
   const sweep = sweepOf(w, trial.sweepId);
-  const searchRunIds = [...(trial.searchRunIds ?? []), runId];
+  const before = trial.searchRunIds?.at(-1);
+  const attempt = before === undefined ? 1 : runOf(w, before).attempt + 1;
   runBegun(w, event, {
-    ...{ attempt: searchRunIds.length, name: job.name, job, facts, costs },
+    ...{ attempt, name: job.name, job, facts, costs },
     ...{ planId: sweep.planId, sweepId: sweep.id, forTrialId: trial.id },
     priority: trial.priority ?? sweep.priority,
   });
   w.names = named(w.names, { noun: 'run', name: job.name, id: runId }, w.edit);
   changeSweep(w, sweep.id, { allRunIds: appended(sweep.allRunIds, numberOf(runId), w.edit) });
-  changeTrial(w, trial.id, { searchRunIds, reason });
+  changeTrial(w, trial.id, { searchRunIds: [...(trial.searchRunIds ?? []), runId], reason });
 }

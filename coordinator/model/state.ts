@@ -140,7 +140,7 @@ export interface TrialState extends Ending {
   readonly screened?: Screened;
   /** Of the search by gradient that finds its genotype, which is empty and without costs until then. */
   readonly seed?: number;
-  /** Attempts at that search, newest last; absent before the first. */
+  /** Its runs, newest last, each begun when the one before had failed with nothing stored; absent before the first. */
   readonly searchRunIds?: readonly string[];
   /** One run an attempt, newest last. */
   readonly runIds: readonly string[];

@@ -239,14 +239,7 @@ const EVALUATION_COLUMNS: readonly Column<Checkpoint>[] = [
 ];
 
 function printTrials(sweep: Sweep, trials: Listed<Trial>, options: ListFlags): void {
-  printList(
-    trials,
-    trialColumns(
-      sweep,
-      trials.items.some(({ screening }) => screening !== undefined),
-    ),
-    { ...options, none: 'no trials yet' },
-  );
+  printList(trials, trialColumns(sweep, trials.items), { ...options, none: 'no trials yet' });
 }
 
 async function printLogs(

@@ -42,13 +42,14 @@ export const SWEEP_COLUMNS: readonly Column<Sweep>[] = [
 /** Of candidates; what their sweep looks for comes first, and an arrow is its direction. */
 export const trialColumns = (
   sweep: Pick<Sweep, 'objectives'>,
-  isScreened = false,
+  trials: readonly Pick<Trial, 'screening' | 'searchAttempts'>[],
 ): readonly Column<Trial>[] => [
   { head: '#', align: 'right', cell: (trial) => String(trial.number) },
   { head: 'TRIAL', cell: (trial) => trial.id },
   { head: 'STATE', cell: (trial) => trial.state },
   ...objectiveColumns(sweep),
-  ...(isScreened ? SCREENING_COLUMNS : []),
+  ...(trials.some(({ screening }) => screening !== undefined) ? SCREENING_COLUMNS : []),
+  ...(trials.some(({ searchAttempts }) => searchAttempts > 0) ? SEARCH_COLUMNS : []),
   { head: 'TRIES', align: 'right', cell: (trial) => String(trial.attempts) },
   { head: 'RUN', cell: (trial) => trial.runId || UNKNOWN },
   { head: 'WHAT AND WHY', cell: (trial) => clip(trial.reason, 60) },
@@ -68,6 +69,11 @@ const SCREENING_COLUMNS: readonly Column<Trial>[] = [
     align: 'right',
     cell: ({ screening }) => (screening === undefined ? UNKNOWN : `${screening.rank}/${screening.of}`),
   },
+];
+
+/** Of candidates whose cells a search of their own finds: the attempts at it. */
+const SEARCH_COLUMNS: readonly Column<Trial>[] = [
+  { head: 'SEARCHES', align: 'right', cell: (trial) => String(trial.searchAttempts) },
 ];
 
 const HEADS: Readonly<Record<string, string>> = { parameters: 'PARAMS' };

@@ -106,6 +106,7 @@ export const trial = (some: Partial<Trial> = {}): Trial => ({
   multiplyAdds: 4_000_000,
   objective: 0.7,
   attempts: 1,
+  searchAttempts: 0,
   measured: {},
   measuredOn: '',
   reusedFrom: '',

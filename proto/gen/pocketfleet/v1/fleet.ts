@@ -248,6 +248,7 @@ export interface Trial {
   multiplyAdds: number;
   /** Accuracy in 0..1; NaN before the trial is done. */
   objective: number;
+  /** At its newest evaluation, further ones after failures included; 0 before the first. One that was promoted begins at 1 again. */
   attempts: number;
   /** What the full evaluation measured, by the name of the objective; empty before the trial is done. */
   measured: { [key: string]: number };
@@ -259,6 +260,8 @@ export interface Trial {
   measuredOn: string;
   /** The run whose result its newest run has taken; empty where that was computed for it. */
   reusedFrom: string;
+  /** At the search that finds its cells; 0 before the first, and where its candidate was proposed. */
+  searchAttempts: number;
 }
 
 export interface Trial_MeasuredEntry {
@@ -301,7 +304,10 @@ export interface Run {
   endedAtMs: number;
   /** Hex; the 64-bit digest of the weights after the last step, empty before. */
   weightsDigest: string;
-  evaluation: Evaluation | undefined;
+  evaluation:
+    | Evaluation
+    | undefined;
+  /** Which attempt at the evaluation or the search of its trial it is, from 1; 1 where it belongs to none. */
   attempts: number;
   sweepId: string;
   planId: string;
@@ -3883,6 +3889,7 @@ function createBaseTrial(): Trial {
     screening: undefined,
     measuredOn: "",
     reusedFrom: "",
+    searchAttempts: 0,
   };
 }
 
@@ -3935,6 +3942,9 @@ export const Trial: MessageFns<Trial> = {
     }
     if (message.reusedFrom !== "") {
       writer.uint32(130).string(message.reusedFrom);
+    }
+    if (message.searchAttempts !== 0) {
+      writer.uint32(136).uint32(message.searchAttempts);
     }
     return writer;
   },
@@ -4083,6 +4093,14 @@ export const Trial: MessageFns<Trial> = {
             message.reusedFrom = reader.string();
             continue;
           }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.searchAttempts = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4150,6 +4168,11 @@ export const Trial: MessageFns<Trial> = {
         : isSet(object.reused_from)
         ? globalThis.String(object.reused_from)
         : "",
+      searchAttempts: isSet(object.searchAttempts)
+        ? globalThis.Number(object.searchAttempts)
+        : isSet(object.search_attempts)
+        ? globalThis.Number(object.search_attempts)
+        : 0,
     };
   },
 
@@ -4209,6 +4232,9 @@ export const Trial: MessageFns<Trial> = {
     if (message.reusedFrom !== "") {
       obj.reusedFrom = message.reusedFrom;
     }
+    if (message.searchAttempts !== 0) {
+      obj.searchAttempts = Math.round(message.searchAttempts);
+    }
     return obj;
   },
 
@@ -4243,6 +4269,7 @@ export const Trial: MessageFns<Trial> = {
       : undefined;
     message.measuredOn = object.measuredOn ?? "";
     message.reusedFrom = object.reusedFrom ?? "";
+    message.searchAttempts = object.searchAttempts ?? 0;
     return message;
   },
 };

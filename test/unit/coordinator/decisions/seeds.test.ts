@@ -279,6 +279,38 @@ test('a search that loses its worker goes on with another, as the same run of it
   assert.deepEqual(trialOf(fleet.state, 'trial-1').searchRunIds, [id]);
 });
 
+test('a search that infrastructure has failed too often goes on from its checkpoint, and begins again without one', () => {
+  const fleet = core(1);
+  const failTooOften = (id: string) => {
+    while (runOf(fleet.state, id).infrastructureFailures < 9) {
+      while (runOf(fleet.state, id).state === 'queued') fleet.give({ kind: 'tick' });
+      fleet.fail(id, 'infrastructure', 'no mount');
+    }
+    while (runOf(fleet.state, id).state === 'queued') fleet.give({ kind: 'tick' });
+    fleet.fail(id, 'infrastructure', 'no mount');
+  };
+  fleet.submit({ kind: 'sweep', spec: spec({ parallelism: 1, attemptsMax: 3 }), facts: FACTS_OF_SET });
+  const trial = () => trialOf(fleet.state, 'trial-1');
+  failTooOften('run-1');
+  assert.deepEqual(trial().searchRunIds, ['run-1', 'run-2'], 'nothing was stored');
+  assert.match(trial().reason, /^search from seed 11, attempt 2 of 3, after: .*no mount/);
+  while (runOf(fleet.state, 'run-2').state === 'queued') fleet.give({ kind: 'tick' });
+  fleet.checkpoint('run-2', 1);
+  failTooOften('run-2');
+  const again = runOf(fleet.state, 'run-2');
+  assert.deepEqual(trial().searchRunIds, ['run-1', 'run-2']);
+  assert.deepEqual([again.attempt, again.checkpoints.at(-1)?.stage], [3, 1]);
+  assert.match(trial().reason, /^from step 4, attempt 3 of 3, after: .*no mount/);
+  const continued = fleet.events.findLast(({ kind }) => kind === 'run.continued')!;
+  assert.match(
+    sentenceOf(continued, fleet.state),
+    /^run-2 goes on to its end: from step 4, attempt 3 of 3, after: .*no mount/,
+  );
+  failTooOften('run-2');
+  assert.match(trial().reason, /^its search run-2 failed: .*no mount.* \(attempt 3 of 3\)$/);
+  assert.deepEqual(plainOf(folded(fleet.events)), plainOf(fleet.state));
+});
+
 test('with several objectives the trainings of what was found are measured for each, and a front is kept of them', () => {
   const fleet = core(1);
   const objectives = [{ name: 'accuracy' }, { name: 'latency', direction: 'minimise' }];
