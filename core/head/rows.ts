@@ -59,7 +59,7 @@ export function updateRows(update: RowsUpdate): void {
   const { weights, momentum, chosen, gradient, scale, learningRate: rate } = update;
   const { momentum: inertia, weightDecay: decay } = update.optimizer;
   const embedding = gradient.length / chosen.length;
-  checkFinite(update);
+  assertFinite(update);
   for (let i = 0; i < chosen.length; i++) {
     const from = i * embedding;
     const to = chosen[i]! * embedding;
@@ -73,7 +73,8 @@ export function updateRows(update: RowsUpdate): void {
   }
 }
 
-function checkFinite({ gradient, step }: RowsUpdate): void {
+/** Throws where a gradient of rows is not finite, with its first value that is not. `step`: for the message. */
+export function assertFinite({ gradient, step }: Pick<RowsUpdate, 'gradient' | 'step'>): void {
   let sum = 0;
   for (const value of gradient) sum += value * value;
   if (Number.isFinite(sum)) return;

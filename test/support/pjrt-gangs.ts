@@ -44,7 +44,7 @@ export async function pjrtGangs(of: {
   let runs = 0;
   return {
     ...{ cacheDir, thread, compute, loader },
-    onHost: { ...compute, keepState: async () => undefined },
+    onHost: { ...compute, keepState: async () => undefined, keepRows: async () => undefined },
     gang(options) {
       const plane = createSums();
       const { classes, trainingImages } = loader.facts;

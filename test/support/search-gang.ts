@@ -13,7 +13,7 @@ import { documentOf, documentSchema } from '../../core/spec/document.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { roundsBefore } from '../../core/spec/schedule.ts';
 import type { SearchFound } from '../../core/spec/search.ts';
-import { namesOf, stateDigest } from '../../core/state-vectors.ts';
+import { namesOf, type StateVectors, stateDigest } from '../../core/state-vectors.ts';
 import type { Compute } from '../../worker/compute/client.ts';
 import { batchSources } from '../../worker/run/session.ts';
 import { chooseProcedure, trainedNetwork } from '../../worker/training/choose-procedure.ts';
@@ -50,6 +50,8 @@ export interface SearchMember {
   found(stage: number): Promise<SearchFound | undefined>;
   /** Counters of its exchanges. */
   stats(): readonly Readonly<ExchangeStats>[];
+  /** The whole state, with the others; undefined at all but the first. */
+  state(): Promise<StateVectors | undefined>;
   leave(): Promise<void>;
 }
 
@@ -89,7 +91,7 @@ async function joinMember(options: SearchGangOptions, rank: number): Promise<Sea
     options.procedures?.[rank] ?? chooseProcedure({ runId, spec, network, classes, schedule, compute });
   const members = membersOf(counts);
   const plane = options.planes(rank);
-  let replica = options.replicas?.[rank] ?? (await firstOf(procedure));
+  let replica: Replica;
   const exchange = plane.createExchange({
     ...{ runId, generation, rank, members, shards: schedule.shards, factor: 1 / schedule.shards },
     elements: procedure.sumLength,
@@ -103,12 +105,15 @@ async function joinMember(options: SearchGangOptions, rank: number): Promise<Sea
     signal,
   });
   const membership = await procedure.join({ ...firstPlace(signal), runId, generation, rank, members, plane });
+  // What a member holds of a head is known once it has joined.
+  replica = options.replicas?.[rank] ?? (await firstOf(procedure));
   const agreed = await exchange.sync({ step: roundsBefore(schedule, replica.step), digest: replica.digest });
   if (agreed.state !== undefined) {
     const { state } = agreed;
     const vectors = procedure.replicaShape.map(({ name }) => ({ name, values: state[name]! }));
     replica = replicaOf({ step: agreed.step, vectors });
   }
+  await membership.settleHoldings(replica);
   const { shardFirst, shardCount } = members[rank]!;
   const context: TrainContext = {
     ...{ spec, schedule, replica, membership, exchange, signal, clock: systemClock },
@@ -127,6 +132,7 @@ async function joinMember(options: SearchGangOptions, rank: number): Promise<Sea
     step: () => trainUnit(context),
     found: async (stage) => membership.found?.(stage, replica, context.alphaBatches!),
     stats: () => [exchange.stats(), ...membership.exchangeStats()],
+    state: () => membership.gatherState(replica),
     async leave() {
       await membership.leave();
       exchange.close();

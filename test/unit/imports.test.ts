@@ -52,7 +52,8 @@ const ROOMS: Readonly<Record<string, string>> = {
   'core/checkpoint': 'core/model core/net core/spec proto/gen',
   'core/allreduce/kernels': '',
   'core/allreduce': 'core/allreduce/kernels core/net',
-  'core/head': 'core/allreduce core/loss core/nn core/optim core/tensor',
+  'core/head':
+    'core/allreduce core/loss core/nn core/optim core/tensor core/tensor/graph core/tensor/lowering',
 
   // The coordinator: what is known, what is decided, what makes it last, and the three sides that talk to the
   // outside.

@@ -2,13 +2,16 @@
 // finished or released once, and counts what they keep, whether they are in the table or about to finish.
 
 import { FleetError } from '../../core/errors.ts';
-import type { Begun } from '../../core/tensor/graph/two-part.ts';
+import type { Begun, EngineInput } from '../../core/tensor/graph/engine.ts';
 import type { GraphCache } from './graphs.ts';
 import type { Keeping } from './keeping.ts';
 import type { Arrays, TwoPartSpec } from './messages.ts';
 
 export interface BegunTable {
-  begin(graph: TwoPartSpec, inputs: Arrays): { readonly begun: number; readonly outputs: Float32Array[] };
+  begin(
+    graph: TwoPartSpec,
+    inputs: readonly EngineInput[],
+  ): { readonly begun: number; readonly outputs: Float32Array[] };
   /** With `into` the first output is written there and is no part of the result. */
   finish(begun: number, inputs: Arrays, into?: Float32Array): Float32Array[];
   /** Nothing for a number that is not there. */
@@ -36,7 +39,7 @@ export function createBegunTable(options: {
       const graph = graphs.twoPart(spec);
       const { keptBytes } = graph;
       const keep = keptBytes !== undefined && keeping.mayKeep(keptBytes);
-      const found = graph.begin([...inputs], keep);
+      const found = graph.begin(inputs, keep);
       keeping.keeps(found.kept.bytes);
       open.set(next, found);
       return { begun: next++, outputs: found.outputs };

@@ -4,6 +4,7 @@
 // since whatever killed a native kernel cannot be trusted to have left the memory alone.
 
 import { FleetError } from '../../core/errors.ts';
+import type { CommitOptions } from '../../core/head/resident-rows.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
 import type { Scored, ScoreRequest } from '../../core/screening/score.ts';
 import { openThread } from '../../core/thread-calls.ts';
@@ -22,10 +23,13 @@ import type {
   InitialRequest,
   JobFacts,
   KeepRequest,
+  KeepRowsRequest,
   KeptRun,
   LatencyRequest,
   OuterRequest,
   OwnStep,
+  ReadRowsRequest,
+  RunRowsRequest,
   SearchApplied,
   SearchRequest,
   ThreadGauges,
@@ -61,6 +65,11 @@ export interface Compute {
    * One optimiser step of the rows of a class shard, in place; weights and momentum must be in shared memory.
    */
   updateRows(update: RowsUpdate): Promise<void>;
+  /**
+   * Puts a class shard onto the device. Undefined where the engine keeps vectors on the host, where runGraph and updateRows
+   * do the same.
+   */
+  keepRows(request: KeepRowsRequest): Promise<KeptShard | undefined>;
   /** Writes what a shard contributes to a round; all arrays must be in shared memory. */
   writeDifference(difference: DifferenceRequest): Promise<void>;
   /**
@@ -108,9 +117,28 @@ export interface KeptState {
   readonly device?: number | undefined;
   /** Runs a graph whose first input is the weights; a node is written once all its shards were given, by whatever calls. */
   runGraph(graph: GraphSpec, runs: readonly KeptRun[]): Promise<void>;
+  /** As startTwoPart, of a graph whose first input is the weights. */
+  startTwoPart(graph: TwoPartSpec, inputs: Arrays): Promise<TwoPartRun>;
   /** One optimiser step, with the bits of applyStep. */
   apply(step: Pick<ApplyRequest, 'learningRate' | 'step' | 'mean'>): Promise<Applied>;
   read(): Promise<void>;
+  free(): void;
+}
+
+/**
+ * A class shard on the device. The rows in shared memory that it was made from follow by `read` alone. Its holder frees
+ * it.
+ */
+export interface KeptShard {
+  /**
+   * Runs a graph whose inputs are unit embeddings, the rows, and others. `leaves`: its first output is the gradient of the
+   * rows, which stays with them.
+   */
+  run(graph: GraphSpec, run: Omit<RunRowsRequest, 'graph' | 'kept'>): Promise<readonly Float32Array[]>;
+  /** One step by that gradient, with the bits of updateRows. */
+  commit(options: CommitOptions): Promise<void>;
+  /** Copies rows into shared memory, and the gradient of a step that is not committed. */
+  read(into: ReadRowsRequest['into']): Promise<void>;
   free(): void;
 }
 
@@ -228,29 +256,30 @@ type Ask = <K extends keyof ComputeCalls>(
 function jobsBy(
   ask: Ask,
 ): Omit<Compute, 'ownedBy' | 'ranked' | 'queuedJobs' | 'threadGauges' | 'died' | 'close'> {
+  const begin = async (what: ComputeCalls['begin']['ask']): Promise<TwoPartRun> => {
+    const { begun, outputs } = await ask('begin', what, 'train');
+    let over = false;
+    return {
+      outputs,
+      complete: async (inputs, into) => {
+        if (over) throw new FleetError('cancelled', 'this computation was finished or released');
+        over = true;
+        return ask('finish', { begun, inputs, into }, 'train');
+      },
+      discard: () => {
+        if (over) return;
+        over = true;
+        // It fails only where the thread has ended, and what it kept with it.
+        ask('release', begun, 'train').catch(() => undefined);
+      },
+    };
+  };
   return {
     proveDevice: () => ask('prove', undefined, 'prove'),
     compileGraph: (graph) => ask('prepare', graph, 'prepare'),
     runGraph: (graph, inputs, into) =>
       ask('run', { graph, inputs, into }, FORWARD.has(graph.kind) ? 'embed' : 'train'),
-    startTwoPart: async (graph, inputs) => {
-      const { begun, outputs } = await ask('begin', { graph, inputs }, 'train');
-      let over = false;
-      return {
-        outputs,
-        complete: async (others, into) => {
-          if (over) throw new FleetError('cancelled', 'this computation was finished or released');
-          over = true;
-          return ask('finish', { begun, inputs: others, into }, 'train');
-        },
-        discard: () => {
-          if (over) return;
-          over = true;
-          // It fails only where the thread has ended, and what it kept with it.
-          ask('release', begun, 'train').catch(() => undefined);
-        },
-      };
-    },
+    startTwoPart: (graph, inputs) => begin({ graph, inputs }),
     applyStep: async (apply) => {
       assertShared(inPlace(apply));
       return ask('apply', apply, 'apply');
@@ -263,6 +292,7 @@ function jobsBy(
       return {
         ...{ number: kept, devices, device: request.device },
         runGraph: (graph, runs) => ask('run-kept', { graph, kept, runs }, 'train'),
+        startTwoPart: (graph, inputs) => begin({ graph, kept, inputs }),
         apply: (step) => ask('apply-kept', { kept, ...step }, 'apply'),
         read: () => ask('read-kept', { kept, into: state }, 'apply'),
         // It fails only where the thread has ended, and the state with it.
@@ -290,6 +320,23 @@ function jobsBy(
     updateRows: async (update) => {
       assertShared({ weights: update.weights, momentum: update.momentum });
       return ask('update-rows', update, 'apply');
+    },
+    keepRows: async (request) => {
+      assertShared({ ...request.rows });
+      const { kept } = await ask('keep-rows', request, 'prepare');
+      if (kept === undefined) return undefined;
+      return {
+        run: (graph, run) => ask('run-rows', { graph, kept, ...run }, 'train'),
+        commit: ({ scale, learningRate, step }) =>
+          ask('commit-rows', { kept, scale, learningRate, step }, 'apply'),
+        read: async ({ weights, momentum, gradient }) => {
+          const into = { weights, momentum, gradient };
+          assertShared(into);
+          return ask('read-rows', { kept, into }, 'apply');
+        },
+        // It fails only where the thread has ended, and the class shard with it.
+        free: () => void ask('drop-rows', kept, 'apply').catch(() => undefined),
+      };
     },
     writeDifference: async (difference) => {
       assertShared({ into: difference.into });

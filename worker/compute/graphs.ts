@@ -18,8 +18,7 @@ import {
   searchLogitsFunction,
   searchStatisticsFunction,
 } from '../../core/search/search-function.ts';
-import type { CompiledGraph, Engine } from '../../core/tensor/graph/engine.ts';
-import type { TwoPartGraph } from '../../core/tensor/graph/two-part.ts';
+import type { CompiledGraph, Engine, TwoPartGraph } from '../../core/tensor/graph/engine.ts';
 import { type GraphSpec, graphKey, type TwoPartSpec } from './messages.ts';
 
 /**

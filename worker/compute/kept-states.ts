@@ -13,7 +13,7 @@ import {
 } from '../../core/optim/resident-sgd.ts';
 import { createShardSums, type ShardSums } from '../../core/optim/shard-sums.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
-import type { CompiledGraph, Engine } from '../../core/tensor/graph/engine.ts';
+import type { CompiledGraph, Engine, Resident } from '../../core/tensor/graph/engine.ts';
 import type { LayoutFor } from './layouts.ts';
 import type {
   Applied,
@@ -39,6 +39,8 @@ export interface KeptStates {
   prepare(update: UpdateSpec): void;
   /** Puts a state onto the device; undefined where vectors are kept on the host. */
   keep(request: KeepRequest): number | undefined;
+  /** The weights of a state as an input of graphs; they are over with its next step. */
+  weights(kept: number): Resident;
   /** Runs a graph on the weights of a state, on several devices at once, and adds up what the runs give. */
   run(kept: number, graph: CompiledGraph, runs: readonly KeptRun[]): void;
   apply(request: ApplyKeptRequest): Applied;
@@ -91,6 +93,7 @@ export function createKeptStates(options: {
       });
       return next++;
     },
+    weights: (kept) => stateOf(kept).state.weights(),
     run(kept, graph, runs) {
       const { update, state, sums } = stateOf(kept);
       const { pairSum } = compiled(update)!;

@@ -3,6 +3,7 @@
 // for the whole life of a run, and only the thread that works on a job touches them meanwhile.
 
 import type { HeadShape } from '../../core/head/classes.ts';
+import type { CommitOptions, RowsArrays } from '../../core/head/resident-rows.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
 import type { SupernetSpec } from '../../core/nn/supernet.ts';
 import type { SgdArrays } from '../../core/optim/resident-sgd.ts';
@@ -153,6 +154,34 @@ export interface KeepRequest {
   readonly device?: number;
 }
 
+/** A class shard that goes onto the device. */
+export interface KeepRowsRequest {
+  /** In shared memory. */
+  readonly rows: RowsArrays;
+  readonly optimizer: TrainingSpec['optimizer'];
+}
+
+/** The run of a graph whose inputs are unit embeddings, the rows of a kept class shard, and others. */
+export interface RunRowsRequest {
+  readonly graph: GraphSpec;
+  readonly kept: number;
+  readonly unit: Float32Array;
+  readonly others: Arrays;
+  /** The first output is the gradient of the rows, and stays with them. */
+  readonly leaves: boolean;
+}
+
+/** One step of the rows of a kept class shard by the gradient that stayed with them. */
+export interface CommitRowsRequest extends CommitOptions {
+  readonly kept: number;
+}
+
+/** Copies of a kept class shard, into shared memory. */
+export interface ReadRowsRequest {
+  readonly kept: number;
+  readonly into: RowsArrays & { readonly gradient: Float32Array };
+}
+
 /** An open step of a search: its state, its memory and how it is made; all arrays are in shared memory. */
 export interface SearchRequest {
   readonly supernet: SupernetSpec;
@@ -249,9 +278,9 @@ export type ComputeCalls = {
     };
     readonly answer: readonly Float32Array[];
   };
-  /** The first part; the arrays must not change before the second. */
+  /** The first part; the arrays must not change before the second. `kept`: its first input is the weights of this state. */
   readonly begin: {
-    readonly ask: { readonly graph: TwoPartSpec; readonly inputs: Arrays };
+    readonly ask: { readonly graph: TwoPartSpec; readonly kept?: number; readonly inputs: Arrays };
     readonly answer: { readonly begun: number; readonly outputs: readonly Float32Array[] };
   };
   /** The second part of what `begun` named; after it, or its failure, the number means nothing any more. */
@@ -287,6 +316,16 @@ export type ComputeCalls = {
   };
   /** One that means nothing is no error. */
   readonly 'drop-kept': { readonly ask: number; readonly answer: undefined };
+  /** Puts a class shard onto the device; without a number where the engine keeps vectors on the host. */
+  readonly 'keep-rows': {
+    readonly ask: KeepRowsRequest;
+    readonly answer: { readonly kept: number | undefined };
+  };
+  readonly 'run-rows': { readonly ask: RunRowsRequest; readonly answer: readonly Float32Array[] };
+  readonly 'commit-rows': { readonly ask: CommitRowsRequest; readonly answer: undefined };
+  readonly 'read-rows': { readonly ask: ReadRowsRequest; readonly answer: undefined };
+  /** One that means nothing is no error. */
+  readonly 'drop-rows': { readonly ask: number; readonly answer: undefined };
   /** Takes the mean of a round that is not the last of its step. */
   readonly 'continue-search': { readonly ask: SearchRequest; readonly answer: undefined };
   /** Takes the mean of the last round and moves the state. */

@@ -18,6 +18,7 @@ export const NUMERICAL_CODE: readonly string[] = [
   ...['core/data/dataset', 'core/data/folder', 'core/data/holdout', 'core/data/ordering'],
   ...['core/verify/kfold', 'core/verify/pairs', 'core/verify/roc'],
   ...['worker/training', 'worker/compute/graphs', 'worker/compute/thread'],
+  ...['worker/compute/kept-states', 'worker/compute/kept-rows'],
   ...['worker/verification/embedder', 'worker/verification/evaluate', 'worker/verification/images'],
 ];
 

@@ -4,7 +4,6 @@
 
 import { workerData } from 'node:worker_threads';
 import { toFleetError } from '../../core/errors.ts';
-import { updateRows } from '../../core/head/rows.ts';
 import { initialWeights } from '../../core/nn/init.ts';
 import { applyOuterStep, writeDifference } from '../../core/optim/outer.ts';
 import { applyStep } from '../../core/optim/sgd.ts';
@@ -19,6 +18,7 @@ import { createBegunTable } from './begun.ts';
 import { type EngineRequest, openEngine } from './engine.ts';
 import { createGraphCache } from './graphs.ts';
 import { createKeeping } from './keeping.ts';
+import { createKeptRows } from './kept-rows.ts';
 import { createKeptStates } from './kept-states.ts';
 import { medianPassMs } from './latency.ts';
 import { createLayouts } from './layouts.ts';
@@ -41,6 +41,7 @@ const graphs = createGraphCache({ cacheDir, engine });
 const begun = createBegunTable({ graphs, keeping: createKeeping() });
 const layoutFor = createLayouts();
 const states = createKeptStates({ engine, cacheDir, layoutFor });
+const classShards = createKeptRows({ engine, cacheDir });
 
 answerCalls<ComputeCalls, never, never, JobFacts>({
   answers: {
@@ -54,7 +55,8 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
       return { digest, nodes };
     },
     run: ({ graph, inputs, into }) => graphs.get(graph).run(inputs, into),
-    begin: ({ graph, inputs }) => begun.begin(graph, inputs),
+    begin: ({ graph, kept, inputs }) =>
+      begun.begin(graph, kept === undefined ? inputs : [states.weights(kept), ...inputs]),
     finish: ({ begun: number, inputs, into }) => begun.finish(number, inputs, into),
     release: (number) => {
       begun.release(number);
@@ -90,7 +92,21 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
       return undefined;
     },
     'update-rows': (update) => {
-      updateRows(update);
+      classShards.update(update);
+      return undefined;
+    },
+    'keep-rows': (request) => ({ kept: classShards.keep(request) }),
+    'run-rows': ({ graph, ...request }) => classShards.run(graphs.get(graph), request),
+    'commit-rows': (request) => {
+      classShards.commit(request);
+      return undefined;
+    },
+    'read-rows': (request) => {
+      classShards.read(request);
+      return undefined;
+    },
+    'drop-rows': (kept) => {
+      classShards.drop(kept);
       return undefined;
     },
     difference: (difference) => {
@@ -111,7 +127,7 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
 
 function gauges(): ThreadGauges {
   const { numTensors, numBytes } = tf.memory();
-  const kept = [begun.gauges(), states.gauges()];
+  const kept = [begun.gauges(), states.gauges(), classShards.gauges()];
   return {
     tensors: kept.reduce((sum, { tensors }) => sum + tensors, numTensors),
     bytes: kept.reduce((sum, { bytes }) => sum + bytes, numBytes),

@@ -6,14 +6,17 @@ import type { Batch } from '../../core/data/loading/loader-messages.ts';
 import { FleetError } from '../../core/errors.ts';
 import { adapterWidth } from '../../core/spec/distillation.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
-import type { Compute, TwoPartRun } from '../compute/client.ts';
+import type { TwoPartRun } from '../compute/client.ts';
 import type { TwoPartSpec } from '../compute/messages.ts';
 import type { Head } from './head.ts';
 import type { Unit } from './procedure.ts';
-import { sgdVectors } from './replica.ts';
+import type { ResidentReplica } from './resident-replica.ts';
 
 /** What the backbone needs of a step. */
 export type BackboneUnit = Pick<Unit, 'first' | 'replica' | 'shards' | 'exchange' | 'teacher' | 'readBatch'>;
+
+/** Begins computations whose first input is a replica's weights. */
+export type BackboneStarter = Pick<ResidentReplica, 'startTwoPart'>;
 
 export interface BackboneStep {
   /**
@@ -31,11 +34,10 @@ export interface BackboneStep {
 }
 
 export function createBackboneStep(
-  { head, compute }: { readonly head: Head; readonly compute: Compute },
+  { head, starter }: { readonly head: Head; readonly starter: BackboneStarter },
   { first: step, replica, shards, exchange, teacher, readBatch }: BackboneUnit,
 ): BackboneStep {
   const { batch, embedding } = head;
-  const { weights } = sgdVectors(replica);
   const perShard = batch / head.shards;
   const graph = backboneGraph(head.spec);
   const batches = new Map<number, Batch>();
@@ -47,7 +49,7 @@ export function createBackboneStep(
     // One of several batches may arrive after the step was given up because of another one.
     if (disposed) throw new FleetError('cancelled', 'the step was broken off');
     batches.set(shard, own);
-    const computation = compute.startTwoPart(graph, [weights, own.images]);
+    const computation = starter.startTwoPart(graph, replica, [own.images]);
     started.set(shard, computation);
     await computation;
   };

@@ -110,7 +110,8 @@ export function createClassShardMoves(
       return members.map((_, other) => decodeStanding(all.slice(other * inventory, (other + 1) * inventory)));
     },
     async moveShards(moves, step) {
-      if (head.step + 1 === step && head.pendingRate !== undefined) await commitHead(head, options.compute);
+      if (head.step + 1 === step && head.pendingRate !== undefined)
+        await commitHead(head, (_shard, own, update) => options.compute.updateRows({ ...own, ...update }));
       // What is older was left behind by an earlier generation.
       if (head.step !== step) dropShards(head);
       for (const { shard, giver } of moves) {

@@ -45,7 +45,7 @@ export function createEveryStep(options: ProcedureOptions): Procedure {
     };
   };
   const join = (place: GangPlace): Membership => {
-    const resident = createResidentReplica(options, classes);
+    const resident = createResidentReplica(options, { classes });
     const member = wholeReplicaMember(place);
     return {
       ...member,

@@ -13,17 +13,24 @@
 
 import { placesOf, STATISTICS, sampleClasses } from '../../core/head/classes.ts';
 import { during } from '../../core/worker-time.ts';
-import type { Compute } from '../compute/client.ts';
 import { type GraphSpec, graphKey, type TwoPartSpec } from '../compute/messages.ts';
-import { type BackboneUnit, backboneGraph, createBackboneStep } from './backbone-step.ts';
+import {
+  type BackboneStarter,
+  type BackboneUnit,
+  backboneGraph,
+  createBackboneStep,
+} from './backbone-step.ts';
 import { type ClassShard, type Head, rangeOf, rowsInStep } from './head.ts';
 import type { HeadGang } from './head-gang.ts';
 import type { Unit } from './procedure.ts';
+import type { HeadInputs, ResidentRows } from './resident-rows.ts';
 
 export interface HeadStepContext {
   readonly head: Head;
   readonly headGang: Pick<HeadGang, 'gatherEmbeddings' | 'gatherStatistics' | 'slopesVector' | 'sumSlopes'>;
-  readonly compute: Compute;
+  /** Begins the backbone's part of a shard. */
+  readonly replica: BackboneStarter;
+  readonly rows: Pick<ResidentRows, 'statistics' | 'gradients'>;
 }
 
 export type HeadUnit = BackboneUnit & Pick<Unit, 'learningRate' | 'clock' | 'begin' | 'contributionDigest'>;
@@ -44,7 +51,7 @@ export async function computeWithHead(context: HeadStepContext, unit: HeadUnit) 
     return result;
   };
   head.pendingRate = undefined;
-  const backbone = createBackboneStep(context, unit);
+  const backbone = createBackboneStep({ head, starter: context.replica }, unit);
   try {
     const writeOwn = await backbone.forward();
     const gathered = await waitFor(headGang.gatherEmbeddings(writeOwn, digest));
@@ -54,7 +61,13 @@ export async function computeWithHead(context: HeadStepContext, unit: HeadUnit) 
     });
     const writeStatistics = await runStatistics(context, shards, inputs);
     const statistics = (await waitFor(headGang.gatherStatistics(writeStatistics, digest))).slice();
-    const gradientsOf = (shard: number) => runGradients(context, shard, [...inputs.get(shard)!, statistics]);
+    const gradientsOf = (shard: number) =>
+      context.rows.gradients(
+        shardGraph(head, 'head-gradients', shard),
+        shard,
+        inputs.get(shard)!,
+        statistics,
+      );
     const losses = await Promise.all(
       shards.map(async (shard) => {
         const { ofUnit, losses: own } = await gradientsOf(shard);
@@ -75,49 +88,35 @@ export async function computeWithHead(context: HeadStepContext, unit: HeadUnit) 
   }
 }
 
-type ShardInputs = readonly [unit: Float32Array, rows: Float32Array, places: Int32Array];
-
 /** What each class shard held here computes with. */
 function shardInputs(
   head: Head,
   step: number,
   { unit, labels }: { readonly unit: Float32Array; readonly labels: Int32Array },
-): Map<number, ShardInputs> {
-  const inputs = new Map<number, ShardInputs>();
+): Map<number, HeadInputs> {
+  const inputs = new Map<number, HeadInputs>();
   for (const [shard, own] of head.held) {
     chooseClasses(head, { shard, own, labels, step });
-    inputs.set(shard, [unit, own.rows, placesOf(labels, own.range, own.chosen)]);
+    inputs.set(shard, { unit, places: placesOf(labels, own.range, own.chosen) });
   }
   return inputs;
 }
 
 /** The own class shards' statistics. The result writes this member's part of the gather. */
 async function runStatistics(
-  { head, compute }: HeadStepContext,
+  { head, rows }: HeadStepContext,
   shards: readonly number[],
-  inputs: ReadonlyMap<number, ShardInputs>,
+  inputs: ReadonlyMap<number, HeadInputs>,
 ): Promise<(gathered: Float32Array) => void> {
   const found = await Promise.all(
-    shards.map(
-      async (shard) =>
-        (await compute.runGraph(shardGraph(head, 'head-statistics', shard), inputs.get(shard)!))[0]!,
+    shards.map((shard) =>
+      rows.statistics(shardGraph(head, 'head-statistics', shard), shard, inputs.get(shard)!),
     ),
   );
   return (gathered) =>
     shards.forEach((shard, place) => {
       gathered.set(found[place]!, shard * STATISTICS * head.batch);
     });
-}
-
-/** Gradients of a class shard: of its classes, into its own memory, and of the embeddings. */
-async function runGradients(
-  { head, compute }: HeadStepContext,
-  shard: number,
-  inputs: readonly [...ShardInputs, statistics: Float32Array],
-) {
-  const graph = shardGraph(head, 'head-gradients', shard);
-  const [ofUnit, losses] = await compute.runGraph(graph, inputs, head.held.get(shard)!.gradient);
-  return { ofUnit: ofUnit!, losses: losses! };
 }
 
 /**

@@ -8,10 +8,9 @@
 // again (core/head/holders.ts, `pending`).
 
 import { type ClassRange, classRange, sampledCount } from '../../core/head/classes.ts';
-import { putRows, takeRows } from '../../core/head/rows.ts';
+import { putRows, type RowsUpdate, takeRows } from '../../core/head/rows.ts';
 import { letGoOfShared, sharedFloats } from '../../core/shared-memory.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
-import type { Compute } from '../compute/client.ts';
 
 /** One class shard, a row for each class; all in shared memory. */
 export interface ClassShard {
@@ -119,25 +118,24 @@ export function placeRows(
   putRows({ kernel: whole.momentum, rows: rows.momentum, classes, range });
 }
 
+/** Moves one class shard by its gradient. */
+export type MoveRows = (
+  shard: number,
+  own: Pick<ClassShard, 'weights' | 'momentum' | 'chosen' | 'gradient'>,
+  update: Pick<RowsUpdate, 'scale' | 'learningRate' | 'optimizer' | 'step'>,
+) => Promise<void>;
+
 /** Commits the step whose update is pending: applies it to all class shards held. */
-export async function commitHead(head: Head, compute: Compute): Promise<void> {
+export async function commitHead(head: Head, move: MoveRows): Promise<void> {
   const { optimizer } = head.spec.training;
   const learningRate = head.pendingRate;
   if (learningRate === undefined) throw new Error(`assertion: step ${head.step} has no update of the head`);
   head.pendingRate = undefined;
   const { step } = head;
+  const update = { scale: 1 / head.shards, learningRate, optimizer, step };
   await Promise.all(
-    [...head.held.values()].map(({ weights, momentum, chosen, gradient }) =>
-      compute.updateRows({
-        weights,
-        momentum,
-        chosen,
-        gradient,
-        scale: 1 / head.shards,
-        learningRate,
-        optimizer,
-        step,
-      }),
+    [...head.held].map(([shard, { weights, momentum, chosen, gradient }]) =>
+      move(shard, { weights, momentum, chosen, gradient }, update),
     ),
   );
   head.step = step + 1;

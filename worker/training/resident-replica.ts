@@ -6,8 +6,8 @@
 
 import { adapterWidth } from '../../core/spec/distillation.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
-import type { Compute, KeptState } from '../compute/client.ts';
-import type { GraphSpec, KeptRun, UpdateSpec } from '../compute/messages.ts';
+import type { Compute, KeptState, TwoPartRun } from '../compute/client.ts';
+import type { Arrays, GraphSpec, KeptRun, TwoPartSpec, UpdateSpec } from '../compute/messages.ts';
 import type { Membership, ProcedureOptions } from './procedure.ts';
 import { type Replica, sgdVectors } from './replica.ts';
 import { sgdUpdate } from './sgd-update.ts';
@@ -20,6 +20,8 @@ export interface ResidentReplica {
   prepare(replica: Replica): Promise<{ readonly devices: number; readonly addsUp: boolean }>;
   /** Runs a graph whose first input is the replica's weights; on one device or several, as KeptState has it. */
   runGraph(graph: GraphSpec, replica: Replica, runs: readonly KeptRun[]): Promise<void>;
+  /** Begins a computation whose first input is the replica's weights, on the first device. */
+  startTwoPart(graph: TwoPartSpec, replica: Replica, inputs: Arrays): Promise<TwoPartRun>;
   readonly applyMean: Membership['applyMean'];
   /** Copies into memory what steps have changed on the device since the last time. */
   settle(): Promise<void>;
@@ -36,7 +38,11 @@ export function updateOf({ network, training, distillation }: RunSpec, classes: 
   };
 }
 
-export function createResidentReplica(options: ProcedureOptions, classes: number): ResidentReplica {
+/** `device`: the one that has the replica; without it each has one. */
+export function createResidentReplica(
+  options: ProcedureOptions,
+  { classes, device }: { readonly classes: number; readonly device?: number },
+): ResidentReplica {
   const { spec } = options;
   const compute: Compute = options.compute;
   const onHost = sgdUpdate(options, classes);
@@ -51,7 +57,10 @@ export function createResidentReplica(options: ProcedureOptions, classes: number
   return {
     async prepare(replica) {
       if (!isPrepared)
-        kept = await compute.keepState({ update: updateOf(spec, classes), state: sgdVectors(replica) });
+        kept = await compute.keepState({
+          ...{ update: updateOf(spec, classes), state: sgdVectors(replica) },
+          ...(device === undefined ? {} : { device }),
+        });
       isPrepared = true;
       return { devices: kept?.devices ?? 1, addsUp: kept !== undefined };
     },
@@ -59,6 +68,10 @@ export function createResidentReplica(options: ProcedureOptions, classes: number
       if (kept !== undefined) return kept.runGraph(graph, runs);
       const { weights } = sgdVectors(replica);
       for (const { inputs, into } of runs) await compute.runGraph(graph, [weights, ...inputs], into);
+    },
+    startTwoPart(graph, replica, inputs) {
+      if (kept !== undefined) return kept.startTwoPart(graph, inputs);
+      return compute.startTwoPart(graph, [sgdVectors(replica).weights, ...inputs]);
     },
     async applyMean(unit, mean) {
       if (kept === undefined) return onHost(unit, mean);

@@ -12,12 +12,14 @@ import { planMoves } from '../../core/head/holders.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
 import { adapterWidth } from '../../core/spec/distillation.ts';
-import { commitHead, createHead, dropShards, type Head, holdFrom } from './head.ts';
+import { createHead, dropShards, type Head, holdFrom } from './head.ts';
 import { type HeadGang, headExchangeNames, joinHeadGang } from './head-gang.ts';
 import { computeWithHead, headGraphs } from './head-step.ts';
 import type { GangPlace, Membership, Procedure, ProcedureOptions } from './procedure.ts';
 import { replicaOf, sgdShape, sgdState, sgdVectors } from './replica.ts';
-import { sgdFirst, sgdUpdate } from './sgd-update.ts';
+import { createResidentReplica, updateOf } from './resident-replica.ts';
+import { createResidentRows } from './resident-rows.ts';
+import { sgdFirst } from './sgd-update.ts';
 
 export function createShardedHead(options: ProcedureOptions): Procedure {
   const { runId, spec, network, classes, compute } = options;
@@ -30,7 +32,7 @@ export function createShardedHead(options: ProcedureOptions): Procedure {
     replicaShape: sgdShape(replicated),
     stateShape: sgdShape(whole),
     sumLength: replicated.vectorCount,
-    graphs: headGraphs(head),
+    graphs: [...headGraphs(head), updateOf(spec, 0)],
     backboneCount: whole.backboneCount,
     writeFirst: sgdFirst(options),
     exchangeNames: headExchangeNames(runId),
@@ -59,7 +61,9 @@ function memberOf(
 ): Membership {
   const { schedule, compute, runId } = options;
   const { members, log } = place;
-  const update = sgdUpdate(options, 0);
+  // The backbone's two parts are on the first device.
+  const resident = createResidentReplica(options, { classes: 0, device: 0 });
+  const rows = createResidentRows(head, compute);
   /** Where the gang can go on, what has to move for it, and which class shards nobody has. */
   const survey = async (replicaStep: number) => {
     const standings = await headGang.standings(replicaStep);
@@ -87,19 +91,23 @@ function memberOf(
       await headGang.moveShards(moves, step);
     },
     async contribute(unit) {
-      const computed = computeWithHead({ head, headGang, compute }, unit);
+      await resident.prepare(unit.replica);
+      await rows.prepare();
+      const computed = computeWithHead({ head, headGang, replica: resident, rows }, unit);
       const { vectors, waited } = await Promise.race([computed, unit.failed]);
       return { vectors, waited, images: (schedule.batch / schedule.shards) * unit.shards.length };
     },
     async applyMean(unit, mean) {
-      const applied = await update(unit, mean);
+      const applied = await resident.applyMean(unit, mean);
       // Together with the replica or not at all: nothing may stop the loop between the two.
-      await commitHead(head, compute);
+      await rows.commit();
       return applied;
     },
     async gatherState(replica) {
+      await rows.settle();
       const gathered = await headGang.gatherHead();
       if (gathered === undefined) return undefined;
+      await resident.settle();
       const { weights, momentum, running } = sgdVectors(replica);
       return sgdState({
         weights: joined(weights, gathered.weights),
@@ -108,7 +116,14 @@ function memberOf(
       });
     },
     exchangeStats: () => headGang.stats(),
-    leave: async () => headGang.leave(),
+    async leave() {
+      headGang.leave();
+      try {
+        await rows.leave();
+      } finally {
+        await resident.leave();
+      }
+    },
   };
 }
 

@@ -3,10 +3,10 @@
 
 import { FleetError } from '../../errors.ts';
 import type { LoweredModule } from '../lowering/lower.ts';
+import type { FirstPart } from '../passes/cut.ts';
 import type { GraphInput } from '../recording/record.ts';
 import type { CompileOptions } from './obtain.ts';
 import { checkArrays, type GraphArray } from './session.ts';
-import type { TwoPartGraph, TwoPartOptions } from './two-part.ts';
 
 /** A vector that the engine keeps on each of its devices, or on one of them. Whoever made it frees it. */
 export interface Resident {
@@ -43,6 +43,11 @@ export interface CompiledGraph {
    * of its run. Whoever called frees them. Absent where vectors are kept on the host.
    */
   readonly runPlaced?: (runs: readonly PlacedRun[]) => Resident[];
+  /** Runs the graph and leaves its first output on the first device. Whoever called frees it. Absent as runPlaced is. */
+  readonly runLeaving?: (inputs: readonly EngineInput[]) => {
+    readonly first: Resident;
+    readonly others: Float32Array[];
+  };
   /** Number of operations in the graph, constants and inputs included. */
   readonly nodes: number;
   /** SHA-256 of the graph. Graphs of equal digests compute the same bits on one device class. */
@@ -53,6 +58,49 @@ export interface CompiledGraph {
   readonly recorded: boolean;
   /** Frees the graph; a second call does nothing. */
   dispose(): void;
+}
+
+/** A function to compile, and how much of it is the first part. */
+export interface TwoPartOptions extends CompileOptions {
+  readonly first: FirstPart;
+}
+
+/**
+ * A graph that is ready to run in two parts. Computations may be begun in any number and finished in any
+ * order.
+ */
+export interface TwoPartGraph {
+  /**
+   * Runs the first part. What is given must neither change nor be freed before the second part has run. With `keep` what
+   * the second part reads is kept, where keptBytes says that it can be.
+   */
+  begin(inputs: readonly EngineInput[], keep: boolean): Begun;
+  /**
+   * Bytes that one computation keeps between its parts; undefined where the first part is always computed
+   * again.
+   */
+  readonly keptBytes: number | undefined;
+  /** Number of computations that are begun and neither finished nor released. */
+  begun(): number;
+  readonly nodes: number;
+  readonly digest: string;
+  readonly recorded: boolean;
+  /** Frees the graph and everything that open computations keep; a second call does nothing. */
+  dispose(): void;
+}
+
+/** A computation after its first part. */
+export interface Begun {
+  readonly outputs: Float32Array[];
+  /** What it keeps until it is finished or released. */
+  readonly kept: { readonly tensors: number; readonly bytes: number };
+  /**
+   * Runs the second part with the remaining inputs. With `into` the first output is written there and is no part of
+   * the result. The computation is over afterwards, whether this succeeds or throws.
+   */
+  finish(inputs: readonly GraphArray[], into?: Float32Array): Float32Array[];
+  /** Frees what is kept, where the computation will not be finished; a second call does nothing. */
+  release(): void;
 }
 
 /** A module over vectors of the devices. */

@@ -7,19 +7,21 @@ import { FleetError } from '../../errors.ts';
 import type { DeviceBuffer, ElementType, Program } from '../pjrt/client.ts';
 import type { GraphInput } from '../recording/record.ts';
 import {
+  type Begun,
   type CompiledGraph,
   checkEngineInputs,
   type Engine,
   type EngineInput,
   isArray,
   type Resident,
+  type TwoPartGraph,
+  type TwoPartOptions,
 } from './engine.ts';
 import { type CompileOptions, obtainGraph } from './obtain.ts';
 import { readModules, recordForPjrt, saveParts, saveWhole } from './pjrt-modules.ts';
 import { obtainProgram, type ProgramPlace } from './pjrt-programs.ts';
 import { createResidents } from './pjrt-residents.ts';
-import { checkArrays, checkInputs, type GraphArray } from './session.ts';
-import type { Begun, TwoPartGraph, TwoPartOptions } from './two-part.ts';
+import { checkArrays, checkInputs } from './session.ts';
 
 /** Where and how an engine computes. */
 export interface PjrtPlace extends ProgramPlace {
@@ -88,6 +90,20 @@ export function createPjrtEngine(place: PjrtPlace): Engine {
                 const fed = runs.map(({ inputs: given, device }) => feed(inputs, given, own, device));
                 const places = runs.map(({ device }) => device);
                 return adoptFirst(program.runAll(fed), { places, shape: outputShapes[0]!, own });
+              });
+            },
+            runLeaving(given) {
+              checkEngineInputs(inputs, given);
+              return freeing((own) => {
+                const [first, ...rest] = program.run(feed(inputs, given, own));
+                own.push(...rest);
+                const left = residents.adopt(new Map([[0, first!]]), elementsOf(outputShapes[0]!));
+                try {
+                  return { first: left, others: readOutputs(rest, outputShapes.slice(1)) };
+                } catch (caught) {
+                  left.free();
+                  throw caught;
+                }
               });
             },
             dispose: program.free,
@@ -238,13 +254,15 @@ function twoParts(parts: {
     if (!open.delete(kept)) return;
     for (const buffer of kept) buffer.free();
   };
-  const begin = (arrays: readonly GraphArray[], keep: boolean): Begun => {
-    checkArrays(known, arrays);
+  const begin = (given: readonly EngineInput[], keep: boolean): Begun => {
+    checkEngineInputs(known, given);
     const kept: DeviceBuffer[] = [];
     /** The second part reads the known inputs too, which therefore stay as well. */
     const fed: DeviceBuffer[] = [];
+    const uploaded: DeviceBuffer[] = [];
     const outputs = freeing((own) => {
-      fed.push(...parts.feed(known, arrays, own));
+      fed.push(...parts.feed(known, given, own));
+      uploaded.push(...own);
       const all = program.run(fed);
       own.push(...all);
       const values = readOutputs(all.slice(0, first.outputs), shapes.first);
@@ -254,7 +272,7 @@ function twoParts(parts: {
       }
       return values;
     });
-    const held = keep ? [...fed, ...kept] : [];
+    const held = keep ? [...uploaded, ...kept] : [];
     open.add(held);
     return {
       outputs,
@@ -269,7 +287,7 @@ function twoParts(parts: {
           checkArrays(late, others);
           return freeing((own) => {
             // What was not kept is computed again, with the same bits: it is the same program.
-            const again = keep ? fed : parts.feed(known, arrays, own);
+            const again = keep ? fed : parts.feed(known, given, own);
             const all = keep ? [] : program.run(again);
             own.push(...all);
             const read = keep ? kept : all.slice(first.outputs);

@@ -8,10 +8,12 @@
 // fetched it, or, if it is kept, when its computation is finished, released, or its graph disposed.
 
 import { FleetError } from '../../errors.ts';
-import { cutOf, type FirstPart } from '../passes/cut.ts';
+import { cutOf } from '../passes/cut.ts';
 import { addonFacts, nativeBackend } from '../tf.ts';
+import type { TwoPartGraph, TwoPartOptions } from './engine.ts';
 import type { StoredGraph } from './graph-cache.ts';
-import { type CompileOptions, obtainGraph } from './obtain.ts';
+import { plainArrays } from './host-vectors.ts';
+import { obtainGraph } from './obtain.ts';
 import { saveGraph, sessionName } from './saved-model.ts';
 import {
   checkArrays,
@@ -26,51 +28,6 @@ import {
   outputNames,
   readOutputs,
 } from './session.ts';
-
-export type { FirstPart } from '../passes/cut.ts';
-
-/** A function to compile, and how much of it is the first part. */
-export interface TwoPartOptions extends CompileOptions {
-  readonly first: FirstPart;
-}
-
-/**
- * A graph that is ready to run in two parts. Computations may be begun in any number and finished in any
- * order.
- */
-export interface TwoPartGraph {
-  /**
-   * Runs the first part. The arrays must not change before the second part has run. With `keep` what the
-   * second part reads is kept, where keptBytes says that it can be.
-   */
-  begin(inputs: readonly GraphArray[], keep: boolean): Begun;
-  /**
-   * Bytes that one computation keeps between its parts; undefined where the first part is always computed
-   * again.
-   */
-  readonly keptBytes: number | undefined;
-  /** Number of computations that are begun and neither finished nor released. */
-  begun(): number;
-  readonly nodes: number;
-  readonly digest: string;
-  readonly recorded: boolean;
-  /** Frees the graph and everything that open computations keep; a second call does nothing. */
-  dispose(): void;
-}
-
-/** A computation after its first part. */
-export interface Begun {
-  readonly outputs: Float32Array[];
-  /** What it keeps until it is finished or released. */
-  readonly kept: { readonly tensors: number; readonly bytes: number };
-  /**
-   * Runs the second part with the remaining inputs. With `into` the first output is written there and is no part of
-   * the result. The computation is over afterwards, whether this succeeds or throws.
-   */
-  finish(inputs: readonly GraphArray[], into?: Float32Array): Float32Array[];
-  /** Frees what is kept, where the computation will not be finished; a second call does nothing. */
-  release(): void;
-}
 
 /** Records `build` (or takes its stored graph), loads it and makes it ready to run. */
 export function compileTwoPart(options: TwoPartOptions): TwoPartGraph {
@@ -139,7 +96,8 @@ function load(
     recorded,
     keptBytes,
     begun: () => open.size,
-    begin(arrays, keep) {
+    begin(given, keep) {
+      const arrays = plainArrays(given);
       checkArrays(known, arrays);
       const keeping = keep && keptBytes !== undefined;
       const { values, tensors } = runFirst(arrays, keeping ? kept.names : []);

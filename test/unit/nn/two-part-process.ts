@@ -9,7 +9,8 @@ import { layoutOf } from '../../../core/nn/layout.ts';
 import { backboneFunction } from '../../../core/nn/step-function.ts';
 import { uniforms } from '../../../core/rng.ts';
 import { networkSchema } from '../../../core/spec/network.ts';
-import { compileTwoPart, type TwoPartGraph } from '../../../core/tensor/graph/two-part.ts';
+import type { TwoPartGraph } from '../../../core/tensor/graph/engine.ts';
+import { compileTwoPart } from '../../../core/tensor/graph/two-part.ts';
 import { hasOwnKernels, nativeBackend } from '../../../core/tensor/tf.ts';
 import { OWN_CELLS } from '../../support/genotypes.ts';
 

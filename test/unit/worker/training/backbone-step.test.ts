@@ -11,8 +11,13 @@ import { buildNetwork } from '../../../../core/nn/build.ts';
 import { layoutOf } from '../../../../core/nn/layout.ts';
 import { sharedFloats } from '../../../../core/shared-memory.ts';
 import { createCompute } from '../../../../worker/compute/client.ts';
-import { backboneGraph, createBackboneStep } from '../../../../worker/training/backbone-step.ts';
+import {
+  type BackboneStarter,
+  backboneGraph,
+  createBackboneStep,
+} from '../../../../worker/training/backbone-step.ts';
 import { createHead } from '../../../../worker/training/head.ts';
+import { sgdVectors } from '../../../../worker/training/replica.ts';
 import { initialReplica } from '../../../support/replicas.ts';
 import { tinyRun, withTraining } from '../../../support/tiny-run.ts';
 
@@ -26,6 +31,9 @@ const compute = createCompute({ cacheDir: '' });
 after(() => compute.close());
 await compute.compileGraph(backboneGraph(spec));
 const level = compute.threadGauges();
+const starter: BackboneStarter = {
+  startTwoPart: (graph, of, inputs) => compute.startTwoPart(graph, [sgdVectors(of).weights, ...inputs]),
+};
 
 const batchOf = async (shard: number): Promise<Batch> => ({
   images: new Uint8Array(perShard * IMAGE_BYTES).map((_, i) => (i * (shard + 7919)) % 251),
@@ -39,7 +47,7 @@ function stepOf(shards: readonly number[], read = batchOf) {
   const vectors = new Map(shards.map((shard) => [shard, sharedFloats(layout.vectorCount)]));
   const exchange = { vector: (shard: number) => vectors.get(shard)! };
   return createBackboneStep(
-    { head: createHead(spec, 6), compute },
+    { head: createHead(spec, 6), starter },
     { first: 0, replica, shards, exchange, teacher: undefined, readBatch: (_step, shard) => read(shard) },
   );
 }

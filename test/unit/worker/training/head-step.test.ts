@@ -15,6 +15,8 @@ import { sharedFloats } from '../../../../core/shared-memory.ts';
 import { createCompute } from '../../../../worker/compute/client.ts';
 import { createHead, holdFrom } from '../../../../worker/training/head.ts';
 import { computeWithHead, type HeadStepContext, headGraphs } from '../../../../worker/training/head-step.ts';
+import { sgdVectors } from '../../../../worker/training/replica.ts';
+import { createResidentRows } from '../../../../worker/training/resident-rows.ts';
 import { initialReplica } from '../../../support/replicas.ts';
 import { tinyRun, withTraining } from '../../../support/tiny-run.ts';
 
@@ -33,6 +35,9 @@ const compute = createCompute({ cacheDir: '' });
 after(() => compute.close());
 for (const graph of headGraphs(head)) await compute.compileGraph(graph);
 const level = compute.threadGauges();
+const starter: HeadStepContext['replica'] = {
+  startTwoPart: (graph, of, inputs) => compute.startTwoPart(graph, [sgdVectors(of).weights, ...inputs]),
+};
 
 type Round = 'embeddings' | 'statistics' | 'slopes';
 
@@ -61,7 +66,7 @@ function gangOf(brokenIn?: Round): HeadStepContext['headGang'] {
 function step(brokenIn?: Round) {
   const vectors = shards.map(() => sharedFloats(layout.vectorCount));
   return computeWithHead(
-    { head, headGang: gangOf(brokenIn), compute },
+    { head, headGang: gangOf(brokenIn), replica: starter, rows: createResidentRows(head, compute) },
     {
       first: 0,
       replica,

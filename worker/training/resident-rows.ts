@@ -1,0 +1,93 @@
+// The class shards of a sharded head on the device of the compute thread, for one generation: where the engine keeps vectors
+// on its device and all classes take part in each step, graphs take the rows from there, gradients stay there, and the
+// commit of a step moves them there. Decides when they go to the device and come back: they go before the first step, and
+// come back for a checkpoint and at the end of the generation, with the gradients of an update that is not committed.
+// Otherwise memory is where they are, as where some classes are drawn for each step, whose rows are copied together.
+
+import type { Compute, KeptShard } from '../compute/client.ts';
+import type { GraphSpec } from '../compute/messages.ts';
+import { type ClassShard, commitHead, type Head } from './head.ts';
+
+export interface ResidentRows {
+  /** Makes the class shards held ready for `run`; once a step. */
+  prepare(): Promise<void>;
+  /** Runs a graph of a class shard whose second input is its rows, between the two given. */
+  statistics(graph: GraphSpec, shard: number, inputs: HeadInputs): Promise<Float32Array>;
+  /** The same for the gradients; that of the classes stays where the shard lies. */
+  gradients(
+    graph: GraphSpec,
+    shard: number,
+    inputs: HeadInputs,
+    statistics: Float32Array,
+  ): Promise<{ readonly ofUnit: Float32Array; readonly losses: Float32Array }>;
+  /** Commits the step whose update is pending. */
+  commit(): Promise<void>;
+  /** Copies into memory what steps have changed on the device since the last time. */
+  settle(): Promise<void>;
+  /** As Membership has it. */
+  leave(): Promise<void>;
+}
+
+/** Unit embeddings [B, E] and places of the labels [B]. */
+export interface HeadInputs {
+  readonly unit: Float32Array;
+  readonly places: Int32Array;
+}
+
+export function createResidentRows(head: Head, compute: Compute): ResidentRows {
+  const kept = new Map<number, KeptShard>();
+  let isStale = false;
+  const { optimizer } = head.spec.training;
+  const isWhole = ({ rows, weights }: ClassShard) => rows === weights;
+  const read = async (): Promise<void> => {
+    for (const [shard, one] of kept) await one.read(head.held.get(shard)!);
+    isStale = false;
+  };
+  return {
+    async prepare() {
+      for (const [shard, own] of head.held) {
+        if (kept.has(shard) || !isWhole(own)) continue;
+        const { weights, momentum } = own;
+        const one = await compute.keepRows({ rows: { weights, momentum }, optimizer });
+        if (one === undefined) return;
+        kept.set(shard, one);
+      }
+    },
+    async statistics(graph, shard, { unit, places }) {
+      const one = kept.get(shard);
+      const outputs =
+        one === undefined
+          ? await compute.runGraph(graph, [unit, head.held.get(shard)!.rows, places])
+          : await one.run(graph, { unit, others: [places], leaves: false });
+      return outputs[0]!;
+    },
+    async gradients(graph, shard, { unit, places }, statistics) {
+      const one = kept.get(shard);
+      const { rows, gradient } = head.held.get(shard)!;
+      const [ofUnit, losses] =
+        one === undefined
+          ? await compute.runGraph(graph, [unit, rows, places, statistics], gradient)
+          : await one.run(graph, { unit, others: [places, statistics], leaves: true });
+      return { ofUnit: ofUnit!, losses: losses! };
+    },
+    async commit() {
+      await commitHead(head, (shard, own, update) => {
+        const one = kept.get(shard);
+        if (one === undefined) return compute.updateRows({ ...own, ...update });
+        isStale = true;
+        return one.commit(update);
+      });
+    },
+    async settle() {
+      if (isStale) await read();
+    },
+    async leave() {
+      try {
+        if (isStale || head.pendingRate !== undefined) await read();
+      } finally {
+        for (const one of kept.values()) one.free();
+        kept.clear();
+      }
+    },
+  };
+}
