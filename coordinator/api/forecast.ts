@@ -36,10 +36,11 @@ export async function forecastOf(
   const measured = measuredRuns(context.state, context.speedOf, open);
   const parts: ForecastPart[] = [];
   const sharing = sharingOfRuns(documents, context);
-  for (const document of teachersFirst(documents)) {
+  for (const at of teachersFirst(documents)) {
+    const document = documents[at]!;
     const { facts } = document;
     const about = {
-      document: documents.indexOf(document) + 1,
+      document: at + 1,
       images: facts.trainingImages,
       measured,
       facts,
@@ -73,26 +74,28 @@ export async function forecastOf(
   return { parts, times: totalTimes(parts), untimed };
 }
 
-/** The documents, each after the teacher of the same text that it learns from; in their order otherwise. */
-function teachersFirst(documents: readonly CheckedDocument[]): readonly CheckedDocument[] {
-  const named = (document: CheckedDocument): string | undefined => {
-    if (document.kind === 'run') return document.spec.distillation?.teacher;
-    return document.kind === 'sweep' ? document.spec.evaluation.distillation?.teacher : undefined;
-  };
-  const [pupils, others] = [new Map<string, CheckedDocument[]>(), [] as CheckedDocument[]];
+/** The places of the documents, each after the teacher of the same text that it learns from; in their order otherwise. */
+function teachersFirst(documents: readonly CheckedDocument[]): readonly number[] {
+  const teachers = new Map<string, number>();
+  for (const [at, { kind, spec }] of documents.entries())
+    if (kind === 'run' && spec.kind === 'teacher') teachers.set(spec.name, at);
+  const pupils = new Map<number, number[]>();
+  const others: number[] = [];
   for (const [at, document] of documents.entries()) {
-    const teacher = named(document);
-    const isLater = documents
-      .slice(at + 1)
-      .some(({ kind, spec }) => kind === 'run' && spec.kind === 'teacher' && spec.name === teacher);
-    if (teacher !== undefined && isLater) pupils.set(teacher, [...(pupils.get(teacher) ?? []), document]);
-    else others.push(document);
+    const teacher = teachers.get(teacherNamedBy(document) ?? '') ?? -1;
+    if (teacher < at) others.push(at);
+    else {
+      const waiting = pupils.get(teacher);
+      if (waiting === undefined) pupils.set(teacher, [at]);
+      else waiting.push(at);
+    }
   }
-  return others.flatMap((document) =>
-    document.kind === 'run' && document.spec.kind === 'teacher'
-      ? [document, ...(pupils.get(document.spec.name) ?? [])]
-      : [document],
-  );
+  return others.flatMap((at) => [at, ...(pupils.get(at) ?? [])]);
+}
+
+function teacherNamedBy(document: CheckedDocument): string | undefined {
+  if (document.kind === 'run') return document.spec.distillation?.teacher;
+  return document.kind === 'sweep' ? document.spec.evaluation.distillation?.teacher : undefined;
 }
 
 /** When a search begins whose candidates may learn from a teacher. */

@@ -278,6 +278,23 @@ test('parts of a plan that is submitted again are taken, its winner known, and a
   assert.match(forecastText({ parts, times: [], untimed: 'x' }), /RUNS +REUSED +STEPS/);
 });
 
+test('what learns from a teacher further down the text comes after it, and the rest stays in its order', async () => {
+  const of = (spec: RunSpec) => ({ kind: 'run', facts: FACTS, spec }) as const;
+  const learnt = sweep({ evaluation: { training, distillation: { teacher: 'b' } } });
+  const { parts } = await forecast([
+    of(student('b', { name: 'one' })),
+    of(teacher({ name: 'a' })),
+    { kind: 'sweep', facts: FACTS, spec: learnt },
+    of(student('a', { name: 'two' })),
+    of(teacher({ name: 'b' })),
+    of(student('b', { name: 'three' })),
+  ]);
+  assert.deepEqual(
+    parts.map(({ document }) => document),
+    [2, 4, 5, 1, 3, 6],
+  );
+});
+
 test('a rehearsal screens groups, and begins with the results of another sweep', async () => {
   const options = { lag: 3, parallelism: 2, accuracyOf, now: () => 0 };
   const strategy = { kind: 'random', trials: 4 };
