@@ -57,7 +57,10 @@ export interface Exchange {
    * again.
    */
   sync(mine: { readonly step: number; readonly digest: string }): Promise<Synced>;
-  /** Before `sync`, with int8: what a checkpoint within a stage has of shards, as if this member had had it all along. */
+  /**
+   * Before `sync`, with int8: what a checkpoint within a stage has of shards, as if this member had had it all
+   * along.
+   */
   bringResiduals(residuals: readonly Residual[]): void;
   /** After `sync` and before the first sum, with int8: what this member has of shards; nothing where it was lost. */
   residuals(): Promise<readonly ShardResidual[]>;

@@ -19,10 +19,10 @@ import type { Encoding } from './reduce.ts';
 
 /**
  * A kind's place is its number on the wire. contribution: a chunk of a node's sum, to the owner of the slice or to
- * who speaks to that owner. result: a finished chunk, from its owner or from who brings it to a host. missing: asks the receiver for contributions and results
- * that did not arrive. hello: where the sender stands. ask-state, state: a request for pieces of a state or
- * residual, and a piece. stop: the run cannot go on, with the reason. here: the sender is there and has
- * nothing to give yet. neighbour: who reads whose memory (neighbours.ts).
+ * who speaks to that owner. result: a finished chunk, from its owner or from who brings it to a host. missing:
+ * asks the receiver for contributions and results that did not arrive. hello: where the sender stands. ask-state,
+ * state: a request for pieces of a state or residual, and a piece. stop: the run cannot go on, with the reason.
+ * here: the sender is there and has nothing to give yet. neighbour: who reads whose memory (neighbours.ts).
  */
 export const KINDS = [
   'contribution',

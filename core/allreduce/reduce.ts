@@ -3,10 +3,10 @@
 //
 // A node is the sum of its left half and its right half, and nothing else. sumInPlace builds the nodes inside
 // one member's shards from the leaves up, sumRoot builds the rest from the root down until it meets a node
-// that is known, and sumNode does so below the root. All add the same pairs, so where one ends and the other begins, which depends on the
-// placement, does not show in the bits. Addition itself is commutative to the bit in the kernels (every NaN
-// is stored as one), so the operands of a pair may be in either order; it is not associative, so pairs may
-// not be regrouped.
+// that is known, and sumNode does so below the root. All add the same pairs, so where one ends and the other
+// begins, which depends on the placement, does not show in the bits. Addition itself is commutative to the bit in
+// the kernels (every NaN is stored as one), so the operands of a pair may be in either order; it is not
+// associative, so pairs may not be regrouped.
 //
 // The work is done on one range of the vectors at a time, because a chunk and its few temporaries stay in the
 // processor's cache where whole vectors do not.

@@ -18,9 +18,9 @@
 //
 // Repair. Whoever lacks something asks whoever has to send it, naming each part: an owner asks the
 // contributors, a member asks the owners, or who speaks or brings in their place. The answer is the same message
-// again, with the same bytes, or `here` when there is nothing to give yet, with those for whom the member waits itself. Nobody keeps anything for the repair: contributions and results
-// are read from where they lie, and everything is idempotent by (source, node, chunk), so a repetition is
-// dropped without a copy.
+// again, with the same bytes, or `here` when there is nothing to give yet, with those for whom the member waits
+// itself. Nobody keeps anything for the repair: contributions and results are read from where they lie, and
+// everything is idempotent by (source, node, chunk), so a repetition is dropped without a copy.
 //
 // One memory serves all steps, and it is never written while somebody may need it. A contribution to step
 // s + 1 comes from a member that has all of s, hence everything published here for s; a chunk of s + 1 is

@@ -1,7 +1,8 @@
 // The words of a `missing` message: each names one message that did not arrive. Decides their bits alone.
 //
 //   31 30 .. 24 23 ........ 0
-//    0  node     chunk          a contribution of the receiver: node by its index in the plan, chunk of the sender's slices
+//    0  node     chunk          a contribution of the receiver: node by its index in the plan, chunk of the
+//                               sender's slices
 //    1  chunk ............      a result of the receiver: chunk of the receiver's slices
 //
 // Neither field can overflow. The largest nodes inside a block of shards are two for each level of the tree

@@ -56,7 +56,7 @@ export function routesOf(plan: Plan, rank: number): Routes {
     ofGroup.map((node) => groups[group]!.filter((member) => nodesWithin(plan, member, node).length > 0)),
   );
 
-  /** Which of some members of a group it is for an owner elsewhere: they take turns, so that each has a part of the work. */
+  /** Which of some members of a group it is for an owner elsewhere: they take turns, so each has a part of the work. */
   const turn = (group: number, some: readonly number[], owner: number): number =>
     some[(owner - groups[group]!.filter((member) => member < owner).length) % some.length]!;
 

@@ -1,5 +1,6 @@
 // The vectors of one member's shards, where they lie in the memory of its exchange: viewed, filled and
-// checked, on both sides of the data thread. Decides what a caller of `reduce` must give, and which nodes it may have added up.
+// checked, on both sides of the data thread. Decides what a caller of `reduce` must give, and which nodes it may
+// have added up.
 
 import { FleetError } from '../errors.ts';
 import type { ExchangeMemory } from './memory.ts';
