@@ -27,11 +27,15 @@ const windowOf = ([rows, columns]: readonly [Slide, Slide], shape: readonly numb
   shape,
 });
 
-const maxPool: Lowering = (call) => {
+/** What an operation makes of each window, and the pixels of each. */
+function pooled(call: Call, operation: 'maximum' | 'add') {
   const x = call.input(0);
   const { shape } = outputOf(call);
-  return [call.text.reduceWindow('maximum', x, windowOf(poolOf(call, x.shape), shape))];
-};
+  const slides = poolOf(call, x.shape);
+  return { pool: call.text.reduceWindow(operation, x, windowOf(slides, shape)), slides, shape };
+}
+
+const maxPool: Lowering = (call) => [pooled(call, 'maximum').pool];
 
 /** Inputs: x, y, dy. */
 const maxPoolGrad: Lowering = (call) => {
@@ -90,11 +94,8 @@ function countsOf({ text }: Call, [rows, columns]: readonly [Slide, Slide], shap
 }
 
 const avgPool: Lowering = (call) => {
-  const x = call.input(0);
-  const { shape } = outputOf(call);
-  const slides = poolOf(call, x.shape);
-  const sum = call.text.reduceWindow('add', x, windowOf(slides, shape));
-  return [call.text.binary('divide', sum, countsOf(call, slides, shape))];
+  const { pool, slides, shape } = pooled(call, 'add');
+  return [call.text.binary('divide', pool, countsOf(call, slides, shape))];
 };
 
 /** Inputs: sizes of x, dy. Each pixel takes the shares of all windows that cover it. */

@@ -104,8 +104,12 @@ function windowed(call: Call, length: number, window: number, axis: 1 | 2): numb
   if (padding === 'SAME') return Math.ceil(length / stride);
   const explicit = padding === 'EXPLICIT' ? (call.attribute('explicit_paddings') as number[]) : [];
   const padded = length + (explicit[2 * axis] ?? 0) + (explicit[2 * axis + 1] ?? 0);
-  return Math.floor((padded - window) / stride) + 1;
+  return windows(padded, window, stride);
 }
+
+/** Windows that fit into an axis of this length, its border included. */
+const windows = (padded: number, window: number, stride: number): number =>
+  Math.floor((padded - window) / stride) + 1;
 
 function windowedMap(call: Call, window: Shape, channels: number): Value[] {
   const { shape } = first(call);
@@ -143,16 +147,19 @@ define('FusedBatchNormGradV3', ({ inputs: [, x, scale] }) => [
   like(scale!, [0]),
   like(scale!, [0]),
 ]);
+/** What windows of `size` x `size` make of the maps x, by the stride and the border of one of our own operations. */
+function paddedMap(call: Call, x: Value, size: number, channels: number): Value {
+  const [images, ...sides] = x.shape;
+  const [stride, padding] = ['stride', 'padding'].map((name) => Number(call.attribute(name)));
+  const [height, width] = sides.map((length) => windows(length + 2 * padding!, size, stride!));
+  return like(x, [images!, height!, width!, channels]);
+}
+
 // Our own operations, as native/registration.cc declares them, before any pass has changed their numbers of
 // maps.
 define('FleetSeparable', (call) => {
   const [, depthwise, , scale, , x] = call.inputs;
-  const [images, ...sides] = x!.shape;
-  const [stride, padding] = ['stride', 'padding'].map((name) => Number(call.attribute(name)));
-  const [height, width] = sides.map(
-    (length) => Math.floor((length + 2 * padding! - depthwise!.shape[0]!) / stride!) + 1,
-  );
-  const map = like(x!, [images!, height!, width!, scale!.shape[0]!]);
+  const map = paddedMap(call, x!, depthwise!.shape[0]!, scale!.shape[0]!);
   return [map, like(scale!), like(scale!), map, like(scale!)];
 });
 define('FleetSeparableGrad', ({ inputs: [, slope, depthwise, pointwise, scale, , , , x] }) =>
@@ -169,14 +176,9 @@ define('FleetSampleGrad', ({ inputs: [even] }) => {
   const [images, height, width, channels] = even!.shape as [number, number, number, number];
   return [like(even!, [images, 2 * height, 2 * width, channels])];
 });
-define('FleetMaxPool FleetAvgPool', (call) => {
-  const [size, stride, padding] = ['size', 'stride', 'padding'].map((name) => Number(call.attribute(name)));
-  const [images, height, width, channels] = first(call).shape as [number, number, number, number];
-  const [rows, columns] = [height, width].map(
-    (length) => Math.floor((length + 2 * padding! - size!) / stride!) + 1,
-  );
-  return [like(first(call), [images, rows!, columns!, channels])];
-});
+define('FleetMaxPool FleetAvgPool', (call) => [
+  paddedMap(call, first(call), Number(call.attribute('size')), first(call).shape[3]!),
+]);
 define('FleetMaxPoolGrad', ({ inputs: [, x] }) => [like(x!)]);
 define('FleetAvgPoolGrad', (call) => {
   const [images, , , channels] = first(call).shape as [number, number, number, number];
