@@ -2,23 +2,16 @@
 // learned from results, so the order of the seeds is that of the trials.
 
 import type { DartsSpec } from '../../core/spec/darts.ts';
-import type { Strategy } from './strategy.ts';
+import { type NoState, REMEMBERS_NOTHING, type Strategy } from './strategy.ts';
 
-/** The place in the list of seeds is the number of the proposal, so that nothing has to be remembered. */
-export type DartsState = Readonly<Record<string, never>>;
-
-/** The strategy of a sweep. */
-export function darts({ seeds }: Pick<DartsSpec, 'seeds'>): Strategy<DartsState> {
+/** The strategy of a sweep; the place in the list of seeds is the number of the proposal. */
+export function darts({ seeds }: Pick<DartsSpec, 'seeds'>): Strategy<NoState> {
   return {
-    learns: false,
-    promotes: false,
+    ...REMEMBERS_NOTHING,
     isWhole: false,
-    drawCost: 1,
-    begin: () => ({}),
     ask: (_state, { draw }) =>
       draw >= seeds.length
         ? { kind: 'done', reason: `each of the ${seeds.length} seeds has its search` }
         : { kind: 'search', seed: seeds[draw]!, reason: `seed ${draw + 1} of ${seeds.length}` },
-    tell: (state) => state,
   };
 }

@@ -3,21 +3,18 @@
 
 import type { GridSpec } from '../../core/spec/strategy.ts';
 import type { Genes, SearchSpace } from './search-space.ts';
-import type { Strategy } from './strategy.ts';
+import { type NoState, REMEMBERS_NOTHING, type Strategy } from './strategy.ts';
 
-/** The place in the grid is the number of the proposal, so that nothing has to be remembered. */
-export type GridState = Readonly<Record<string, never>>;
-
-/** The strategy of a sweep; `base`: the genes that have no axis, the first value of each by default. */
-export function grid(spec: Pick<GridSpec, 'axes'>, space: SearchSpace, base?: Genes): Strategy<GridState> {
+/**
+ * The strategy of a sweep; the place in the grid is the number of the proposal. `base`: the genes that have no axis,
+ * the first value of each by default.
+ */
+export function grid(spec: Pick<GridSpec, 'axes'>, space: SearchSpace, base?: Genes): Strategy<NoState> {
   const axes = axesOf(spec, space, base);
   const size = axes.reduce((product, values) => product * values.length, 1);
   return {
-    learns: false,
-    promotes: false,
+    ...REMEMBERS_NOTHING,
     isWhole: false,
-    drawCost: 1,
-    begin: () => ({}),
     ask: (_state, { draw }) =>
       draw >= size
         ? { kind: 'done', reason: `each of the ${size} combinations of the grid was looked at` }
@@ -27,7 +24,6 @@ export function grid(spec: Pick<GridSpec, 'axes'>, space: SearchSpace, base?: Ge
             genes: at(axes, draw),
             parents: [],
           },
-    tell: (state) => state,
   };
 }
 

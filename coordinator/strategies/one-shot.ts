@@ -7,15 +7,15 @@
 import { comparisonRanks, rankAgreement } from '../../core/search/inherited.ts';
 import type { OneShotSpec } from '../../core/spec/strategy.ts';
 import { type EvolutionState, evolution } from './evolution.ts';
-import { type RandomState, randomSearch } from './random-search.ts';
+import { randomSearch } from './random-search.ts';
 import { trialsText } from './rungs.ts';
 import type { SearchSpace } from './search-space.ts';
 import { type Scored, type SortedList, sizeOf, withScored } from './sorted-list.ts';
-import type { News, Proposal, Strategy, Turn } from './strategy.ts';
+import type { News, NoState, Proposal, Strategy, Turn } from './strategy.ts';
 
 /** What the search remembers: the state of whoever proposes, all inherited results, and the trained ones. */
 export interface OneShotState {
-  readonly proposing: EvolutionState | RandomState;
+  readonly proposing: EvolutionState | NoState;
   /** With inherited weights, best first. */
   readonly inherited: SortedList;
   /** Trials that have no result of that kind yet. */
@@ -35,7 +35,7 @@ interface Chosen {
   readonly trained?: number | null;
 }
 
-type Proposing = Strategy<EvolutionState | RandomState>;
+type Proposing = Strategy<EvolutionState | NoState>;
 
 /** The strategy of a sweep. */
 export function oneShot(spec: OneShotSpec, space: SearchSpace): Strategy<OneShotState> {

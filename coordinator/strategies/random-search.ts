@@ -2,19 +2,13 @@
 
 import type { RandomSpec } from '../../core/spec/strategy.ts';
 import type { SearchSpace } from './search-space.ts';
-import type { Strategy } from './strategy.ts';
+import { type NoState, REMEMBERS_NOTHING, type Strategy } from './strategy.ts';
 
-/** The numbers of draws are those of proposals, so that nothing has to be remembered. */
-export type RandomState = Readonly<Record<string, never>>;
-
-/** The strategy of a sweep. */
-export function randomSearch({ seed }: Pick<RandomSpec, 'seed'>, space: SearchSpace): Strategy<RandomState> {
+/** The strategy of a sweep; the numbers of draws are those of proposals. */
+export function randomSearch({ seed }: Pick<RandomSpec, 'seed'>, space: SearchSpace): Strategy<NoState> {
   return {
-    learns: false,
-    promotes: false,
+    ...REMEMBERS_NOTHING,
     isWhole: true,
-    drawCost: 1,
-    begin: () => ({}),
     ask: (_state, { draw }) => ({
       kind: 'evaluate',
       // The summary of the sweep says it for all of them.
@@ -22,6 +16,5 @@ export function randomSearch({ seed }: Pick<RandomSpec, 'seed'>, space: SearchSp
       genes: space.draw(seed, draw),
       parents: [],
     }),
-    tell: (state) => state,
   };
 }

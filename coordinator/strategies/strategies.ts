@@ -6,30 +6,28 @@ import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { type AshaState, asha } from './asha.ts';
 import { type AshaFrontState, ashaFront } from './asha-front.ts';
 import { type CellSpace, cellSpace } from './cell-space.ts';
-import { type DartsState, darts } from './darts.ts';
+import { darts } from './darts.ts';
 import { type EvolutionState, evolution } from './evolution.ts';
-import { type GridState, grid } from './grid.ts';
+import { grid } from './grid.ts';
 import { type HyperbandState, hyperband } from './hyperband.ts';
 import { type Nsga2State, nsga2 } from './nsga2.ts';
 import { type OneShotState, oneShot } from './one-shot.ts';
-import { type RandomState, randomSearch } from './random-search.ts';
+import { randomSearch } from './random-search.ts';
 import { createSearch, type Search } from './search.ts';
 import type { Genes, SearchSpace } from './search-space.ts';
-import type { Strategy } from './strategy.ts';
+import type { NoState, Strategy } from './strategy.ts';
 import { type TpeState, tpe } from './tpe.ts';
 
 /** The state of any strategy; which one it is follows from the `kind` in the sweep's spec. */
 export type StrategyState =
-  | RandomState
-  | GridState
+  | NoState
   | EvolutionState
   | TpeState
   | Nsga2State
   | AshaState
   | AshaFrontState
   | HyperbandState
-  | OneShotState
-  | DartsState;
+  | OneShotState;
 
 /** What a strategy is told of its sweep beside its own spec. */
 export interface Surroundings {

@@ -33,6 +33,16 @@ export interface Strategy<S> {
   tell(state: S, news: News): S;
 }
 
+/** The state of a strategy that remembers nothing, because the number of a proposal decides it. */
+export type NoState = Readonly<Record<string, never>>;
+
+/** What strategies have in common that remember nothing. */
+export const REMEMBERS_NOTHING = {
+  ...{ learns: false, promotes: false, drawCost: 1 },
+  begin: () => ({}),
+  tell: (state) => state,
+} satisfies Partial<Strategy<NoState>>;
+
 /** What a proposal may depend on beside the state. */
 export interface Turn {
   /** The number of the proposal from 0, refused ones included: chance is drawn by it. */
