@@ -16,12 +16,13 @@ import { fileURLToPath } from 'node:url';
 import { strategyOf } from '../../coordinator/strategies/strategies.ts';
 import { randomStream } from '../../core/rng.ts';
 import { hypervolume } from '../../core/search/pareto.ts';
-import { type ProposingSpec, strategySchema } from '../../core/spec/strategy.ts';
+import type { ProposingSpec } from '../../core/spec/strategy.ts';
 import { simulated } from '../../test/support/simulated-search.ts';
 import { argumentsOf, atLeast, atMost, type Goal, median, refuse, say, tell } from '../goals.ts';
 import { type GraphTable, readGraphTable } from './graph-table.ts';
 import { installOptuna, type Optuna } from './optuna.ts';
 import { readOwnTable } from './own-table.ts';
+import { proposingSpec } from './proposing-spec.ts';
 import { benchRungs } from './rungs.ts';
 import { tableSpace } from './table-space.ts';
 
@@ -97,7 +98,7 @@ const evaluated = (table: GraphTable, spec: ProposingSpec, how: How = {}): strin
   searched(table, spec, how).evaluated.map(({ key }) => key);
 
 const specOf = (kind: string, seed: number, trials: number, more: object = {}): ProposingSpec =>
-  strategySchema.parse({ kind, seed, trials, ...more }) as ProposingSpec;
+  proposingSpec({ kind, seed, trials, ...more });
 
 const accuracyOf = ({ networks }: GraphTable, key: string): number => networks.get(key)!.accuracy;
 

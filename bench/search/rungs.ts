@@ -10,10 +10,11 @@ import type { SearchSpace } from '../../coordinator/strategies/search-space.ts';
 import { strategyOf } from '../../coordinator/strategies/strategies.ts';
 import { randomStream } from '../../core/rng.ts';
 import { kendallTau, tauInterval } from '../../core/search/kendall.ts';
-import { type ProposingSpec, strategySchema } from '../../core/spec/strategy.ts';
+import type { ProposingSpec } from '../../core/spec/strategy.ts';
 import { simulated } from '../../test/support/simulated-search.ts';
 import { atMost, type Goal, median, say } from '../goals.ts';
 import { type OwnCandidate, type OwnTable, SETTING } from './own-table.ts';
+import { proposingSpec } from './proposing-spec.ts';
 
 const { epochs: EPOCHS } = SETTING.training;
 /** Part of the candidates that are the best. */
@@ -161,7 +162,7 @@ export function benchRungs(table: OwnTable, seeds: readonly number[]): { goals: 
   const epochs: Record<string, Epochs> = {};
   for (const [name, [more, isForetold]] of Object.entries(kinds)) {
     const each = searches.map((seed) =>
-      epochsToTop(table, strategySchema.parse({ ...more, seed, trials }) as ProposingSpec, isForetold),
+      epochsToTop(table, proposingSpec({ ...more, seed, trials }), isForetold),
     );
     epochs[name] = { median: median(each), mean: each.reduce((sum, one) => sum + one, 0) / each.length };
     const of = (how: keyof Epochs) =>
