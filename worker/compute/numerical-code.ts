@@ -10,14 +10,14 @@ import { PACKAGE_ROOT, PROGRAMS } from '../../core/system/places.ts';
 
 /** Rooms and files, without the endings of their names, whose code decides bits. */
 export const NUMERICAL_CODE: readonly string[] = [
-  ...['core/rng', 'core/state-vectors', 'core/spec/schedule'],
+  ...['core/rng', 'core/state-vectors', 'core/half-floats', 'core/spec/schedule'],
   ...['core/tensor', 'core/nn', 'core/loss', 'core/optim', 'core/head', 'core/search'],
   ...['core/allreduce/kernels', 'core/allreduce/plan', 'core/allreduce/reduce', 'core/allreduce/reduction'],
   ...['core/allreduce/own-vectors', 'core/allreduce/residuals'],
   ...['core/data/images', 'core/data/loading', 'core/data/packs', 'core/data/synthetic'],
   ...['core/data/dataset', 'core/data/folder', 'core/data/holdout', 'core/data/ordering'],
   ...['core/verify/kfold', 'core/verify/pairs', 'core/verify/roc'],
-  ...['worker/training', 'worker/compute/graphs', 'worker/compute/thread'],
+  ...['worker/training', 'worker/compute/graphs', 'worker/compute/layouts', 'worker/compute/thread'],
   ...['worker/compute/kept-states', 'worker/compute/kept-rows'],
   ...['worker/verification/embedder', 'worker/verification/evaluate', 'worker/verification/images'],
 ];
