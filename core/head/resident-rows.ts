@@ -1,9 +1,12 @@
-// A class shard on the device of an engine: weights and momentum of its rows lie there from step to step, and so does the
-// gradient of the open step until it is committed. Decides what crosses: two scalars go in with each step and one number
-// comes out; rows come out when somebody asks.
+// A class shard on the device of an engine: weights and momentum of its rows lie there from step to step, and so do the rows
+// that take part in the open step, where not all do, and their gradient until it is committed. Decides what crosses: the
+// numbers of the rows that take part and two scalars go in with each step, and one number comes out; rows come out when
+// somebody asks.
 
+import type { OptimizerOptions } from '../optim/sgd.ts';
 import type { Engine, Resident, ResidentModule } from '../tensor/graph/engine.ts';
 import { assertFinite } from './rows.ts';
+import { chosenRowsModule, type RowsShape, rowsModule } from './rows-module.ts';
 
 /** Rows of a class shard on the host. */
 export interface RowsArrays {
@@ -11,6 +14,14 @@ export interface RowsArrays {
   readonly weights: Float32Array;
   /** [count, E] */
   readonly momentum: Float32Array;
+}
+
+/** What moves class shards of a shape. */
+export interface RowsPrograms {
+  readonly update: ResidentModule;
+  /** Undefined where all rows take part. */
+  readonly chosenRows: ResidentModule | undefined;
+  dispose(): void;
 }
 
 export interface CommitOptions {
@@ -23,12 +34,14 @@ export interface CommitOptions {
 
 /** Whoever made it frees it. */
 export interface ResidentRows {
-  /** The weights as an input of graphs; they are over with the next step. */
-  weights(): Resident;
-  /** The gradient of the open step, which is freed with it; an earlier one is dropped. */
+  /** The rows with these numbers, ascending, take part in the open step; what was left of an earlier one is dropped. */
+  choose(chosen: Uint32Array): void;
+  /** The weights of the rows that take part, as an input of graphs; they are over with the next step. */
+  chosenRows(): Resident;
+  /** The gradient of those, [chosen E], which is freed with the step. */
   take(gradient: Resident): void;
   /** One step by that gradient, with the bits of updateRows and its failure, after which nothing is changed. */
-  commit(update: ResidentModule, options: CommitOptions): void;
+  commit(options: CommitOptions): void;
   /** Copies rows to the host, and the gradient of the open step where there is one. */
   read(into: RowsArrays & { readonly gradient: Float32Array }): void;
   /** What lies on the device. */
@@ -37,52 +50,108 @@ export interface ResidentRows {
   free(): void;
 }
 
+/** The programs for class shards of this shape, or undefined where the engine keeps vectors on the host. */
+export function compileRows(
+  { compileModule }: Pick<Engine, 'compileModule'>,
+  {
+    rows,
+    optimizer,
+    cacheDir,
+  }: { readonly rows: RowsShape; readonly optimizer: OptimizerOptions; readonly cacheDir?: string },
+): RowsPrograms | undefined {
+  if (compileModule === undefined) return undefined;
+  const update = compileModule(rowsModule(rows, optimizer), {
+    ...{ what: 'the update of a class shard', cacheDir },
+  });
+  const chosenRows =
+    rows.chosen === rows.count
+      ? undefined
+      : compileModule(chosenRowsModule(rows), { what: 'the rows of a class shard', cacheDir });
+  return {
+    update,
+    chosenRows,
+    dispose() {
+      update.dispose();
+      chosenRows?.dispose();
+    },
+  };
+}
+
 /** Puts a class shard onto the first device. */
-export function keepRows(engine: Engine, { weights, momentum }: RowsArrays): ResidentRows {
-  const vectors = [engine.keep(weights, 0)];
+export function keepRows(
+  engine: Engine,
+  { arrays, programs }: { readonly arrays: RowsArrays; readonly programs: RowsPrograms },
+): ResidentRows {
+  const vectors = [engine.keep(arrays.weights, 0)];
   try {
-    vectors.push(engine.keep(momentum, 0));
+    vectors.push(engine.keep(arrays.momentum, 0));
   } catch (caught) {
     vectors[0]!.free();
     throw caught;
   }
-  let [own, moving] = vectors as [Resident, Resident];
-  let gradient: Resident | undefined;
-  const drop = () => {
-    gradient?.free();
-    gradient = undefined;
+  let [weights, momentum] = vectors as [Resident, Resident];
+  let open: { chosen: Uint32Array; rows?: Resident; gradient?: Resident } | undefined;
+  const close = () => {
+    open?.rows?.free();
+    open?.gradient?.free();
+    open = undefined;
+  };
+  const opened = () => {
+    if (open === undefined) throw new Error('assertion: no rows were chosen for the open step');
+    return open;
   };
   return {
-    weights: () => own,
-    take(taken) {
-      drop();
-      gradient = taken;
+    choose(chosen) {
+      close();
+      const rows = programs.chosenRows?.run({ kept: [weights], arrays: [Int32Array.from(chosen)] })[0];
+      open = { chosen, ...(rows === undefined ? {} : { rows }) };
     },
-    commit(update, { scale, learningRate, step }) {
+    chosenRows: () => opened().rows ?? weights,
+    take(gradient) {
+      opened().gradient?.free();
+      opened().gradient = gradient;
+    },
+    commit({ scale, learningRate, step }) {
+      const { chosen, gradient } = opened();
       if (gradient === undefined) throw new Error(`assertion: step ${step} has no gradient of these rows`);
-      const arrays = [Float64Array.of(scale), Float64Array.of(learningRate)];
-      const [nextOwn, nextMoving, flag] = update.run({ donated: [own, moving], kept: [gradient], arrays });
-      [own, moving] = [nextOwn!, nextMoving!];
+      const scalars = [Float64Array.of(scale), Float64Array.of(learningRate)];
+      const places = programs.chosenRows === undefined ? [] : [placesOf(chosen, weights, gradient)];
+      const [nextWeights, nextMomentum, flag] = programs.update.run({
+        donated: [weights, momentum],
+        kept: [gradient],
+        arrays: [...places, ...scalars],
+      });
+      [weights, momentum] = [nextWeights!, nextMomentum!];
       const finite = valuesOf(flag!)[0] === 1;
       flag!.free();
       if (!finite) assertFinite({ gradient: valuesOf(gradient), step });
-      drop();
+      close();
     },
     read(into) {
-      own.read(into.weights);
-      moving.read(into.momentum);
-      gradient?.read(into.gradient);
+      weights.read(into.weights);
+      momentum.read(into.momentum);
+      open?.gradient?.read(into.gradient);
     },
     gauges() {
-      const held = [own, moving, ...(gradient === undefined ? [] : [gradient])];
+      const held = [weights, momentum, open?.rows, open?.gradient].filter((one) => one !== undefined);
       return { tensors: held.length, bytes: held.reduce((sum, { length }) => sum + 4 * length, 0) };
     },
     free() {
-      own.free();
-      moving.free();
-      drop();
+      weights.free();
+      momentum.free();
+      close();
     },
   };
+}
+
+/** Of each row its place among those that take part, or -1. */
+function placesOf(chosen: Uint32Array, weights: Resident, gradient: Resident): Int32Array {
+  const embedding = gradient.length / chosen.length;
+  const places = new Int32Array(weights.length / embedding).fill(-1);
+  chosen.forEach((row, place) => {
+    places[row] = place;
+  });
+  return places;
 }
 
 function valuesOf(vector: Resident): Float32Array {

@@ -130,8 +130,10 @@ export interface KeptState {
  * it.
  */
 export interface KeptShard {
+  /** The rows with these numbers take part in the open step. */
+  choose(chosen: Uint32Array): Promise<void>;
   /**
-   * Runs a graph whose inputs are unit embeddings, the rows, and others. `leaves`: its first output is the gradient of the
+   * Runs a graph whose inputs are unit embeddings, the rows that take part, and others. `leaves`: its first output is the gradient of the
    * rows, which stays with them.
    */
   run(graph: GraphSpec, run: Omit<RunRowsRequest, 'graph' | 'kept'>): Promise<readonly Float32Array[]>;
@@ -322,10 +324,11 @@ function jobsBy(
       return ask('update-rows', update, 'apply');
     },
     keepRows: async (request) => {
-      assertShared({ ...request.rows });
+      assertShared({ ...request.arrays });
       const { kept } = await ask('keep-rows', request, 'prepare');
       if (kept === undefined) return undefined;
       return {
+        choose: (chosen) => ask('choose-rows', { kept, chosen }, 'train'),
         run: (graph, run) => ask('run-rows', { graph, kept, ...run }, 'train'),
         commit: ({ scale, learningRate, step }) =>
           ask('commit-rows', { kept, scale, learningRate, step }, 'apply'),

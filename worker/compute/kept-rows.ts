@@ -4,12 +4,17 @@
 
 import { LRUCache } from 'lru-cache';
 import { FleetError } from '../../core/errors.ts';
-import { keepRows, type ResidentRows } from '../../core/head/resident-rows.ts';
+import {
+  compileRows,
+  keepRows,
+  type ResidentRows,
+  type RowsPrograms,
+} from '../../core/head/resident-rows.ts';
 import { type RowsUpdate, updateRows } from '../../core/head/rows.ts';
-import { rowsModule } from '../../core/head/rows-module.ts';
+import type { RowsShape } from '../../core/head/rows-module.ts';
 import type { OptimizerOptions } from '../../core/optim/sgd.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
-import type { CompiledGraph, Engine, ResidentModule } from '../../core/tensor/graph/engine.ts';
+import type { CompiledGraph, Engine } from '../../core/tensor/graph/engine.ts';
 import type { CommitRowsRequest, KeepRowsRequest, ReadRowsRequest, RunRowsRequest } from './messages.ts';
 
 /** Compiled updates that are kept; a run has class shards of two sizes at most. */
@@ -18,7 +23,9 @@ const UPDATES_MAX = 16;
 export interface KeptRows {
   /** Puts a class shard onto the device; undefined where vectors are kept on the host. */
   keep(request: KeepRowsRequest): number | undefined;
-  /** Runs a graph whose second input is the rows of a class shard. */
+  /** The rows of a class shard that take part in a step. */
+  choose(kept: number, chosen: Uint32Array): void;
+  /** Runs a graph whose second input is those rows. */
   run(graph: CompiledGraph, request: Omit<RunRowsRequest, 'graph'>): Float32Array[];
   commit(request: CommitRowsRequest): void;
   read(request: ReadRowsRequest): void;
@@ -38,19 +45,16 @@ export function createKeptRows({
   readonly cacheDir: string;
 }): KeptRows {
   const cache = cacheDir === '' ? {} : { cacheDir };
-  const shards = new Map<number, { readonly rows: ResidentRows; readonly update: ResidentModule }>();
-  const updates = new LRUCache<string, ResidentModule>({
+  const shards = new Map<number, ResidentRows>();
+  const updates = new LRUCache<string, RowsPrograms>({
     max: UPDATES_MAX,
-    dispose: (update) => update.dispose(),
+    dispose: (programs) => programs.dispose(),
   });
   let next = 1;
-  const compiled = (values: number, optimizer: OptimizerOptions): ResidentModule | undefined => {
-    if (engine.compileModule === undefined) return undefined;
-    const key = canonicalJson({ values, optimizer });
-    const found =
-      updates.get(key) ??
-      engine.compileModule(rowsModule(values, optimizer), { what: 'the update of a class shard', ...cache });
-    updates.set(key, found);
+  const compiled = (rows: RowsShape, optimizer: OptimizerOptions): RowsPrograms | undefined => {
+    const key = canonicalJson({ rows, optimizer });
+    const found = updates.get(key) ?? compileRows(engine, { rows, optimizer, ...cache });
+    if (found !== undefined) updates.set(key, found);
     return found;
   };
   const shardOf = (kept: number) => {
@@ -59,47 +63,48 @@ export function createKeptRows({
     throw new FleetError('failedPrecondition', `class shard ${kept} is not kept here, or was freed before`);
   };
   return {
-    keep({ rows, optimizer }) {
-      const update = compiled(rows.weights.length, optimizer);
-      if (update === undefined) return undefined;
-      shards.set(next, { rows: keepRows(engine, rows), update });
+    keep({ arrays, rows, optimizer }) {
+      const programs = compiled(rows, optimizer);
+      if (programs === undefined) return undefined;
+      shards.set(next, keepRows(engine, { arrays, programs }));
       return next++;
     },
+    choose: (kept, chosen) => shardOf(kept).choose(chosen),
     run(graph, { kept, unit, others, leaves }) {
-      const { rows } = shardOf(kept);
-      const inputs = [unit, rows.weights(), ...others];
+      const rows = shardOf(kept);
+      const inputs = [unit, rows.chosenRows(), ...others];
       if (!leaves) return graph.run(inputs);
       const { first, others: outputs } = graph.runLeaving!(inputs);
       rows.take(first);
       return outputs;
     },
-    commit({ kept, ...options }) {
-      const { rows, update } = shardOf(kept);
-      rows.commit(update, options);
-    },
-    read: ({ kept, into }) => shardOf(kept).rows.read(into),
+    commit: ({ kept, ...options }) => shardOf(kept).commit(options),
+    read: ({ kept, into }) => shardOf(kept).read(into),
     drop(kept) {
-      shards.get(kept)?.rows.free();
+      shards.get(kept)?.free();
       shards.delete(kept);
     },
     update(request) {
-      const { weights, momentum, gradient, optimizer, scale, learningRate, step } = request;
-      const update = gradient.length === weights.length ? compiled(weights.length, optimizer) : undefined;
-      if (update === undefined) {
+      const { weights, momentum, chosen, gradient, optimizer, scale, learningRate, step } = request;
+      const embedding = gradient.length / chosen.length;
+      const shape = { count: weights.length / embedding, embedding, chosen: chosen.length };
+      const programs = compiled(shape, optimizer);
+      if (programs === undefined) {
         updateRows(request);
         return;
       }
-      const rows = keepRows(engine, { weights, momentum });
+      const rows = keepRows(engine, { arrays: { weights, momentum }, programs });
       try {
+        rows.choose(chosen);
         rows.take(engine.keep(gradient, 0));
-        rows.commit(update, { scale, learningRate, step });
+        rows.commit({ scale, learningRate, step });
         rows.read({ weights, momentum, gradient });
       } finally {
         rows.free();
       }
     },
     gauges() {
-      const all = [...shards.values()].map(({ rows }) => rows.gauges());
+      const all = [...shards.values()].map((rows) => rows.gauges());
       return {
         tensors: all.reduce((sum, { tensors }) => sum + tensors, 0),
         bytes: all.reduce((sum, { bytes }) => sum + bytes, 0),

@@ -5,6 +5,7 @@
 import type { HeadShape } from '../../core/head/classes.ts';
 import type { CommitOptions, RowsArrays } from '../../core/head/resident-rows.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
+import type { RowsShape } from '../../core/head/rows-module.ts';
 import type { SupernetSpec } from '../../core/nn/supernet.ts';
 import type { SgdArrays } from '../../core/optim/resident-sgd.ts';
 import type { ShardPlace } from '../../core/optim/shard-sums.ts';
@@ -157,11 +158,12 @@ export interface KeepRequest {
 /** A class shard that goes onto the device. */
 export interface KeepRowsRequest {
   /** In shared memory. */
-  readonly rows: RowsArrays;
+  readonly arrays: RowsArrays;
+  readonly rows: RowsShape;
   readonly optimizer: TrainingSpec['optimizer'];
 }
 
-/** The run of a graph whose inputs are unit embeddings, the rows of a kept class shard, and others. */
+/** The run of a graph whose inputs are unit embeddings, the rows of a kept class shard that take part, and others. */
 export interface RunRowsRequest {
   readonly graph: GraphSpec;
   readonly kept: number;
@@ -320,6 +322,11 @@ export type ComputeCalls = {
   readonly 'keep-rows': {
     readonly ask: KeepRowsRequest;
     readonly answer: { readonly kept: number | undefined };
+  };
+  /** Which rows of a class shard take part in the open step. */
+  readonly 'choose-rows': {
+    readonly ask: { readonly kept: number; readonly chosen: Uint32Array };
+    readonly answer: undefined;
   };
   readonly 'run-rows': { readonly ask: RunRowsRequest; readonly answer: readonly Float32Array[] };
   readonly 'commit-rows': { readonly ask: CommitRowsRequest; readonly answer: undefined };

@@ -96,6 +96,10 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
       return undefined;
     },
     'keep-rows': (request) => ({ kept: classShards.keep(request) }),
+    'choose-rows': ({ kept, chosen }) => {
+      classShards.choose(kept, chosen);
+      return undefined;
+    },
     'run-rows': ({ graph, ...request }) => classShards.run(graphs.get(graph), request),
     'commit-rows': (request) => {
       classShards.commit(request);

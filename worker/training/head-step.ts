@@ -20,7 +20,7 @@ import {
   backboneGraph,
   createBackboneStep,
 } from './backbone-step.ts';
-import { type ClassShard, type Head, rangeOf, rowsInStep } from './head.ts';
+import { type Head, rangeOf, rowsInStep } from './head.ts';
 import type { HeadGang } from './head-gang.ts';
 import type { Unit } from './procedure.ts';
 import type { HeadInputs, ResidentRows } from './resident-rows.ts';
@@ -30,7 +30,7 @@ export interface HeadStepContext {
   readonly headGang: Pick<HeadGang, 'gatherEmbeddings' | 'gatherStatistics' | 'slopesVector' | 'sumSlopes'>;
   /** Begins the backbone's part of a shard. */
   readonly replica: BackboneStarter;
-  readonly rows: Pick<ResidentRows, 'statistics' | 'gradients'>;
+  readonly rows: Pick<ResidentRows, 'choose' | 'statistics' | 'gradients'>;
 }
 
 export type HeadUnit = BackboneUnit & Pick<Unit, 'learningRate' | 'clock' | 'begin' | 'contributionDigest'>;
@@ -55,7 +55,7 @@ export async function computeWithHead(context: HeadStepContext, unit: HeadUnit) 
   try {
     const writeOwn = await backbone.forward();
     const gathered = await waitFor(headGang.gatherEmbeddings(writeOwn, digest));
-    const inputs = shardInputs(head, unit.first, {
+    const inputs = await shardInputs(context, unit.first, {
       unit: gathered.slice(0, head.batch * head.embedding),
       labels: Int32Array.from(gathered.subarray(head.batch * head.embedding)),
     });
@@ -89,16 +89,20 @@ export async function computeWithHead(context: HeadStepContext, unit: HeadUnit) 
 }
 
 /** What each class shard held here computes with. */
-function shardInputs(
-  head: Head,
+async function shardInputs(
+  { head, rows }: HeadStepContext,
   step: number,
   { unit, labels }: { readonly unit: Float32Array; readonly labels: Int32Array },
-): Map<number, HeadInputs> {
+): Promise<Map<number, HeadInputs>> {
   const inputs = new Map<number, HeadInputs>();
   for (const [shard, own] of head.held) {
-    chooseClasses(head, { shard, own, labels, step });
+    own.chosen = sampleClasses({
+      ...{ range: own.range, size: rowsInStep(head, own.range), labels },
+      ...{ seed: head.spec.training.seed, step, shard },
+    });
     inputs.set(shard, { unit, places: placesOf(labels, own.range, own.chosen) });
   }
+  await Promise.all([...head.held.keys()].map(rows.choose));
   return inputs;
 }
 
@@ -135,30 +139,4 @@ function shardGraph(head: Head, kind: 'head-statistics' | 'head-gradients', shar
   const { batch, shards, embedding, spec } = head;
   const classes = rowsInStep(head, rangeOf(head, shard));
   return { kind, batch, shards, embedding, classes, loss: spec.training.loss };
-}
-
-/** Chooses the classes of a shard that take part in the step and copies their rows together. */
-function chooseClasses(
-  head: Head,
-  at: {
-    readonly shard: number;
-    readonly own: ClassShard;
-    readonly labels: Int32Array;
-    readonly step: number;
-  },
-): void {
-  const { shard, own, labels, step } = at;
-  const { embedding } = head;
-  own.chosen = sampleClasses({
-    range: own.range,
-    size: rowsInStep(head, own.range),
-    labels,
-    seed: head.spec.training.seed,
-    step,
-    shard,
-  });
-  if (own.rows === own.weights) return;
-  own.chosen.forEach((place, i) => {
-    own.rows.set(own.weights.subarray(place * embedding, (place + 1) * embedding), i * embedding);
-  });
 }

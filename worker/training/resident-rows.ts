@@ -1,16 +1,17 @@
 // The class shards of a sharded head on the device of the compute thread, for one generation: where the engine keeps vectors
-// on its device and all classes take part in each step, graphs take the rows from there, gradients stay there, and the
-// commit of a step moves them there. Decides when they go to the device and come back: they go before the first step, and
-// come back for a checkpoint and at the end of the generation, with the gradients of an update that is not committed.
-// Otherwise memory is where they are, as where some classes are drawn for each step, whose rows are copied together.
+// on its device, graphs take the rows from there, gradients stay there, and the commit of a step moves them there. Decides
+// when they go to the device and come back: they go before the first step, and come back for a checkpoint and at the end of
+// the generation, with the gradients of an update that is not committed. Otherwise memory is where they are.
 
 import type { Compute, KeptShard } from '../compute/client.ts';
 import type { GraphSpec } from '../compute/messages.ts';
 import { type ClassShard, commitHead, type Head } from './head.ts';
 
 export interface ResidentRows {
-  /** Makes the class shards held ready for `run`; once a step. */
+  /** Makes the class shards held ready for `choose`; once a step. */
   prepare(): Promise<void>;
+  /** Makes the rows ready of the classes that are chosen for the step. */
+  choose(shard: number): Promise<void>;
   /** Runs a graph of a class shard whose second input is its rows, between the two given. */
   statistics(graph: GraphSpec, shard: number, inputs: HeadInputs): Promise<Float32Array>;
   /** The same for the gradients; that of the classes stays where the shard lies. */
@@ -37,8 +38,8 @@ export interface HeadInputs {
 export function createResidentRows(head: Head, compute: Compute): ResidentRows {
   const kept = new Map<number, KeptShard>();
   let isStale = false;
+  const { embedding } = head;
   const { optimizer } = head.spec.training;
-  const isWhole = ({ rows, weights }: ClassShard) => rows === weights;
   const read = async (): Promise<void> => {
     for (const [shard, one] of kept) await one.read(head.held.get(shard)!);
     isStale = false;
@@ -46,12 +47,21 @@ export function createResidentRows(head: Head, compute: Compute): ResidentRows {
   return {
     async prepare() {
       for (const [shard, own] of head.held) {
-        if (kept.has(shard) || !isWhole(own)) continue;
-        const { weights, momentum } = own;
-        const one = await compute.keepRows({ rows: { weights, momentum }, optimizer });
+        if (kept.has(shard)) continue;
+        const { weights, momentum, range, rows } = own;
+        const one = await compute.keepRows({
+          ...{ arrays: { weights, momentum }, optimizer },
+          rows: { count: range.count, embedding, chosen: rows.length / embedding },
+        });
         if (one === undefined) return;
         kept.set(shard, one);
       }
+    },
+    async choose(shard) {
+      const own = head.held.get(shard)!;
+      const one = kept.get(shard);
+      if (one === undefined) copyChosen(own, embedding);
+      else await one.choose(own.chosen);
     },
     async statistics(graph, shard, { unit, places }) {
       const one = kept.get(shard);
@@ -90,4 +100,12 @@ export function createResidentRows(head: Head, compute: Compute): ResidentRows {
       }
     },
   };
+}
+
+/** Copies the rows of the classes that take part together. */
+function copyChosen({ rows, weights, chosen }: ClassShard, embedding: number): void {
+  if (rows === weights) return;
+  chosen.forEach((place, i) => {
+    rows.set(weights.subarray(place * embedding, (place + 1) * embedding), i * embedding);
+  });
 }

@@ -113,7 +113,7 @@ export interface ResidentModule {
   run(given: {
     readonly donated?: readonly Resident[];
     readonly kept?: readonly Resident[];
-    readonly arrays?: readonly (Float32Array | Float64Array)[];
+    readonly arrays?: readonly (Float32Array | Float64Array | Int32Array)[];
   }): Resident[];
   /**
    * Runs it once a list, each on the one device of the vectors of the list, at the same time where those are several; the

@@ -171,6 +171,23 @@ export class ModuleText {
     });
   }
 
+  /** Rows along one axis by number, of any shape. A number outside the axis takes its nearest row. */
+  gather(x: Ref, indices: Ref, axis: number): Ref {
+    const rank = indices.shape.length;
+    const shape = [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)];
+    const offsets = shape.map((_, i) => i).filter((i) => i < axis || i >= axis + rank);
+    return this.generic({
+      op: 'gather',
+      operands: [x, indices],
+      attributes: {
+        dimension_numbers: `#stablehlo.gather<offset_dims = [${offsets}], collapsed_slice_dims = [${axis}], start_index_map = [${axis}], index_vector_dim = ${rank}>`,
+        slice_sizes: integers(x.shape.with(axis, 1)),
+      },
+      element: x.element,
+      shape,
+    });
+  }
+
   /** Elements [begin, end) of each axis in steps of `strides`. */
   slice(
     x: Ref,

@@ -11,7 +11,7 @@ import {
   notLowered,
   outputOf,
 } from './call.ts';
-import { integers, type Ref } from './literals.ts';
+import type { Ref } from './literals.ts';
 
 const reshaped: Lowering = (call) => [call.text.reshape(call.input(0), outputOf(call).shape)];
 
@@ -102,26 +102,11 @@ const oneHot: Lowering = (call) => {
   return [call.text.select(hot, on, off)];
 };
 
-/** Rows along one axis by number. A number outside the axis takes its nearest row, where TensorFlow fails. */
+/** Where TensorFlow fails, at a number outside the axis, the nearest row is taken. */
 const gathered: Lowering = (call) => {
   if (Number(attributeOf(call, 'batch_dims') ?? 0) !== 0) throw notLowered(call, 'with batch axes');
   const [x, indices] = [call.input(0), call.input(1)];
-  const axis = axisOf(call.integers(2)[0]!, x.shape.length);
-  const { shape } = outputOf(call);
-  const rank = indices.shape.length;
-  const offsets = shape.map((_, i) => i).filter((i) => i < axis || i >= axis + rank);
-  return [
-    call.text.generic({
-      op: 'gather',
-      operands: [x, indices],
-      attributes: {
-        dimension_numbers: `#stablehlo.gather<offset_dims = [${offsets}], collapsed_slice_dims = [${axis}], start_index_map = [${axis}], index_vector_dim = ${rank}>`,
-        slice_sizes: integers(x.shape.with(axis, 1)),
-      },
-      element: x.element,
-      shape,
-    }),
-  ];
+  return [call.text.gather(x, indices, axisOf(call.integers(2)[0]!, x.shape.length))];
 };
 
 /** NHWC: [N, H, W, C] seen as [N, H/s, s, W/s, s, C], the two s before the channels. */
