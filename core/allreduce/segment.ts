@@ -263,7 +263,7 @@ function fileAtOf({ fileParts }: Layout, at: number): number {
 
 /** Removes the files of members that ended before they could: nobody holds their locks. */
 export function removeOrphans(folder: string, mapping: Pick<MemoryMap, 'lock'>): void {
-  for (const name of readdirSync(folder)) {
+  for (const name of namesIn(folder)) {
     if (!NAME.test(name)) continue;
     const path = join(folder, name);
     try {
@@ -276,6 +276,15 @@ export function removeOrphans(folder: string, mapping: Pick<MemoryMap, 'lock'>):
     } catch {
       // Another user's, or gone meanwhile.
     }
+  }
+}
+
+/** None of a folder that has gone meanwhile, or that this user may not list. */
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
   }
 }
 

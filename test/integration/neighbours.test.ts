@@ -186,6 +186,22 @@ test('a folder without room, and one that is not there, leave the exchange to th
   assert.deepEqual(readdirSync(folder), []);
 });
 
+test('a folder that goes away in the middle of a run ends no member', async () => {
+  const own = joinPath(folder, 'own');
+  mkdirSync(own);
+  const counts = [1, 2, 1];
+  const elements = 60_000;
+  const sharing = (): Sharing => ({ folder: own, host: 'a' });
+  await gang({ counts, elements, sharing }, async (replicas) => {
+    await trainAll(replicas, counts, 1);
+    rmSync(own, { recursive: true });
+    await trainAll(replicas, counts, 3);
+    assertWeights(replicas, expectedSum(2, 4, elements));
+    for (const { exchange } of replicas) assert.ok(exchange.stats().bytesShared > 0);
+    for (const { exchange } of replicas) exchange.close();
+  });
+});
+
 test('kill -9 of a member in the middle of a sum leaves no file, and the others go on to the same bits', async () => {
   const counts = [1, 2, 1];
   const elements = 60_000;
