@@ -5,6 +5,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { arch, availableParallelism, totalmem } from 'node:os';
+import { cpuFlags } from '../../core/system/cpu-flags.ts';
 import type { Device } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { pjrtClass, word } from './engine-class.ts';
 import type { DeviceProof, KernelSettings } from './messages.ts';
@@ -200,7 +201,10 @@ function named(names: readonly string[], settings: KernelSettings): string[] {
   return names.filter((name) => name in settings).map((name) => `${name}=${settings[name]}`);
 }
 
-/** The level by which oneDNN picks its kernels (its `max_cpu_isa` steps), from the kernel's flag list. */
+/**
+ * The level by which oneDNN picks its kernels (its `max_cpu_isa` steps), from the kernel's flag list; of an empty one
+ * what every x64 machine has.
+ */
 export function instructionSet(architecture: string, flags: ReadonlySet<string>): string {
   if (architecture !== 'x64') return architecture;
   if (flags.has('amx_tile')) return 'amx';
@@ -209,16 +213,6 @@ export function instructionSet(architecture: string, flags: ReadonlySet<string>)
   if (flags.has('avx2')) return 'avx2';
   if (flags.has('avx')) return 'avx';
   return 'sse4';
-}
-
-/** Empty where the system has no such list; the class then names what every x64 machine has. */
-function cpuFlags(): ReadonlySet<string> {
-  try {
-    const line = readFileSync('/proc/cpuinfo', 'utf8').match(/^flags\s*:(.*)$/m);
-    return new Set(line?.[1]?.trim().split(/\s+/) ?? []);
-  } catch {
-    return new Set();
-  }
 }
 
 /**

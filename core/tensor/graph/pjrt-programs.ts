@@ -1,11 +1,13 @@
 // Compiled programs of a plugin, kept on disk beside the graphs that they come from: an XLA compiler takes seconds
-// to minutes for a network's step. The name of a stored program has the module, the options, the plugin with
-// its version, and the kind of device; where the device is the CPU, its model as well, since its instructions are
-// in the program.
+// to minutes for a network's step. The name of a stored program has the module, the options, those of XLA_FLAGS too, the
+// plugin with its version, and the kind of device; where the device is the CPU, its model, instructions and number of
+// cores as well, since the compiler decides by them. So it has all that the device class has.
 
-import { cpus } from 'node:os';
+import { availableParallelism, cpus } from 'node:os';
+import { environmentValues } from '../../config.ts';
 import { sha256Hex } from '../../digest.ts';
 import { canonicalJson } from '../../spec/canonical-json.ts';
+import { cpuFlags } from '../../system/cpu-flags.ts';
 import type { LoweredModule } from '../lowering/lower.ts';
 import type { Client, Option, Program } from '../pjrt/client.ts';
 import { contentOf, discardEntry, entryFolder, readEntry, writeEntry } from './graph-cache.ts';
@@ -65,12 +67,20 @@ function nameOf({ client, plugin, options }: ProgramPlace, { text }: LoweredModu
     canonicalJson({
       module: sha256Hex(text),
       options,
+      ...environmentValues(['XLA_FLAGS']),
       plugin,
       interface: client.plugin.version,
       platform,
       platformVersion,
       device: devices[0] ?? '',
-      ...(platform === 'cpu' ? { processor: cpus()[0]?.model ?? '' } : {}),
+      ...(platform === 'cpu' ? processor() : {}),
     }),
   );
 }
+
+/** What XLA's compiler for CPUs asks of the machine. */
+const processor = () => ({
+  processor: cpus()[0]?.model ?? '',
+  instructions: [...cpuFlags()].sort(),
+  cores: availableParallelism(),
+});
