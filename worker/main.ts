@@ -168,19 +168,21 @@ async function main(): Promise<void> {
  * loaded.
  */
 function prepareLibraries(config: WorkerConfig) {
+  // Whoever asks for another device or engine needs nothing of it, however it is.
+  const plugin =
+    config.device !== 'cpu' && config.engine !== 'tensorflow' && installedFor(true) !== undefined;
   const choice = chooseDevice({
     wanted: config.device,
     gpus: config.device === 'cpu' ? [] : listGpus(),
     visible: cudaVisibleDevices(),
     driver: hasCudaDriver(),
-    plugin: installedFor(true) !== undefined,
+    plugin,
     cpuLibraryChosen: tensorflowChosen() === 'cpu',
     memoryShare: config.gpuMemoryShare,
   });
   const kernels = kernelSettings(environmentValues(KERNEL_VARIABLES), choice.gpu);
   // TensorFlow records the graphs of PJRT too, and must not take the memory in which these compute.
-  const computes = config.engine !== 'tensorflow' && choice.gpu && installedFor(true) !== undefined;
-  const shares = computes ? { TF_FORCE_GPU_ALLOW_GROWTH: 'true' } : {};
+  const shares = choice.gpu && plugin ? { TF_FORCE_GPU_ALLOW_GROWTH: 'true' } : {};
   setNativeEnvironment({
     ...nativeEnvironment(config.threads, kernels),
     ...choice.environment,

@@ -11,6 +11,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -37,16 +38,25 @@ export function pjrtPlan({ root, cache, pins, kinds }) {
   return { root, cache, plugins, folder: join(root, FOLDER) };
 }
 
-/** Whether all of the plan is in place. */
+/** Whether all of the plan is in place, its files as well as the note of them. */
 export function pjrtPresent(plan) {
   const file = join(plan.folder, 'note.json');
-  return existsSync(file) && readFileSync(file, 'utf8') === noteOf(plan);
+  return (
+    existsSync(file) &&
+    readFileSync(file, 'utf8') === noteOf(plan) &&
+    hasFiles(plan.folder, ['pjrt.node', HEADER, ...plan.plugins.map(({ kind, file }) => `${kind}/${file}`)])
+  );
 }
+
+/** A file without bytes counts as absent: a disk was full. */
+const hasFiles = (folder, files) =>
+  files.every((file) => (statSync(join(folder, file), { throwIfNoEntry: false })?.size ?? 0) > 0);
 
 /** Fetches what the cache lacks. */
 export async function fetchPlugins(plan) {
-  for (const { wheels, cached, needBytes } of plan.plugins)
-    if (!existsSync(cached)) await unpackWheels({ wheels, target: cached, cache: plan.cache, needBytes });
+  for (const { wheels, cached, needBytes, file } of plan.plugins)
+    if (!hasFiles(cached, [file]))
+      await unpackWheels({ wheels, target: cached, cache: plan.cache, needBytes });
 }
 
 /** Compiles the addon and puts it, the header and the plugins in place, all or nothing. */
@@ -91,7 +101,7 @@ function headersOfNode() {
 }
 
 /** The note: what is there, from which sources. */
-function noteOf({ root, plugins }) {
+export function noteOf({ root, plugins }) {
   const sources = join(root, SOURCES);
   const texts = readdirSync(sources)
     .sort()

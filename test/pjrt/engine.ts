@@ -98,6 +98,50 @@ test('the cache holds modules and program, and what is loaded has the same bits'
   assert.equal(readdirSync(join(ownCache, 'compiled')).length, 2);
 });
 
+test('a stored program is that of its flags too, which are part of the device class', () => {
+  const ownCache = mkdtempSync(join(cacheDir, 'flags-'));
+  const sum = {
+    key: 'sum',
+    inputs: [{ name: 'x', dtype: 'float32', shape: [4] }] as const,
+    build: ([x]: Parameters<Parameters<Engine['compile']>[0]['build']>[0]) => [tf.sum(x!)],
+  };
+  const stored = () => {
+    cpuEngine()
+      .compile({ ...sum, cacheDir: ownCache })
+      .dispose();
+    return readdirSync(join(ownCache, 'compiled')).length;
+  };
+  const { XLA_FLAGS: before } = process.env;
+  try {
+    delete process.env.XLA_FLAGS;
+    assert.deepEqual([stored(), stored()], [2, 2]);
+    process.env.XLA_FLAGS = '--xla_cpu_enable_fast_math=true';
+    assert.equal(stored(), 3);
+  } finally {
+    if (before === undefined) delete process.env.XLA_FLAGS;
+    else process.env.XLA_FLAGS = before;
+  }
+});
+
+test('what is no number stays none where the larger of two values is taken', () => {
+  const { engine } = openEngine({ wanted: 'pjrt', gpu: false, memoryShare: 0 });
+  const graph = engine.compile({
+    key: 'extrema',
+    inputs: ['a', 'b'].map((name) => ({ name, dtype: 'float32', shape: [4] }) as const),
+    build: ([a, b]) => [tf.maximum(a!, b!), tf.minimum(a!, b!), tf.stack([tf.max(a!), tf.min(a!)])],
+  });
+  const outputs = graph.run([Float32Array.of(Number.NaN, 1, 2, 3), Float32Array.of(0, Number.NaN, 3, 2)]);
+  graph.dispose();
+  assert.deepEqual(
+    outputs.map((values) => [...values]),
+    [
+      [Number.NaN, Number.NaN, 3, 3],
+      [Number.NaN, Number.NaN, 2, 2],
+      [Number.NaN, Number.NaN],
+    ],
+  );
+});
+
 test('vectors that stay on the device give the same bits as those that travel', () => {
   for (const engine of [cpuEngine(), tensorflowEngine]) {
     const graph = compiled(engine);

@@ -1,8 +1,9 @@
 // Which plugins of PJRT set-up chooses for what a machine has, and that each of them is pinned.
 
 import { deepEqual, match, ok, throws } from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { PACKAGE_ROOT } from '../../core/system/places.ts';
 
@@ -73,3 +74,31 @@ interface Wheel {
   readonly pin: { readonly sha256: string };
   readonly members: Readonly<Record<string, string>>;
 }
+
+test('what has lost one of its files, or the bytes of one, is not in place and is set up again', async (t) => {
+  const { noteOf, pjrtPlan, pjrtPresent } = await import(
+    String(new URL('../../scripts/setup/pjrt.mjs', import.meta.url))
+  );
+  const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-setup-pjrt-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const pins = JSON.parse(readFileSync(join(PACKAGE_ROOT, 'scripts/setup/pins.json'), 'utf8'));
+  const plan = { ...pjrtPlan({ root: PACKAGE_ROOT, cache: folder, pins, kinds: ['rocm7'] }), folder };
+  const files = ['pjrt.node', 'include/pjrt_c_api.h'];
+  for (const { file } of JSON.parse(noteOf(plan)).plugins) files.push(file);
+  const restore = (file: string) => {
+    mkdirSync(join(folder, dirname(file)), { recursive: true });
+    writeFileSync(join(folder, file), 'x');
+  };
+  files.forEach(restore);
+  ok(!pjrtPresent(plan), 'without a note');
+  writeFileSync(join(folder, 'note.json'), noteOf(plan));
+  ok(pjrtPresent(plan));
+  for (const file of files) {
+    truncateSync(join(folder, file));
+    ok(!pjrtPresent(plan), `${file} without bytes`);
+    rmSync(join(folder, file));
+    ok(!pjrtPresent(plan), `without ${file}`);
+    restore(file);
+  }
+  ok(pjrtPresent(plan));
+});

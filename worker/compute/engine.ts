@@ -2,6 +2,7 @@
 // setting: on a CPU TensorFlow unless PJRT is asked for, on a GPU PJRT where a plugin for it is installed, opens
 // its device and computes a product rightly.
 
+import { existsSync } from 'node:fs';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Engine } from '../../core/tensor/graph/engine.ts';
 import { createPjrtEngine } from '../../core/tensor/graph/pjrt-engine.ts';
@@ -65,9 +66,10 @@ const TENSORFLOW: OpenedEngine = {
 /** Opens the engine. Throws where it is asked for by name and cannot compute. */
 export function openEngine(request: EngineRequest): OpenedEngine {
   const { wanted, gpu } = request;
-  const plugin = installedFor(gpu);
-  if (wanted === 'tensorflow' || (wanted === 'auto' && (!gpu || plugin === undefined))) return TENSORFLOW;
+  if (wanted === 'tensorflow' || (wanted === 'auto' && !gpu)) return TENSORFLOW;
   try {
+    const plugin = installedFor(gpu);
+    if (wanted === 'auto' && plugin === undefined) return TENSORFLOW;
     return openPjrt(plugin ?? refuseAbsent(gpu), request);
   } catch (caught) {
     if (wanted === 'pjrt') throw caught;
@@ -80,6 +82,11 @@ function openPjrt(
   plugin: InstalledPlugin,
   { memoryShare, devices = 1 }: Pick<EngineRequest, 'memoryShare' | 'devices'>,
 ): OpenedEngine {
+  if (!existsSync(plugin.path))
+    throw new FleetError(
+      'failedPrecondition',
+      `the plugin ${plugin.name} is not at ${plugin.path}, where set-up has put it; run \`npm run setup:pjrt\``,
+    );
   const client = openClient({ path: plugin.path, options: clientOptions(plugin, memoryShare) });
   const options = compilerOptions(plugin);
   checkDevices(client, devices);
@@ -123,11 +130,12 @@ function clientOptions({ platform }: InstalledPlugin, memoryShare: number): Reco
 
 /**
  * Options that make equal bits of equal programs: sums in one order, and kernels that are not chosen by their
- * speed of the moment. On a CPU products are not split over the threads of a machine.
+ * speed of the moment. On a CPU products are not split over the threads of a machine, and the larger of NaN and a number
+ * is NaN, as on a GPU: a run whose numbers are none any more has to fail.
  */
 function compilerOptions({ platform }: InstalledPlugin): Record<string, Option> {
   return platform === 'cpu'
-    ? { xla_cpu_multi_thread_eigen: false }
+    ? { xla_cpu_multi_thread_eigen: false, xla_cpu_enable_fast_min_max: false }
     : { xla_gpu_deterministic_ops: true, xla_gpu_autotune_level: 0 };
 }
 
@@ -143,6 +151,11 @@ module @product {
 /** Refuses more devices than there are, and devices of several kinds, whose bits would differ. */
 function checkDevices({ devices }: Client, wanted: number): void {
   const taken = devices.slice(0, wanted);
+  if (devices.length === 0)
+    throw new FleetError(
+      'failedPrecondition',
+      'the plugin finds no device on this machine; mend that, or start the worker with POCKETFLEET_ENGINE=tensorflow',
+    );
   if (taken.length < wanted)
     throw new FleetError(
       'failedPrecondition',

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { FleetError, toFleetError } from '../../errors.ts';
 import { PACKAGE_ROOT } from '../../system/places.ts';
+import { shapedJson } from '../../text/shape.ts';
 
 /** An object of the addon. It is freed by `free`, or when it is collected. */
 export type Handle = { readonly __pjrt: never };
@@ -93,11 +94,14 @@ export interface Installed {
 /** Where set-up puts addon and plugins. */
 export const PJRT_FOLDER: string = join(PACKAGE_ROOT, 'node_modules/.pocketfleet-pjrt');
 
-/** What set-up installed, or null where it installed nothing for PJRT. */
+/**
+ * What set-up installed, or null where it installed nothing for PJRT. Throws `failedPrecondition` where its note is
+ * damaged.
+ */
 export function installedPjrt(folder: string = PJRT_FOLDER): Installed | null {
   const file = join(folder, 'note.json');
   if (!existsSync(file)) return null;
-  const { addon, plugins } = noteSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+  const { addon, plugins } = readNote(file);
   return {
     addon,
     plugins: plugins.map(({ file: path, tools, ...rest }) => ({
@@ -106,6 +110,18 @@ export function installedPjrt(folder: string = PJRT_FOLDER): Installed | null {
       ...(tools === undefined ? {} : { tools: join(folder, tools) }),
     })),
   };
+}
+
+function readNote(file: string): z.infer<typeof noteSchema> {
+  try {
+    return shapedJson(noteSchema, readFileSync(file, 'utf8'), 'the note');
+  } catch (cause) {
+    throw new FleetError(
+      'failedPrecondition',
+      `${file}, in which set-up has noted what it installed for PJRT, cannot be read (${toFleetError(cause).message}); run \`npm run setup:pjrt\``,
+      { cause },
+    );
+  }
 }
 
 /** The installed plugin for GPUs, or for the CPU; undefined where there is none. */
