@@ -67,13 +67,15 @@ export function sharingIn(students: readonly TextStudent[], teacher: TextTeacher
   for (const members of orders.values()) {
     const wanted = members.reduce((sum, { workersMax }) => sum + workersMax, 0);
     const workers = Math.max(1, Math.min(attached, wanted));
+    const isShared = members.every(({ distillation }) => sharesOverFleet(distillation));
+    // Students that are all on one worker have its rows; those on others compute them once more.
+    const apart = isShared ? 1 : Math.min(workers, members.length);
     const count = countRows({
       orders: [...distinct.values()].map(({ training, distillation: { schedule } }) => ({
         training,
         schedule,
       })),
-      ...{ workers, bytesMax, teacherStages: teacher.stages },
-      isShared: members.every(({ distillation }) => sharesOverFleet(distillation)),
+      ...{ workers: workers / apart, isShared, bytesMax, teacherStages: teacher.stages },
       ...{ images: teacher.images, embedding: teacher.embedding },
     });
     const isKept = keepsRows(members, count.isWorthIt && bytesMax > 0);
@@ -83,7 +85,7 @@ export function sharingIn(students: readonly TextStudent[], teacher: TextTeacher
       ...{ teacher: teacher.adds, students: members.map(({ adds }) => adds), workers },
       share: asks('stream') ? 'stream' : asks('worker') ? 'worker' : undefined,
       measured: deviceClass === undefined || secondsOf === undefined ? undefined : { deviceClass, secondsOf },
-      keptShare: isKept ? count.byImage / count.byBatch : undefined,
+      keptPasses: isKept ? (apart * count.byImage) / count.byBatch : undefined,
     });
     const { chosen, byImage } = plan;
     const who =

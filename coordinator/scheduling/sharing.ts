@@ -21,8 +21,8 @@ export interface Order {
   readonly share?: SharingPlan['chosen'] | undefined;
   /** The device class on which they train, and what was measured there; absent: nothing is known. */
   readonly measured?: Measured | undefined;
-  /** Passes by image for each pass by batch, where rows of images are kept; absent: they are not. */
-  readonly keptShare?: number | undefined;
+  /** Passes for an image of all students on all their workers, where rows of images are kept; absent: they are not. */
+  readonly keptPasses?: number | undefined;
 }
 
 /** What was measured on a device class. */
@@ -40,7 +40,7 @@ export interface SharingPlan {
   readonly passes: { readonly own: number; readonly worker: number; readonly stream: number };
   /** Of an image of all students, steps and these passes. */
   readonly costs: { readonly own: number; readonly worker: number; readonly stream: number };
-  /** As the chosen way, with rows of images that are kept; undefined: they are not. */
+  /** With rows of images that are kept; undefined: they are not. */
   readonly byImage: { readonly passes: number; readonly cost: number } | undefined;
   readonly unit: 'seconds' | 'multiply-adds';
   /** A pass in steps of the smallest student. */
@@ -53,14 +53,13 @@ export interface SharingPlan {
  * than what fetching a block can cost it.
  */
 export function planSharing(order: Order): SharingPlan {
-  const { students, workers, keptShare } = order;
+  const { students, workers, keptPasses } = order;
   const { unit, pass, steps } = costsOfAnImage(order);
   const all = steps.reduce((sum, step) => sum + step, 0);
   const passes = { own: students.length, worker: Math.min(workers, students.length), stream: 1 };
   const passInSteps = pass / Math.min(...steps);
   const cheaper = passes.worker > 1 && passInSteps > 1 ? 'stream' : 'worker';
   const chosen = order.share ?? cheaper;
-  const kept = keptShare === undefined ? undefined : passes[chosen] * keptShare;
   return {
     ...{ chosen, workers, passes, unit, passInSteps },
     costs: {
@@ -68,7 +67,7 @@ export function planSharing(order: Order): SharingPlan {
       worker: all + passes.worker * pass,
       stream: all + pass,
     },
-    byImage: kept === undefined ? undefined : { passes: kept, cost: all + kept * pass },
+    byImage: keptPasses === undefined ? undefined : { passes: keptPasses, cost: all + keptPasses * pass },
   };
 }
 

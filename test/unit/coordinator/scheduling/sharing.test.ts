@@ -138,6 +138,25 @@ test('rows of images are kept where that takes fewer passes than batches do, and
   assert.equal(sharingIn([byBatch], kept).get('a')!.passes, 1);
 });
 
+test('kept rows are counted once for all workers that have them of each other, and else once a worker', () => {
+  const { training, data } = student('t');
+  const of = (share: 'worker' | undefined) => {
+    const students = ['a', 'b', 'c', 'd'].map((name, seed) => ({
+      // A pass costs less than a step, so that they share on a worker.
+      ...{ name, data, digest: undefined, adds: 1e10, workersMax: 1 },
+      training: { ...training, epochs: 26, flip: true, order: 1, seed },
+      distillation: { schedule: 'single-step' as const, share },
+    }));
+    const observed = { imageRowsBytes: 1 << 30 };
+    return sharingIn(students, { ...TEACHER, stages: 26, observed }).get('a')!;
+  };
+  // 4 students of 3 x 10 GMAC, passes of 1 GMAC.
+  assert.equal(of(undefined).passes, 2 / 26 / 4);
+  assert.match(of(undefined).note, /share passes \(worker\): .*, 120\.08 GMAC with 0\.08 passes, each image kept/);
+  assert.equal(of('worker').passes, 2 / 26);
+  assert.match(of('worker').note, /, 120\.31 GMAC with 0\.31 passes, each image kept .*by image 2 passes/);
+});
+
 test('without rows of each other workers compute about as many passes as a walk over the batches finds', () => {
   const images = 4096;
   const { training } = student('t');
