@@ -7,7 +7,7 @@
 // undone; a run whose numbers ceased to be finite is refused, because spec and seed determine every bit and
 // it would fail in the same step again.
 
-import { FleetError } from '../../core/errors.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
 import { stateClaim } from '../../core/text/state-text.ts';
 import { workWithId } from '../model/find.ts';
 import {
@@ -29,7 +29,7 @@ import {
   trialWith,
   wholeRunWith,
 } from '../model/state.ts';
-import { rowsOf } from '../model/table.ts';
+import { Edit, rowsOf } from '../model/table.ts';
 import { type Draft, emit } from './draft.ts';
 import type { Answer } from './inputs.ts';
 import { resumePaused } from './pauses.ts';
@@ -101,9 +101,10 @@ function resumePlan(go: Going, plan: PlanState): void {
   );
   for (const run of runs) assertNotNumeric(run);
   emitResumed(go, plan.id, { planId: plan.id });
+  // Candidates of its search may learn from its teacher, which goes on first.
+  for (const run of runs) resumeRun(go, run);
   const sweep = plan.sweepId === undefined ? undefined : sweepOf(go.draft.state, plan.sweepId);
   if (sweep !== undefined && hasEnded(sweep) && sweep.state !== 'done') resumeSweep(go, sweep);
-  for (const run of runs) resumeRun(go, run);
 }
 
 /**
@@ -151,7 +152,7 @@ function newestRun(go: Going, trial: TrialState): RunState | undefined {
   return id === undefined ? undefined : runOf(go.draft.state, id);
 }
 
-/** The run, and the students of other plans or of none that failed with it. */
+/** The run, and its students that failed with it. */
 function resumeRun(go: Going, run: RunState): void {
   if (go.resumed.has(run.id)) return;
   assertEndedBadly(run);
@@ -163,7 +164,26 @@ function resumeRun(go: Going, run: RunState): void {
   emitResumed(go, run.id, { runId: run.id });
   for (const id of run.studentRunIds) {
     const student = wholeRunWith(go.draft.state, id);
-    if (student?.failureCause === 'teacher' && student.planId === undefined) resumeRun(go, student);
+    if (student?.failureCause !== 'teacher') continue;
+    // One of a plan that goes on anyway follows in its turn.
+    const goesOn = student.planId !== undefined && go.resumed.has(student.planId);
+    if (!goesOn) whereItCan(go, () => resumeRunOf(go, student));
+  }
+}
+
+/** A student goes on with the plan or sweep that it belongs to; where that cannot, its teacher goes on without it. */
+function whereItCan({ draft, resumed }: Going, goOn: () => void): void {
+  // Tables of the state that may be returned to must not change any more.
+  draft.edit = new Edit();
+  const before = { state: draft.state, events: draft.events.length, resumed: new Set(resumed) };
+  try {
+    goOn();
+  } catch (caught) {
+    if (toFleetError(caught).code !== 'failedPrecondition') throw caught;
+    draft.edit = new Edit();
+    draft.state = before.state;
+    draft.events.length = before.events;
+    for (const id of resumed) if (!before.resumed.has(id)) resumed.delete(id);
   }
 }
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { FailureCause } from '../../../../coordinator/decisions/inputs.ts';
+import type { CheckedDocument, FailureCause } from '../../../../coordinator/decisions/inputs.ts';
 import { sentenceOf } from '../../../../coordinator/journal/why.ts';
 import { planOf, runOf, sweepOf, trialOf } from '../../../../coordinator/model/state.ts';
-import { plan, student, sweep, teacher } from '../../../sim/specs.ts';
+import { plan, student, sweep, teacher, training } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
-import { folded, wholeRuns } from '../../../support/state.ts';
+import { folded, plainOf, wholeRuns } from '../../../support/state.ts';
 import { core } from './core.ts';
 
 test('a failed run goes on from its newest checkpoint under a newer generation, with who and why in the journal', () => {
@@ -59,6 +59,69 @@ test('students that failed by their teacher go on with it; alone they are sent t
   assert.deepEqual(fleet.resume('run-1'), ['run-1', 'run-2']);
   fleet.give({ kind: 'tick' });
   assert.deepEqual(fleet.running(), ['run-1', 'run-2']);
+});
+
+test('students of a plan and candidates of a search go on with the teacher for want of which they failed', () => {
+  const one = { min: 1, max: 1 };
+  const taught = { evaluation: { training, distillation: { teacher: 'teacher' } } };
+  const begun = (kind: 'plan' | 'sweep', spec: ReturnType<typeof plan> | ReturnType<typeof sweep>) => {
+    const fleet = core(6);
+    const own = spec.kind === 'plan' && spec.teacher !== undefined;
+    if (!own) fleet.submit({ kind: 'run', spec: teacher({ workers: one }), facts: FACTS });
+    fleet.submit({ kind, spec, yaml: '', facts: FACTS } as CheckedDocument);
+    fleet.fail('run-1', 'user');
+    return fleet;
+  };
+  const goesOn = (fleet: ReturnType<typeof core>) => {
+    const open = wholeRuns(fleet.state).map(({ id }) => id);
+    const resumed = fleet.resume('run-1');
+    fleet.give({ kind: 'tick' });
+    assert.deepEqual(fleet.running(), open, resumed.join(', '));
+  };
+  const search = begun('sweep', sweep({ ...taught, strategy: { trials: 3 } }));
+  assert.equal(sweepOf(search.state, 'sweep-1').state, 'failed');
+  goesOn(search);
+  assert.equal(sweepOf(search.state, 'sweep-1').state, 'running');
+
+  const { students, teacher: own, search: base } = plan();
+  const fixed = students.map((student) => ({ ...student, network: own!.network, workers: one }));
+  const [plain, distilled] = fixed;
+  const outer = { ...distilled!, distillation: { teacher: 'run-1' } };
+  const ofPlan = { search: undefined, teacher: undefined, export: undefined };
+  const students2 = begun('plan', plan({ ...ofPlan, students: [plain, outer] }));
+  assert.equal(planOf(students2.state, 'plan-1').state, 'failed');
+  goesOn(students2);
+  assert.equal(planOf(students2.state, 'plan-1').state, 'running');
+
+  // The teacher is the plan's own, and its candidates learn from it.
+  const whole = plan({
+    search: { ...base, ...taught, strategy: { trials: 3 } },
+    teacher: { ...own!, start: 'at-once', workers: one },
+  });
+  for (const named of ['plan-1', 'run-1']) {
+    const fleet = begun('plan', whole);
+    fleet.resume(named);
+    fleet.give({ kind: 'tick' });
+    assert.equal(planOf(fleet.state, 'plan-1').state, 'running');
+    assert.deepEqual(fleet.running(), ['run-1', 'run-2', 'run-3', 'run-4']);
+  }
+
+  // A plan that cannot go on keeps nobody else: it waits for another teacher, too.
+  const fleet = core(6);
+  for (const name of ['a', 'b'])
+    fleet.submit({ kind: 'run', spec: teacher({ name, workers: one }), facts: FACTS });
+  const ofB = { ...outer, name: 'of-b', distillation: { teacher: 'run-2' } };
+  fleet.submit({ kind: 'plan', spec: plan({ ...ofPlan, students: [outer, ofB] }), yaml: '', facts: FACTS });
+  fleet.submit({ kind: 'run', spec: student('run-1', { workers: one }), facts: FACTS });
+  for (const id of ['run-1', 'run-2']) fleet.give({ kind: 'cancel', id, reason: '' });
+  const at = fleet.events.length;
+  assert.deepEqual(fleet.resume('run-1'), ['run-1', 'run-5']);
+  const texts = fleet.events.slice(at).map((event) => sentenceOf(event, fleet.state));
+  assert.ok(!texts.some((text) => /plan-1|run-3|run-4/.test(text)), texts.join('\n'));
+  assert.match(fleet.refusal('plan-1'), /the teacher of run-4, run-2 was cancelled.*; resume run-2/);
+  fleet.resume('run-2');
+  assert.deepEqual(fleet.resume('plan-1'), ['plan-1', 'run-3', 'run-4']);
+  assert.deepEqual(plainOf(folded(fleet.events)), plainOf(fleet.state));
 });
 
 test('a student may name its teacher by the name that one run has', () => {
