@@ -6,9 +6,14 @@ import { withStandIn } from '../../core/nn/genotype.ts';
 import { genotypeOfKey } from '../../core/nn/genotype-code.ts';
 import { candidateNetwork, costsOf } from '../../core/nn/space.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
-import { isSearched, namesOfStudent, otherTeacherOf, type PlanSpec } from '../../core/spec/plan.ts';
+import {
+  isSearched,
+  namesOfStudent,
+  otherTeacherOf,
+  type PlanSpec,
+  runOfStudent,
+} from '../../core/spec/plan.ts';
 import { foundCells, searchRunIn, sweepIn } from '../../core/spec/plan-search.ts';
-import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { Forecast, ForecastPart, ForecastTime } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { CheckedDocument } from '../decisions/inputs.ts';
@@ -45,7 +50,8 @@ export async function forecastOf(
       measured,
       facts,
     };
-    if (document.kind === 'plan') parts.push(...(await planParts(document.spec, about, context)));
+    if (document.kind === 'plan')
+      parts.push(...(await planParts(document.spec, { ...about, documents }, context)));
     else if (document.kind === 'sweep')
       parts.push(
         ...(
@@ -122,7 +128,7 @@ function runByItself(
 
 async function planParts(
   spec: PlanSpec,
-  about: Omit<About, 'field'>,
+  { documents, ...about }: Omit<About, 'field'> & { readonly documents: readonly CheckedDocument[] },
   context: ForecastContext,
 ): Promise<ForecastPart[]> {
   const parts: ForecastPart[] = [];
@@ -154,7 +160,7 @@ async function planParts(
         images: facts.trainingImages,
         named: (name) =>
           own === undefined
-            ? teacherOf(name, [], context.state)
+            ? teacherOf(name, documents, context.state)
             : {
                 ...{ name, identity, multiplyAdds: teacherAdds ?? 0 },
                 ...{ stages: own.training.epochs, embedding: own.network.embedding },
@@ -180,14 +186,24 @@ async function planParts(
   const students = spec.students.map((student) => {
     const { network: named } = student;
     const network = named === 'best' ? winner : isSearched(named) ? undefined : withStandIn(named);
-    const taught = student.distillation === undefined ? undefined : identity;
-    const run = network && runOfStudent(spec, student, network);
+    const { distillation } = student;
+    const other = otherTeacherOf(spec, student);
+    const taught = other === undefined ? identity : teacherOf(other, documents, context.state).identity;
+    const run =
+      network &&
+      runOfStudent(spec, student, {
+        network,
+        ...(distillation && { distillation: { ...distillation, teacher: 'teacher' } }),
+      });
     const isKnown = isSearched(named) || foundCells(spec, named) === undefined;
     return {
       student,
       network,
       isKnown,
-      reused: isKnown && run ? foreseenRun(context, { spec: run, facts, teacher: taught }) : undefined,
+      reused:
+        isKnown && run
+          ? foreseenRun(context, { spec: run, facts, teacher: distillation && taught })
+          : undefined,
     };
   });
   if (teacher !== undefined) {
@@ -227,7 +243,7 @@ async function planParts(
   for (const [at, { student, network, isKnown, reused }] of students.entries()) {
     const isTaught = student.distillation !== undefined;
     const named = otherTeacherOf(spec, student);
-    const other = named === undefined ? undefined : teacherOf(named, [], context.state);
+    const other = named === undefined ? undefined : teacherOf(named, documents, context.state);
     const begins = isTaught
       ? `${afterSearch}, with the first checkpoint of ${(other ?? teacher)?.name}`
       : afterSearch;
@@ -251,18 +267,6 @@ async function planParts(
 }
 
 /** The run of a student of a plan, as far as decides what it computes. */
-function runOfStudent(
-  { data, reuse }: PlanSpec,
-  { distillation, ...student }: PlanSpec['students'][number],
-  network: NetworkSpec,
-): RunSpec {
-  return {
-    ...{ kind: 'student', data, ...student, network },
-    ...(reuse === undefined ? {} : { reuse }),
-    ...(distillation === undefined ? {} : { distillation: { ...distillation, teacher: 'teacher' } }),
-  };
-}
-
 /** What the students of the same text need of a teacher: those that take no result themselves. */
 function needsIn(
   { spec, facts }: Extract<CheckedDocument, { kind: 'run' }>,

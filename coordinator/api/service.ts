@@ -146,6 +146,7 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
         checkSubmission(request, now, {
           ...{ reader: parts.submissions, inspect, signal },
           imageRowsBytes: parts.desk.board.observed.imageRowsBytes,
+          pools: () => parts.desk.board.pools.all(),
           ...callerOf(parts, call),
         }),
       ),
@@ -375,6 +376,7 @@ async function submit(
   const documents = await checkSubmission(submission, state, {
     reader: parts.submissions,
     imageRowsBytes: parts.desk.board.observed.imageRowsBytes,
+    pools: () => parts.desk.board.pools.all(),
     by,
     signal,
     async inspect(data) {

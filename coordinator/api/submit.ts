@@ -19,6 +19,7 @@ import { problemsIn } from '../../core/text/text-problems.ts';
 import { assertPairsPossible } from '../../core/verify/pairs.ts';
 import type { CheckedDocument } from '../decisions/inputs.ts';
 import { quotaFaults } from '../decisions/quotas.ts';
+import type { Fleet } from '../decisions/reuse.ts';
 import { withStartById } from '../decisions/warm-start.ts';
 import type { Caller } from '../model/caller.ts';
 import type { DataFacts, State } from '../model/state.ts';
@@ -30,7 +31,7 @@ import { withGenotypes } from './genotype-references.ts';
 import { checkInherited } from './inherited-weights.ts';
 import { type Located, refusal, refusedField, refuseTogether, type Submission } from './submission.ts';
 import type { SubmissionReader } from './submission-reader.ts';
-import { checkPeople, checkRows, checkTeacher } from './teacher-checks.ts';
+import { checkPeople, checkRows, checkStages, checkTeacher } from './teacher-checks.ts';
 
 /** Every document of the text, checked, or a FleetError that names each field that is wrong. */
 export async function checkSubmission(
@@ -40,6 +41,7 @@ export async function checkSubmission(
     reader,
     inspect,
     imageRowsBytes: bytesMax,
+    pools = () => [],
     by,
     signal,
   }: {
@@ -47,6 +49,8 @@ export async function checkSubmission(
     readonly inspect: Inspect;
     /** Bytes in which a worker may keep its teachers' embeddings of single images; absent: not known. */
     readonly imageRowsBytes?: number | undefined;
+    /** The fleet's workers, who decide whether a result can be taken. */
+    readonly pools?: Fleet['pools'];
     /** Whose limits hold for it. */
     readonly by?: Caller | undefined;
     readonly signal?: AbortSignal;
@@ -73,6 +77,7 @@ export async function checkSubmission(
       checks.push(...dataChecks(document, known));
       const facts = { ...known.facts, digest: known.digest };
       found.set(document, facts);
+      checks.push(() => checkStages(document, context, { fleet: { state: state(), pools }, facts }));
       if (bytesMax !== undefined) checks.push(() => checkRows(document, { facts, bytesMax }, context));
       documents.push(checked({ ...document, spec: withSkipped(document.spec, known) }, facts));
     } catch (caught) {

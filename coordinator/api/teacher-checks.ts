@@ -2,7 +2,11 @@
 // documents, the fleet and the data can refuse; what the spec alone refuses is in core/spec/distillation.ts.
 
 import type { DataSpec } from '../../core/spec/data.ts';
-import { type DistillationSpec, distillationProblems } from '../../core/spec/distillation.ts';
+import {
+  type DistillationSpec,
+  distillationProblems,
+  withTeacherSize,
+} from '../../core/spec/distillation.ts';
 import { isSearched, otherTeacherOf, type PlanSpec } from '../../core/spec/plan.ts';
 import { sweepIn } from '../../core/spec/plan-search.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
@@ -11,9 +15,11 @@ import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
 import { formatBytes } from '../../core/text/bytes-text.ts';
 import { endedShort } from '../decisions/retaining.ts';
-import { learnsFromOwn, usableTeacher } from '../decisions/teachers.ts';
+import type { Fleet } from '../decisions/reuse.ts';
+import { askingOf, lackOf, learnsFromOwn, type Taught, usableTeacher } from '../decisions/teachers.ts';
+import { originOf } from '../model/results.ts';
 import { specOf } from '../model/spec-of.ts';
-import type { DataFacts, RunState, State } from '../model/state.ts';
+import { type DataFacts, type RunState, type State, wholeRunWith } from '../model/state.ts';
 import { type Located, refusal, refusedField } from './submission.ts';
 
 interface Context {
@@ -44,6 +50,8 @@ interface Pupil {
   /** An image may be seen mirrored. */
   readonly flip: boolean;
   readonly data: DataSpec;
+  /** The student that takes a result where there is one, with the distillation that it gets. */
+  readonly asking: (learns: DistillationSpec, facts: DataFacts) => Taught['asking'];
   /** The teacher is that of its plan, and `embedding` the teacher's. */
   readonly isOwn?: true;
 }
@@ -60,7 +68,8 @@ function pupilsOf({ spec }: Located): Pupil[] {
   if (distillation === undefined) return [];
   const { embedding } = network;
   const fields = { field: 'distillation', sizeField: 'network.embedding' };
-  return [{ distillation, ...fields, embedding, ...courseOf(training), data }];
+  const asking: Pupil['asking'] = (learns, facts) => ({ spec: { ...spec, distillation: learns }, facts });
+  return [{ distillation, ...fields, embedding, ...courseOf(training), data, asking }];
 }
 
 function searchPupils(
@@ -72,7 +81,8 @@ function searchPupils(
   if (search === undefined || distillation === undefined) return [];
   const fields = { field: `${place}evaluation.distillation`, sizeField: `${place}space.embedding` };
   const { embedding } = search.space;
-  return [{ distillation, ...fields, embedding, ...courseOf(search.evaluation.training), data }];
+  const course = courseOf(search.evaluation.training);
+  return [{ distillation, ...fields, embedding, ...course, data, asking: () => undefined }];
 }
 
 const courseOf = ({ epochs, exact, flip }: TrainingSpec) => ({ epochs, exact, flip });
@@ -90,6 +100,7 @@ function studentPupils(plan: PlanSpec): Pupil[] {
       {
         ...{ distillation: { ...distillation, teacher }, ...fields, data },
         ...{ embedding: embedding ?? 0, ...courseOf(training) },
+        asking: (learns, facts) => askingOf(plan, { student, learns, facts }),
       },
     ];
   });
@@ -117,6 +128,27 @@ function checkPupil(document: Located, pupil: Pupil, context: Context): void {
     throw refusal(document, [field, ...path].join('.'), message);
   const short = run && endedShort(run, { schedule: distillation.schedule, epochs, newest: 0 });
   if (short !== undefined) throw refusal(document, `${field}.teacher`, short);
+}
+
+/**
+ * A stage of a run of the fleet that is not stored any more: nobody can learn from it, unless the result is there that a
+ * student would take.
+ */
+export function checkStages(
+  document: Located,
+  context: Context,
+  { fleet, facts }: { readonly fleet: Fleet; readonly facts: DataFacts },
+): void {
+  for (const pupil of pupilsOf(document)) {
+    const { distillation, field, epochs } = pupil;
+    const { run } = teacherOf(document, pupil, context);
+    const origin = run && wholeRunWith(fleet.state, originOf(fleet.state, run.id));
+    if (origin === undefined) continue;
+    const { embedding } = origin.job.network!;
+    const learns = { ...withTeacherSize(distillation, embedding), teacher: origin.id };
+    const lack = lackOf(fleet, origin, { distillation, epochs, asking: pupil.asking(learns, facts) });
+    if (lack !== undefined) throw refusal(document, `${field}.teacher`, lack);
+  }
 }
 
 /**
@@ -190,7 +222,7 @@ function ownPupilsOf({ spec }: Located): Pupil[] {
     const fields = { field: `students.${i}.distillation`, sizeField: `students.${i}.network` };
     return [
       {
-        ...{ ...fields, embedding, ...courseOf(training), data },
+        ...{ ...fields, embedding, ...courseOf(training), data, asking: () => undefined },
         distillation: { ...distillation, teacher: teacher.name },
       },
     ];

@@ -10,6 +10,7 @@ import { FleetError } from '../../core/errors.ts';
 import { costsOfRun } from '../../core/nn/space.ts';
 import type { Event } from '../model/events.ts';
 import { workWithId } from '../model/find.ts';
+import { identityOfSpec } from '../model/identity.ts';
 import type { Observed } from '../model/observed.ts';
 import { lookup } from '../model/persistent-map.ts';
 import {
@@ -41,7 +42,7 @@ import { assertWithinQuota } from './quotas.ts';
 import { remove } from './removal.ts';
 import { resume } from './resume.ts';
 import { isOnlyStage } from './retaining.ts';
-import { compareResults, hasResult, type Needs, reuse, standsFor } from './reuse.ts';
+import { compareResults, fleetOf, hasResult, type Needs, reuse, standsFor } from './reuse.ts';
 import { balance, endPauses, place, settle } from './settle.ts';
 import { recordSpec } from './specs.ts';
 import { dropStages, judgeDamage, keepStage } from './stages.ts';
@@ -228,13 +229,13 @@ function submit(draft: Draft, input: Extract<Input, { kind: 'submit' }>): () => 
     if (document.kind === 'plan') {
       const planId = nextId(draft.state, 'plan');
       const { yaml, facts } = document;
-      const taught = planWithTeacher(draft.state, document.spec, teachers);
+      const taught = planWithTeacher(fleetOf(draft), document, teachers);
       const spec = recordSpec(draft, planWithStartById(draft.state, taught));
       emit(draft, { kind: 'plan.submitted', planId, spec, yaml, facts });
       planIds.push(planId);
     } else if (document.kind === 'sweep') {
       const sweepId = nextId(draft.state, 'sweep');
-      const taught = searchWithTeacher(draft.state, document.spec, teachers);
+      const taught = searchWithTeacher(fleetOf(draft), document.spec, teachers);
       const spec = withStartById(draft.state, taught);
       const teacherRunId = spec.evaluation.distillation?.teacher;
       emit(draft, {
@@ -271,7 +272,11 @@ function createRun(
   const runId = nextId(draft.state, 'run');
   const { distillation, training } = spec;
   const learns =
-    distillation && namedTeacher(draft.state, { distillation, epochs: training.epochs, teachers });
+    distillation &&
+    namedTeacher(fleetOf(draft), {
+      ...{ distillation, epochs: training.epochs, teachers },
+      asking: (learns) => ({ spec: { ...spec, distillation: learns }, facts }),
+    });
   const teacherRunId = learns?.teacher;
   const whole = learns === undefined ? spec : { ...spec, distillation: learns };
   emit(draft, {
@@ -294,6 +299,7 @@ function studentNeeds(
   documents: readonly CheckedDocument[],
 ): Needs[] {
   if (teacher.spec.kind !== 'teacher') return [];
+  const taughtBy = identityOfSpec(teacher.spec, teacher.facts);
   return documents.flatMap((document): Needs[] => {
     if (document.kind === 'sweep') {
       const { distillation, training } = document.spec.evaluation;
@@ -301,7 +307,7 @@ function studentNeeds(
       return [{ schedule: distillation.schedule, epochs: training.epochs, newest: 0 }];
     }
     if (document.kind !== 'run' || document.spec.distillation?.teacher !== teacher.spec.name) return [];
-    if (hasResult(draft, document, teacher)) return [];
+    if (hasResult(fleetOf(draft), document, taughtBy)) return [];
     const { distillation, training } = document.spec;
     return [{ schedule: distillation.schedule, epochs: training.epochs, newest: 0 }];
   });

@@ -8,7 +8,7 @@ import { bestFirst, rankedRun } from '../../core/search/best-first.ts';
 import { childName } from '../../core/spec/common.ts';
 import { type DistillationSpec, withTeacherSize } from '../../core/spec/distillation.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
-import { isSearched, otherTeacherOf, type PlanSpec } from '../../core/spec/plan.ts';
+import { isSearched, otherTeacherOf, type PlanSpec, runOfStudent } from '../../core/spec/plan.ts';
 import { foundCells, searchRunIn, sweepIn } from '../../core/spec/plan-search.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
@@ -24,11 +24,9 @@ import {
   type State,
   sweepOf,
   trialOf,
-  wholeRunWith,
 } from '../model/state.ts';
 import { stageFound } from './found.ts';
 import { type FrontMember, type PlannedStudent, studentsOfPlan } from './plan-students.ts';
-import { missingStage } from './retaining.ts';
 import { learnsFromOwn } from './teachers.ts';
 
 /** What a plan does next: wait, start its search, start a run, or end. */
@@ -151,20 +149,8 @@ export function teacherSpec(spec: PlanSpec): RunSpec {
 
 const reuseOf = ({ reuse }: PlanSpec) => (reuse === undefined ? {} : { reuse });
 
-/** A student, or why it cannot learn from the teacher that it names any more. */
+/** A student, or why it has no network. */
 function studentStep(state: State, plan: PlanState, planned: PlannedStudent): PlanStep {
-  const student = plan.spec.students[planned.entry]!;
-  const { distillation, training } = student;
-  const id = otherTeacherOf(plan.spec, student);
-  if (distillation !== undefined && id !== undefined) {
-    const { schedule } = distillation;
-    const teacher = wholeRunWith(state, originOf(state, id));
-    const { epochs } = training;
-    const missing =
-      teacher === undefined ? `${id} was removed` : missingStage(teacher, { schedule, epochs, newest: 0 });
-    if (missing !== undefined)
-      return { kind: 'fail', reason: `its student ${planned.name} has no teacher: ${missing}` };
-  }
   const chosen = networkOfStudent(state, plan, planned);
   if (typeof chosen === 'string')
     return { kind: 'fail', reason: `its student ${planned.name} has no network: ${chosen}` };
@@ -197,18 +183,14 @@ function studentSpec(
   plan: PlanState,
   { entry, name, chosen }: PlannedStudent & { readonly chosen: Chosen },
 ): { spec: RunSpec; reason: string } {
-  const { network: _, distillation, ...student } = plan.spec.students[entry]!;
+  const student = plan.spec.students[entry]!;
+  const { distillation } = student;
   return {
-    spec: {
-      kind: 'student',
-      data: plan.spec.data,
-      ...student,
-      name,
-      network: chosen.network,
-      ...reuseOf(plan.spec),
+    spec: runOfStudent(plan.spec, student, {
+      ...{ name, network: chosen.network },
       // Its stages are those of the run whose result the teacher has taken, if it has.
       ...(distillation ? { distillation: learning(state, plan, distillation) } : {}),
-    },
+    }),
     reason: `student of ${plan.id}: ${chosen.reason}`,
   };
 }

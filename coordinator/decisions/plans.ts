@@ -3,15 +3,16 @@
 // is skipped.
 
 import { costsOfRun } from '../../core/nn/space.ts';
+import { namesOfStudent, otherTeacherOf } from '../../core/spec/plan.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { originOf } from '../model/results.ts';
-import { type PlanState, planOf, runOf } from '../model/state.ts';
+import { type PlanState, planOf, runOf, wholeRunWith } from '../model/state.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { nextOfPlan, type PlanStep, teacherSpec } from './plan.ts';
-import { missingStage } from './retaining.ts';
-import { resultFor, reuse } from './reuse.ts';
+import { fleetOf, reuse } from './reuse.ts';
 import { recordSpec } from './specs.ts';
 import { lagAtSubmit } from './sweeps.ts';
+import { lackOf } from './teachers.ts';
 import { startAtSubmit } from './warm-start.ts';
 
 /** Performs the steps of an open plan that are possible now. */
@@ -34,9 +35,15 @@ export function settlePlan(draft: Draft, planId: string): void {
           ...startAtSubmit(draft.state, next.spec),
         });
         break;
-      case 'train':
+      case 'train': {
+        const reason = withoutTeacher(draft, plan, next);
+        if (reason !== undefined) {
+          emit(draft, { kind: 'plan.ended', planId, state: 'failed', reason });
+          return;
+        }
         train(draft, plan, teacherAgain(draft, plan, next) ?? next);
         break;
+      }
       case 'fail':
         emit(draft, { kind: 'plan.ended', planId, state: 'failed', reason: next.reason });
         return;
@@ -73,6 +80,23 @@ function train(draft: Draft, plan: PlanState, { spec, role, reason }: Training):
   reuse(draft, runId);
 }
 
+/** Why a student cannot learn from the teacher that it names and that is no part of the plan; undefined: it can. */
+function withoutTeacher(
+  draft: Draft,
+  { spec: whole, facts }: PlanState,
+  { spec, role }: Training,
+): string | undefined {
+  const { name, distillation, training } = spec;
+  if (role !== 'student' || distillation === undefined) return undefined;
+  const named = whole.students.find((student) => namesOfStudent(student).includes(name));
+  if (named === undefined || otherTeacherOf(whole, named) === undefined) return undefined;
+  const { teacher: id } = distillation;
+  const teacher = wholeRunWith(draft.state, id);
+  const taught = { distillation, epochs: training.epochs, asking: { spec, facts } };
+  const lack = teacher === undefined ? `${id} was removed` : lackOf(fleetOf(draft), teacher, taught);
+  return lack && `its student ${name} has no teacher: ${lack}`;
+}
+
 /**
  * A plan may have taken the result of a teacher whose earlier stages are not kept any more, since no student may need
  * them. Where one does, because nobody has trained it yet, the teacher is trained before it.
@@ -82,14 +106,9 @@ function teacherAgain(draft: Draft, plan: PlanState, { spec }: Training): Traini
   if (distillation === undefined || plan.teacherRunId === undefined) return undefined;
   const origin = originOf(draft.state, plan.teacherRunId);
   if (origin === plan.teacherRunId || distillation.teacher !== origin) return undefined;
-  const { epochs } = training;
-  const missing = missingStage(runOf(draft.state, origin), {
-    ...{ schedule: distillation.schedule, epochs, newest: 0 },
-  });
-  const asking = {
-    ...{ job: spec, facts: plan.facts, attempt: 1, teacherRunId: origin, studentRunIds: [] },
-  };
-  if (missing === undefined || resultFor(draft, asking) !== undefined) return undefined;
+  const taught = { distillation, epochs: training.epochs, asking: { spec, facts: plan.facts } };
+  const missing = lackOf(fleetOf(draft), runOf(draft.state, origin), taught);
+  if (missing === undefined) return undefined;
   const reason = `teacher of ${plan.id} once more, for ${spec.name}: ${missing}`;
   return { kind: 'train', role: 'teacher', spec: { ...teacherSpec(plan.spec), reuse: 'none' }, reason };
 }

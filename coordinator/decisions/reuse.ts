@@ -61,7 +61,8 @@ export interface Fleet {
   readonly pools: () => ReturnType<Board['pools']['all']>;
 }
 
-const fleetOf = (draft: Draft): Fleet => ({
+/** The fleet as a decision sees it. */
+export const fleetOf = (draft: Draft): Fleet => ({
   state: draft.state,
   pools: () => boardOf(draft).pools.all(),
 });
@@ -196,16 +197,15 @@ function hasWhatIsNeeded(state: State, run: Asking, origin: RunState, needs: rea
   return [...needs, ...studentsOf(state, run)].every((need) => missingStage(origin, need) === undefined);
 }
 
-/** Whether a student of a submitted text will take a result, its teacher being this one of the same text. */
+/** Whether a run that is made of this spec would take a result; `teacher`: what that of a student computes. */
 export function hasResult(
-  { state }: Draft,
+  fleet: Fleet,
   { spec, facts }: { readonly spec: RunSpec; readonly facts: DataFacts },
-  teacher: { readonly spec: RunSpec; readonly facts: DataFacts },
+  teacher?: Identity,
 ): boolean {
-  if (spec.reuse === 'none') return false;
-  const identity = identityOfSpec(spec, facts, identityOfSpec(teacher.spec, teacher.facts));
-  const number = identity && resultOf(state, identity, state.code);
-  return number !== undefined && number !== VOID;
+  const identity = identityOfSpec(spec, facts, teacher);
+  const asking = { job: spec, facts, attempt: 1, studentRunIds: [] };
+  return identity !== undefined && resultOfIdentity(fleet, asking, identity) !== undefined;
 }
 
 /** The run that trains and for whose result this one can wait. */

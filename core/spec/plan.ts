@@ -10,6 +10,7 @@ import { type NetworkSpec, networkSchema } from './network.ts';
 import { foundCells, planSearchSchema, sweepIn } from './plan-search.ts';
 import { checkpoints } from './retention.ts';
 import { over } from './rules.ts';
+import type { RunSpec } from './run.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
 
 const planRun = z.strictObject({
@@ -213,6 +214,19 @@ export function otherTeacherOf(
 ): string | undefined {
   const named = student.distillation?.teacher;
   return named === plan.teacher?.name ? undefined : named;
+}
+
+/** The run of a student of a plan; `distillation`: how it learns, with its teacher's run. */
+export function runOfStudent(
+  { data, reuse }: PlanSpec,
+  { distillation: _of, ...student }: PlanSpec['students'][number],
+  { distillation, ...found }: Pick<RunSpec, 'network' | 'distillation'> & { readonly name?: string },
+): RunSpec {
+  return {
+    ...{ kind: 'student', data, ...student, ...found },
+    ...(reuse === undefined ? {} : { reuse }),
+    ...(distillation === undefined ? {} : { distillation }),
+  };
 }
 
 /** The network of a student of a plan, as the plan has it. */

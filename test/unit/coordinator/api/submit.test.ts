@@ -17,6 +17,7 @@ import { problemsIn } from '../../../../core/text/text-problems.ts';
 import { teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
 import { connections, folded, recorded } from '../../../support/state.ts';
+import { core } from '../decisions/core.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-submit-'));
 const reader = createSubmissionReader();
@@ -285,6 +286,17 @@ test('a student names a teacher of the same text or a run of the fleet, with the
     await refusal(`${student}distillation: { teacher: run-1 }`, {}, ended.state),
     /run-1 was cancelled: no/,
   );
+  // Before anything is made, as the decision itself would refuse it: of each student, with its place.
+  const fleet = core(1);
+  fleet.give({ kind: 'submit', documents: [{ kind: 'run', spec: teacher(), facts: FACTS }] });
+  for (const stage of [1, 2]) fleet.checkpoint('run-1', stage);
+  fleet.finish('run-1');
+  for (const stage of [1, 2]) fleet.give({ kind: 'drop', runId: 'run-1', stage, reason: '' });
+  const two = `${student}distillation: { teacher: run-1 }\n---\n${student}distillation: { teacher: run-1, schedule: [2, 2] }`;
+  assert.deepEqual((await refusal(two, {}, fleet.state)).split('\n'), [
+    'distillation.teacher: stages 1, 2 of run-1 are not kept any more (checkpoints.keep decides that), and a multi-step student learns from them',
+    'distillation.teacher: stage 2 of run-1 is not kept any more (checkpoints.keep decides that), and a student with this list of stages learns from it',
+  ]);
 });
 
 test('students cannot learn from each other in a circle, nor from themselves, a search or another student', async () => {

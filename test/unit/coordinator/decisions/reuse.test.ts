@@ -321,3 +321,59 @@ test('a teacher and its student of one text are taken together, and the student 
   const other = runOf(f.state, 'run-6');
   assert.equal(other.teacherRunId, runWith(f.state, 'run-5')?.state === 'done' ? 'run-1' : 'run-5');
 });
+
+test('what learned from stages that are not kept any more is taken when it is submitted again, and nothing new begins', (t) => {
+  const f = fleet(t, 2);
+  const one = { min: 1, max: 1 };
+  const long = { ...training, epochs: 4 };
+  const taughtBy = (teacher: string, change: Record<string, unknown> = {}) =>
+    student(teacher, {
+      ...{ workers: one, training: long },
+      distillation: { teacher, schedule: 'multi-step', ...change },
+    });
+  const ofRun = (teacher: string, change?: Record<string, unknown>): CheckedDocument => ({
+    kind: 'run',
+    spec: taughtBy(teacher, change),
+    facts,
+  });
+  const text = [run({ workers: one, training: long }), ofRun('teacher')];
+  f.give({ kind: 'submit', documents: text });
+  for (let stage = 1; stage <= 4; stage++) for (const id of ['run-1', 'run-2']) f.checkpoint(id, stage);
+  for (const id of ['run-1', 'run-2']) f.finish(id);
+  const held = runOf(f.state, 'run-1').checkpoints.map(({ held = 'all' }) => held);
+  assert.deepEqual(held, ['nothing', 'nothing', 'all', 'all']);
+  const reasons = (...ids: string[]) => ids.map((id) => runOf(f.state, id).reason);
+  // The whole text, the student alone by the run that it named, and by the one that took its result.
+  f.give({ kind: 'submit', documents: text });
+  assert.deepEqual(reasons('run-3', 'run-4'), ['reused run-1', 'reused run-2']);
+  for (const teacher of ['run-1', 'run-3']) f.submit(ofRun(teacher));
+  assert.deepEqual(reasons('run-5', 'run-6'), ['reused run-2', 'reused run-2']);
+  assert.throws(() => f.submit(ofRun('run-1', { weight: 3 })), {
+    message: /^distillation\.teacher: stages 1, 2 of run-1 are not kept any more .* multi-step student/,
+  });
+  // In a text of its own the teacher is computed again for it.
+  f.give({ kind: 'submit', documents: [text[0]!, ofRun('teacher', { weight: 3 })] });
+  assert.equal(runOf(f.state, 'run-7').reused, undefined);
+  f.give({ kind: 'cancel', id: 'run-7', reason: '' });
+
+  // The same of a plan whose student names a run: with a network of its own, and with one that is found.
+  const { network, data: _data, kind: _kind, ...part } = taughtBy('run-1');
+  const planned = (student: object, search: object = { search: undefined }): CheckedDocument => {
+    const students = [{ ...part, ...student }];
+    const document = whole({ ...search, teacher: undefined, export: undefined, students });
+    // What is undefined is not there in a text.
+    return { ...document, spec: JSON.parse(JSON.stringify(document.spec)) };
+  };
+  f.submit(planned({ network }));
+  assert.equal(planOf(f.state, 'plan-1').state, 'done');
+  const later = planned({ network: 'best' }, { search: { ...plan().search, ...small } });
+  f.submit(later);
+  const last = () => `run-${f.state.numbers.run}`;
+  const ofSearch = wholeRunWith(f.state, last());
+  assert.notEqual(ofSearch?.trialId, undefined);
+  f.done(last());
+  f.done(last());
+  const { state, reason } = planOf(f.state, 'plan-2');
+  assert.equal(state, 'failed');
+  assert.match(reason, /^its student student has no teacher: stages 1, 2 of run-1 are not kept any more/);
+});

@@ -152,7 +152,10 @@ test('kept rows are counted once for all workers that have them of each other, a
   };
   // 4 students of 3 x 10 GMAC, passes of 1 GMAC.
   assert.equal(of(undefined).passes, 2 / 26 / 4);
-  assert.match(of(undefined).note, /share passes \(worker\): .*, 120\.08 GMAC with 0\.08 passes, each image kept/);
+  assert.match(
+    of(undefined).note,
+    /share passes \(worker\): .*, 120\.08 GMAC with 0\.08 passes, each image kept/,
+  );
   assert.equal(of('worker').passes, 2 / 26);
   assert.match(of('worker').note, /, 120\.31 GMAC with 0\.31 passes, each image kept .*by image 2 passes/);
 });
