@@ -4,7 +4,7 @@
 // as what has changed, also when a decision was dropped. A board that is made anew from a state is the same.
 
 import type { Requirement } from '../../core/spec/common.ts';
-import { isDeterministic } from '../../core/system/device-class.ts';
+import { hasPrecision, isDeterministic } from '../../core/system/device-class.ts';
 import { shareOf } from '../model/accounts.ts';
 import type { Observed } from '../model/observed.ts';
 import { emptyMap, lookup, mapChanges, type PersistentMap } from '../model/persistent-map.ts';
@@ -287,9 +287,13 @@ export function meets(require: Requirement | undefined, { deviceKind, memoryGb, 
   return Object.entries(require.labels ?? {}).every(([name, value]) => labels[name] === value);
 }
 
-/** An exact run takes workers of one device class, and none of a class that gives other bits each time. */
+/**
+ * A run takes workers that compute in its precision. An exact one takes them of one device class, and none of a class that
+ * gives other bits each time.
+ */
 export function fitsClass(run: RunState, pool: Kind): boolean {
   if (!meets(run.job.require, pool.traits) || !hasMemoryFor(run, pool.traits.memoryGb)) return false;
+  if (!hasPrecision(pool.deviceClass, run.job.training.precision)) return false;
   if (!run.job.training.exact) return true;
   if (!pool.isDeterministic) return false;
   return run.deviceClass === undefined || run.deviceClass === pool.deviceClass;

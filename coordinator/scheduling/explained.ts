@@ -2,6 +2,7 @@
 // worker holds what it holds, and who is in a gang. Nothing of it is journalled; it is true for the moment in which it
 // is asked.
 
+import { hasPrecision } from '../../core/system/device-class.ts';
 import { ownerKey } from '../model/accounts.ts';
 import { byNumbers, hasGang, type RunState, runOf, type WorkerState, workerWith } from '../model/state.ts';
 import { avoidedNow, type Board, fitsClass, meets } from './board.ts';
@@ -118,6 +119,9 @@ function freeText(board: Board, waits: Waits, worker: WorkerState): string {
 function refusalText(board: Board, waits: Waits, run: RunState, worker: WorkerState): string {
   const pool = board.pools.poolOf(board.pools.seatOf(worker.id)!);
   if (!meets(run.job.require, pool.traits)) return `requires ${requirementText(run.job.require)}`;
+  const { precision } = run.job.training;
+  if (!hasPrecision(pool.deviceClass, precision))
+    return `computes in ${precision}, which TensorFlow does not`;
   if (!fitsClass(run, pool))
     return pool.isDeterministic
       ? `began on ${run.deviceClass}`

@@ -32,13 +32,14 @@ function keyOf(run: RunState, { account }: Share, isBlamed: boolean): string {
   const { workers, training } = run.job;
   if (run.twinRunId !== undefined) return JSON.stringify([account, priorityOf(run), 'twin']);
   if (isPlain(run) && !isBlamed)
-    return `${priorityOf(run)} ${workers.min} ${training.exact} ${workOf(run)} ${account}`;
+    return `${priorityOf(run)} ${workers.min} ${training.exact} ${training.precision ?? ''} ${workOf(run)} ${account}`;
   const avoided = run.avoided.map(({ workerId, untilMs }) => `${workerId}@${untilMs}`);
   return JSON.stringify([
     account,
     priorityOf(run),
     workers.min,
     training.exact,
+    training.precision ?? '',
     run.deviceClass ?? '',
     run.teacherRunId === undefined ? '' : `${run.teacherRunId}/${run.checkpoints.at(-1)?.stage ?? 0}`,
     run.waitsForStage ?? '',

@@ -1,6 +1,7 @@
 // What queued runs wait for, in words and as the label of a metric. Derived from the board when somebody
 // asks, and once for all runs that need the same.
 
+import { hasPrecision } from '../../core/system/device-class.ts';
 import { listed } from '../../core/text/listed.ts';
 import { ownerKey, shareOf, usedAt } from '../model/accounts.ts';
 import { lookup } from '../model/persistent-map.ts';
@@ -71,11 +72,19 @@ function shortage(board: Board, run: RunState, reservations: Reservations): Wait
   const unmet = unfit.filter(({ traits }) => !meets(run.job.require, traits));
   const lacking = unmet.reduce((sum, { live }) => sum + live, 0);
   const small = unfit.filter((pool) => !unmet.includes(pool) && !hasMemoryFor(run, pool.traits.memoryGb));
+  const { precision } = run.job.training;
+  const coarse = unfit.filter(
+    (pool) => !unmet.includes(pool) && !small.includes(pool) && !hasPrecision(pool.deviceClass, precision),
+  );
   const random = unfit
-    .filter((pool) => !pool.isDeterministic && !unmet.includes(pool) && !small.includes(pool))
+    .filter(
+      (pool) =>
+        !pool.isDeterministic && !unmet.includes(pool) && !small.includes(pool) && !coarse.includes(pool),
+    )
     .reduce((sum, { live }) => sum + live, 0);
   const smaller = small.reduce((sum, { live }) => sum + live, 0);
-  const others = unfit.reduce((sum, { live }) => sum + live, 0) - random - lacking - smaller;
+  const alone = coarse.reduce((sum, { live }) => sum + live, 0);
+  const others = unfit.reduce((sum, { live }) => sum + live, 0) - random - lacking - smaller - alone;
   const avoided = avoidedNow(board, run);
   const kept = keepers.filter(({ workerIds }) => [...workerIds].some((id) => without.has(id)));
   const parts = [
@@ -90,6 +99,9 @@ function shortage(board: Board, run: RunState, reservations: Reservations): Wait
     smaller > 0
       ? `${smaller} with too little memory (it was short on a device of ${run.memory?.aboveGb} GB, and the largest that is there has ${largest(pools)} GB)`
       : '',
+    alone > 0
+      ? `${alone} that compute by TensorFlow, in float32 alone, where training.precision is ${precision} (start workers with POCKETFLEET_ENGINE=pjrt)`
+      : '',
     others > 0 ? `${others} of another device class than ${run.deviceClass}` : '',
     random > 0
       ? `${random} whose GPU gives other bits each time (start it with TF_DETERMINISTIC_OPS=1, or submit with training.exact: false)`
@@ -100,7 +112,7 @@ function shortage(board: Board, run: RunState, reservations: Reservations): Wait
     kind:
       kept.length > 0
         ? 'reserved'
-        : others + lacking + smaller > 0
+        : others + lacking + smaller + alone > 0
           ? 'model_mismatch'
           : 'insufficient_workers',
     reason: `queued: ${free} of ${min} workers: ${why}${own === undefined ? '' : ownText(own)}${lentText(board, run)}${shareText(board, run)}`,

@@ -161,7 +161,7 @@ export const trainingSchema = z
       })
       .optional()
       .describe(
-        'How products are computed, on workers with the engine pjrt; others compute in float32 alone and refuse the rest. tf32: with 10 bits of mantissa, where a GPU has that. bf16: maps and products in bfloat16; weights, sums, norms and losses stay float32. Default: float32',
+        'How products are computed, on workers with the engine pjrt; others compute in float32 alone, and a run that asks for another waits for such workers. tf32: with 10 bits of mantissa, where a GPU has that. bf16: maps and products in bfloat16; weights, sums, norms and losses stay float32. Default: float32',
       ),
     exact: z
       .boolean()

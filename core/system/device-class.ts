@@ -10,3 +10,11 @@ export function isDeterministic(deviceClass: string): boolean {
   const [kind, ...parts] = deviceClass.split('/');
   return !GPU_KINDS.includes(kind!) || parts.includes('deterministic=1');
 }
+
+/**
+ * Whether a worker of this class computes products in a precision (`training.precision`): TensorFlow's session has float32
+ * alone.
+ */
+export function hasPrecision(deviceClass: string, precision = 'float32'): boolean {
+  return precision === 'float32' || deviceClass.split('/').includes('engine=pjrt');
+}

@@ -89,6 +89,31 @@ test('an exact run takes no GPU that gives other bits each time and says what to
   assert.deepEqual(both.gang(both.submit(teacher({ workers: { min: 1, max: 2 } }))), ['w2']);
 });
 
+test('a run whose products are of another precision takes workers that have it, and waits where none has', () => {
+  const tensorflow = 'cpu/avx512/32K+1M+32M/threads=1/tf=2.21.0/onednn=1';
+  const pjrt = 'cpu/avx512/cores=2/engine=pjrt/plugin=xla-cpu-pjrt-0.0.1/interface=0.81';
+  for (const exact of [true, false])
+    for (const precision of ['bf16', 'tf32'] as const) {
+      const coarse = { workers: { min: 1, max: 3 }, training: { ...training, exact, precision } };
+      const alone = handFleet({ deviceClass: tensorflow });
+      const waits = alone.submit(teacher(coarse));
+      const other = alone.submit(teacher({ workers: one }));
+      alone.pass(WAIT);
+      assert.equal(alone.run(waits).state, 'queued');
+      const said = `1 that compute by TensorFlow, in float32 alone, where training\\.precision is ${precision}`;
+      assert.match(alone.reason(waits), new RegExp(said));
+      assert.equal(alone.kind(waits), 'model_mismatch');
+      assert.deepEqual(alone.gang(other), ['w1'], 'it holds up nobody');
+      const both = handFleet({ deviceClass: tensorflow }, { deviceClass: tensorflow }, { deviceClass: pjrt });
+      const id = both.submit(teacher(coarse));
+      both.pass(WAIT);
+      assert.deepEqual(both.gang(id), ['w3']);
+      const float32 = { ...coarse, training: { ...training, exact: false, precision: 'float32' as const } };
+      const loose = handFleet({ deviceClass: tensorflow }, { deviceClass: pjrt });
+      assert.deepEqual(loose.gang(loose.submit(teacher(float32))), ['w1', 'w2']);
+    }
+});
+
 test('what a run waits for has a kind of its own, whatever words a worker puts into the reason', () => {
   const { submit, gang, report, reason, kind } = handFleet({});
   const id = submit(teacher({ workers: one }));
