@@ -18,7 +18,7 @@ import {
   RunArtefacts,
   type StageArtefact,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { factsOf } from '../decisions/retaining.ts';
+import { factsOf, storedOfEnded } from '../decisions/retaining.ts';
 import { keptText, reasonToKeep } from '../decisions/retention.ts';
 import { readersOf } from '../decisions/stages.ts';
 import { theOne } from '../model/find.ts';
@@ -44,8 +44,10 @@ export interface Artefacts {
    * large store holds up no other call.
    */
   list(state: State, request: ListArtefactsRequest): Promise<ListArtefactsResponse>;
-  /** Bytes that are stored of these runs, or of one stage. */
-  bytesOf(runIds: readonly string[], stage?: number): Promise<number>;
+  /** Bytes that are stored of these runs. */
+  bytesOf(runIds: readonly string[]): Promise<number>;
+  /** Bytes of the checkpoints of a run, or of one stage. */
+  checkpointBytesOf(runId: string, stage?: number): Promise<number>;
   /** The runs that hold the most, the largest first. */
   largest(count: number): Promise<readonly Holding[]>;
 }
@@ -102,14 +104,17 @@ export function createArtefacts({
         total,
       };
     },
-    async bytesOf(runIds, stage) {
+    async bytesOf(runIds) {
       const wanted = new Set(runIds);
       return (await holdings())
         .filter(({ runId }) => wanted.has(runId))
-        .reduce((sum, { bytes, stages }) => {
-          if (stage === undefined) return sum + bytes;
-          return sum + (stages.find((one) => one.stage === stage)?.bytes ?? 0);
-        }, 0);
+        .reduce((sum, { bytes }) => sum + bytes, 0);
+    },
+    async checkpointBytesOf(runId, stage) {
+      const found = (await holdings()).find((one) => one.runId === runId);
+      if (found === undefined) return 0;
+      if (stage !== undefined) return found.stages.find((one) => one.stage === stage)?.bytes ?? 0;
+      return found.bytes - found.reportBytes;
     },
     async largest(count) {
       return (await holdings()).sort((a, b) => b.bytes - a.bytes).slice(0, count);
@@ -162,7 +167,7 @@ async function viewOf(state: State, holding: Holding, first: number, slices: Sli
   const sweep = run?.sweepId === undefined ? undefined : sweepWith(state, run.sweepId);
   const trial = run?.trialId === undefined ? undefined : trialWith(state, run.trialId);
   const shown: StageArtefact[] = [];
-  const holder = whole === undefined ? () => holderOfEnded(state, run) : holdersOf(state, whole);
+  const holder = whole === undefined ? holdersOfEnded(state, run) : holdersOf(state, whole);
   for (const { stage, bytes: ofStage, parts } of stagesFrom(stages, first)) {
     shown.push({
       ...{ stage, bytes: ofStage, parts: parts.map((part) => ({ ...part })) },
@@ -191,7 +196,7 @@ async function viewOf(state: State, holding: Holding, first: number, slices: Sli
 
 /** Why the checkpoint of a step within a stage stays. */
 function holderOfStep(run: RunState | undefined, step: number): string {
-  if (run?.pausedStep?.step !== step) return 'nothing: it is being removed';
+  if (run?.pausedStep?.step !== step) return NOTHING_HOLDS;
   return hasEnded(run) ? 'the run would go on from it' : 'the run goes on from it';
 }
 
@@ -199,11 +204,18 @@ function stagesFrom(stages: readonly StageHolding[], first: number): readonly St
   return stages.filter(({ stage }) => stage >= first && stage < first + STAGES_MAX);
 }
 
-function holderOfEnded(state: State, run: ReturnType<typeof runWith>): string {
-  if (run === undefined) return 'nothing: it is being removed';
-  const sweep = sweepWith(state, run.sweepId ?? '');
-  return keptText(sweep !== undefined && hasFront(sweep));
+function holdersOfEnded(state: State, run: ReturnType<typeof runWith>): (stage: number) => string {
+  if (run === undefined || isWhole(run)) return () => NOTHING_HOLDS;
+  const stored = storedOfEnded(state, run);
+  const sweep = sweepWith(state, run.sweepId);
+  const best = keptText(sweep !== undefined && hasFront(sweep));
+  return (stage) => {
+    if (!stored.includes(stage)) return NOTHING_HOLDS;
+    return run.kept?.find((one) => one.stage === stage)?.kept ?? best;
+  };
 }
+
+const NOTHING_HOLDS = 'nothing: it is being removed';
 
 /** By stage, why it stays: who reads it, a request, or the policy of its run. */
 function holdersOf(state: State, run: RunState): (stage: number) => string {

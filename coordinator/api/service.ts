@@ -272,7 +272,7 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       const runId = idOf(now(), 'run', idOrName);
       const what = { runId, ...(stage === 0 ? {} : { stage }) };
       assertDroppable(now(), what);
-      const bytes = await parts.artefacts.bytesOf([runId], what.stage);
+      const bytes = await parts.artefacts.checkpointBytesOf(runId, what.stage);
       if (!dryRun) await driver.submit({ kind: 'drop', ...what, reason, ...callerOf(parts, call) });
       return { bytes };
     }),

@@ -87,7 +87,9 @@ export function openFleet(address: Address): FleetClient {
         return await attempt(work, limits.signal);
       } catch (caught) {
         const error = await dial.explained(endpoint, toFleetError(caught));
-        if (limits.signal?.aborted || !isElsewhere(error)) throw explain(error, address);
+        // A program of another kind may have taken an address since; each is asked once.
+        const isOther = error.code === 'unimplemented' && failures < addresses.length;
+        if (limits.signal?.aborted || !(isElsewhere(error) || isOther)) throw explain(error, address);
         const isNamed = route.failed(error);
         const mayCome = addresses.length > 1 || error.details.standby === true || isSupervised(address);
         if (!mayCome || systemClock.monotonic() >= until) throw explain(error, address);

@@ -165,6 +165,9 @@ export async function findOne(client: FleetClient, idOrName: string, nouns: read
   return onlyOne(meant, idOrName, nouns, meant.total === 0 ? (await ask([])).found : []);
 }
 
+/** No run has a stage of a higher number. */
+export const STAGE_MAX = 100_000;
+
 /** For commander: a whole number within bounds, or a usage error that names them. */
 export function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {

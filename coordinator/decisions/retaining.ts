@@ -8,8 +8,10 @@ import { hasFront, isKeptTrial } from '../model/kept-trials.ts';
 import { isEmbedding } from '../model/orders.ts';
 import { openTwins, originOf } from '../model/results.ts';
 import {
+  type EndedRun,
   endingOf,
   hasEnded,
+  isWhole,
   planWith,
   type RunState,
   runWith,
@@ -64,7 +66,7 @@ function whyStepGoes({ candidate }: RetentionFacts, step: number, newest: number
  */
 function retainEnded(draft: Draft, runId: string): void {
   const run = runWith(draft.state, runId);
-  if (isKeptCandidate(draft.state, runId) || run === undefined) return;
+  if (run === undefined || isWhole(run) || run.isLetGo || isKeptCandidate(draft.state, runId)) return;
   // One that was not trained has stored nothing.
   if (run.fidelity?.inherited !== undefined) return;
   if (leaseOf(draft.state, run) !== undefined) return;
@@ -72,22 +74,45 @@ function retainEnded(draft: Draft, runId: string): void {
   if (originOf(draft.state, runId) !== runId) return;
   const sweep = sweepWith(draft.state, run.sweepId ?? '');
   const reason = knownText(sweep !== undefined && hasFront(sweep));
-  emit(draft, { kind: 'stage.dropped', runId, parts: 'all', reason });
+  // What somebody asked to keep stays.
+  const { kept, stages: newest } = run;
+  const others = kept && stagesUpTo(newest).filter((stage) => !kept.some((one) => one.stage === stage));
+  if (others?.length === 0) return;
+  emit(draft, {
+    ...{ kind: 'stage.dropped', runId, parts: 'all', reason },
+    ...(others === undefined ? {} : { stages: others }),
+  });
 }
 
-/** Whether the newest stage of a candidate that has left memory stays: it is the best of its sweep, or on its front. */
-export function isKeptCandidate(state: State, runId: string): boolean {
+const stagesUpTo = (newest: number): number[] => Array.from({ length: newest }, (_, i) => i + 1);
+
+/** The stages of a candidate that has left memory which are stored. */
+export function storedOfEnded(state: State, run: EndedRun): number[] {
+  const kept = (run.kept ?? []).map(({ stage }) => stage);
+  const staysWithNewest = isKeptCandidate(state, run.id) || leaseOf(state, run) !== undefined;
+  return staysWithNewest && !kept.includes(run.stages) ? [...kept, run.stages] : kept;
+}
+
+/**
+ * Whether the newest stage of a candidate that has left memory stays: it is the best of its sweep, or on its front, and
+ * nobody has deleted it.
+ */
+function isKeptCandidate(state: State, runId: string): boolean {
   const run = runOfCandidate(state, runId);
-  if (run === undefined) return false;
+  if (run === undefined || run.isLetGo) return false;
   const sweep = sweepWith(state, run.sweepId);
   if (sweep === undefined || !isKeptTrial(sweep, run.trialId)) return false;
   return trialWith(state, run.trialId)?.runIds.at(-1) === runId;
 }
 
-function runOfCandidate(state: State, runId: string): { sweepId: string; trialId: string } | undefined {
+function runOfCandidate(
+  state: State,
+  runId: string,
+): { sweepId: string; trialId: string; isLetGo: boolean } | undefined {
   const run = runWith(state, runId);
   if (run?.trialId === undefined || run.sweepId === undefined) return undefined;
-  return { sweepId: run.sweepId, trialId: run.trialId };
+  const isLetGo = !isWhole(run) && run.isLetGo === true;
+  return { sweepId: run.sweepId, trialId: run.trialId, isLetGo };
 }
 
 /** The student as a teacher's retention sees it. */

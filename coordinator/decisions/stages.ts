@@ -7,6 +7,7 @@ import { leaseOf } from '../model/halted.ts';
 import {
   type CheckpointState,
   hasEnded,
+  isWhole,
   type RunState,
   runWith,
   type State,
@@ -15,7 +16,7 @@ import {
 import { type Draft, emit } from './draft.ts';
 import { heirsOf } from './heirs.ts';
 import type { Input } from './inputs.ts';
-import { stagesText, studentsOf } from './retaining.ts';
+import { stagesText, storedOfEnded, studentsOf } from './retaining.ts';
 import { firstNeeded } from './retention.ts';
 
 const refuse = (why: string) => new FleetError('failedPrecondition', why);
@@ -24,8 +25,10 @@ const refuse = (why: string) => new FleetError('failedPrecondition', why);
 export function keepStage(draft: Draft, input: Extract<Input, { kind: 'keep' }>): void {
   const { runId, stage, keep } = input;
   const run = wholeRunWith(draft.state, runId);
-  if (run === undefined)
-    throw refuse(`${runId} is a candidate whose result is known: its stages are not kept`);
+  if (run === undefined) {
+    keepOfEnded(draft, input);
+    return;
+  }
   const found = run.checkpoints.find((one) => one.stage === stage);
   if (found === undefined || found.held === 'nothing')
     throw refuse(
@@ -36,18 +39,44 @@ export function keepStage(draft: Draft, input: Extract<Input, { kind: 'keep' }>)
   emit(draft, { kind: keep ? 'stage.kept' : 'stage.released', runId, stage, reason });
 }
 
-/** Lets go of stages because somebody asks for it; refused while they are needed. */
+/** Of a candidate whose result is known: what was kept before it ended is given back, and nothing else. */
+function keepOfEnded(draft: Draft, { runId, stage, keep, reason }: Extract<Input, { kind: 'keep' }>): void {
+  const run = runWith(draft.state, runId);
+  const isKept = run !== undefined && !isWhole(run) && run.kept?.some((one) => one.stage === stage) === true;
+  if (isKept && keep) return;
+  if (!isKept)
+    throw refuse(
+      `${runId} is a candidate whose result is known: its stages are kept by a request before that alone`,
+    );
+  emit(draft, { kind: 'stage.released', runId, stage, reason: reason === '' ? 'kept by request' : reason });
+}
+
+/**
+ * Lets go of stages because somebody asks for it, with a run's also of what a pause has stored; refused while they are
+ * needed. Repeating it changes nothing.
+ */
 export function dropStages(draft: Draft, input: Extract<Input, { kind: 'drop' }>): void {
   const { runId, stage } = input;
   const reason = input.reason === '' ? 'by request' : input.reason;
   assertDroppable(draft.state, input);
-  emit(draft, {
-    kind: 'stage.dropped',
-    runId,
-    ...(stage === undefined ? {} : { stages: [stage] }),
-    parts: 'all',
-    reason,
-  });
+  const pausedStep = stage === undefined ? wholeRunWith(draft.state, runId)?.pausedStep : undefined;
+  if (storedStages(draft.state, runId).length > 0)
+    emit(draft, {
+      kind: 'stage.dropped',
+      runId,
+      ...(stage === undefined ? {} : { stages: [stage] }),
+      parts: 'all',
+      reason,
+    });
+  if (pausedStep !== undefined) emit(draft, { kind: 'step.dropped', runId, step: pausedStep.step, reason });
+}
+
+/** The stages of a run of which something is stored. */
+function storedStages(state: State, runId: string): number[] {
+  const run = runWith(state, runId);
+  if (run === undefined) return [];
+  if (!isWhole(run)) return storedOfEnded(state, run);
+  return run.checkpoints.filter(({ held }) => held !== 'nothing').map(({ stage }) => stage);
 }
 
 /** Throws who still needs a stage of a run, or any of its stages where none is named. */
@@ -56,9 +85,8 @@ export function assertDroppable(
   { runId, stage }: { readonly runId: string; readonly stage?: number },
 ): void {
   const run = wholeRunWith(state, runId);
-  // A candidate whose result is known.
   if (run === undefined) {
-    assertNotHalted(state, runId);
+    assertEndedDroppable(state, runId, stage);
     return;
   }
   if (!hasEnded(run))
@@ -67,14 +95,31 @@ export function assertDroppable(
   if (stage !== undefined && (stages[0] === undefined || stages[0].held === 'nothing'))
     throw refuse(`stage ${stage} of ${runId} is not stored; ${storedText(run)}`);
   for (const one of stages) {
-    if (one.kept !== undefined)
-      throw refuse(
-        `stage ${one.stage} of ${runId} is kept (${one.kept}); release it first: \`checkpoints keep ${runId} ${one.stage} --release\``,
-      );
+    assertNotKept(runId, one);
     const readers = readersOf(state, run, one.stage);
     if (one.held !== 'nothing' && readers.length > 0)
       throw refuse(`stage ${one.stage} of ${runId} is needed by ${readers.join(', ')}`);
   }
+}
+
+function assertNotKept(runId: string, { stage, kept }: CheckpointState): void {
+  if (kept !== undefined)
+    throw refuse(
+      `stage ${stage} of ${runId} is kept (${kept}); release it first: \`checkpoints keep ${runId} ${stage} --release\``,
+    );
+}
+
+/** The same of a candidate whose result is known. */
+function assertEndedDroppable(state: State, runId: string, stage: number | undefined): void {
+  assertNotHalted(state, runId);
+  const run = runWith(state, runId);
+  if (run === undefined || isWhole(run)) return;
+  const stored = storedOfEnded(state, run);
+  if (stage !== undefined && !stored.includes(stage))
+    throw refuse(
+      `stage ${stage} of ${runId} is not stored; ${runId} has ${stored.length === 0 ? 'none' : stagesText(stored)}`,
+    );
+  for (const one of run.kept ?? []) if (stage === undefined || one.stage === stage) assertNotKept(runId, one);
 }
 
 /** Throws while the strategy of its sweep may have it go on. */

@@ -6,12 +6,13 @@
 // start copies the messages and removes note and stream; one that is interrupted begins again.
 
 import { systemClock } from '../../core/clock.ts';
-import { FleetError } from '../../core/errors.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
 import { isStreamMissing, openBucket, streamClient, streamManager } from '../../core/net/jetstream.ts';
 import { ensureJournal, type NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
 import type { Caller } from '../model/caller.ts';
 import type { Event } from '../model/events.ts';
+import { initialState } from '../model/state.ts';
 import { BEGINNING, type Place } from './chain.ts';
 import { createJournalMemory } from './journal-memory.ts';
 import {
@@ -24,6 +25,7 @@ import {
 } from './journal-reader.ts';
 import { idsEverUsed, markAfter } from './journal-repair.ts';
 import { decodeGroup, isForeign } from './message.ts';
+import { foldedAt } from './opening.ts';
 
 /** A message of the file. */
 export interface ImportedMessage {
@@ -52,6 +54,29 @@ export interface JournalImport {
   finish(by?: Caller): Promise<Gathered>;
 }
 
+/** Where what was gathered ends. Throws `invalidArgument` that names the message which belongs to no journal. */
+async function checked(connection: NatsConnection, gathering: Identity): Promise<Place> {
+  const { importStream: stream } = gathering.names;
+  let place: Place = BEGINNING;
+  let state = initialState;
+  try {
+    for await (const group of readGroups(connection, gathering, BEGINNING)) {
+      for (const event of group.events) state = foldedAt({ stream, sequence: group.sequence }, state, event);
+      place = group.place;
+    }
+  } catch (caught) {
+    const { code, message, details } = toFleetError(caught);
+    if (code !== 'dataLoss') throw caught;
+    const { sequence, what = message } = details;
+    throw new FleetError(
+      'invalidArgument',
+      `the file is no journal that can be taken: at message ${sequence} ${what}`,
+      { cause: caught },
+    );
+  }
+  return place;
+}
+
 /** The note in the fleet's bucket: the sequence at which the gathered journal ends, and whose call it was. */
 const NOTE_KEY = 'import';
 
@@ -70,19 +95,7 @@ export function createJournalImport(connection: NatsConnection, identity: Identi
     },
     async finish(by) {
       await assertUntouched(connection, identity);
-      let place: Place = BEGINNING;
-      try {
-        for await (const group of readGroups(connection, gathering, BEGINNING)) place = group.place;
-      } catch (caught) {
-        if (!(caught instanceof FleetError) || caught.code !== 'dataLoss') throw caught;
-        throw new FleetError(
-          'invalidArgument',
-          `the file is no journal that can be taken: ${caught.message}`,
-          {
-            cause: caught,
-          },
-        );
-      }
+      const place = await checked(connection, gathering);
       if (place.sequence === 0)
         throw new FleetError('invalidArgument', 'the file has no message of a journal');
       const bucket = await openBucket(connection, names.fleetBucket);

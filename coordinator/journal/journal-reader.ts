@@ -53,7 +53,7 @@ export function damageAt(stream: string, sequence: number, what: string, after =
   return new FleetError(
     'dataLoss',
     `the journal is damaged at sequence ${sequence}: ${what}; no decision is made until it is repaired: restore stream ${stream} from a backup, or cut it off with \`pocketfleet journal truncate --after ${after}\`, which keeps a copy`,
-    { details: { sequence, after } },
+    { details: { sequence, after, what } },
   );
 }
 
@@ -63,10 +63,11 @@ function newerAt(stream: string, sequence: number, what: string, version: string
     version === ''
       ? ['a newer release has written', 'start that release']
       : [`release ${version} or a newer one has written`, `start release ${version} or a newer one`];
+  const why = `${what}, which ${writer}; this release reads formats up to ${FORMAT}`;
   return new FleetError(
     'dataLoss',
-    `the journal cannot be read from sequence ${sequence} of stream ${stream} on: ${what}, which ${writer}; this release reads formats up to ${FORMAT}; no decision is made by it: ${start}`,
-    { details: { sequence, after: sequence - 1, newer: true } },
+    `the journal cannot be read from sequence ${sequence} of stream ${stream} on: ${why}; no decision is made by it: ${start}`,
+    { details: { sequence, after: sequence - 1, newer: true, what: why } },
   );
 }
 

@@ -400,14 +400,15 @@ export function runContinued(w: Working, event: EventOf<'run.continued'>): void 
   if (attempt !== undefined && run.forTrialId !== undefined) changeTrial(w, run.forTrialId, { reason });
 }
 
-/** A run that has left memory, with the checkpoint from which it goes on. */
+/** A run that has left memory, with the checkpoint from which it goes on, and those that are kept by request. */
 function rebuilt(w: Working, summary: EndedRun): RunState {
-  const { halted, ...known } = summary;
+  const { halted, kept = NONE, ...known } = summary;
   const { evaluation: _accuracy, ...run } = outlineOf(w, known);
   const { priority } = trialOf(w, summary.trialId);
   return {
     ...run,
-    checkpoints: halted === undefined ? NONE : [halted],
+    checkpoints:
+      halted === undefined ? kept : [...kept.filter(({ stage }) => stage !== halted.stage), halted],
     ...optional('priority', priority ?? sweepOf(w, summary.sweepId).priority),
   };
 }
@@ -437,6 +438,12 @@ function ended(w: Working, id: string, change: Partial<RunState>): void {
   changeTrial(w, trialId, { rungs: [...rungs, rung] });
 }
 
+/** Those up to the newest from which a run can go on: what was deleted behind that is computed and stored again. */
+function upToStored(checkpoints: readonly CheckpointState[]): readonly CheckpointState[] {
+  const newest = checkpoints.findLastIndex(({ held }) => held === undefined);
+  return newest === checkpoints.length - 1 ? checkpoints : checkpoints.slice(0, newest + 1);
+}
+
 /** The run waits for a gang again, with a clean slate. */
 export function runResumed(w: Working, id: string, event: { reason: string; atMs: number }): void {
   const before = runOf(w, id);
@@ -451,6 +458,7 @@ export function runResumed(w: Working, id: string, event: { reason: string; atMs
   }
   recount(w, runCount(run.job.kind, run.state), runCount(run.job.kind, 'queued'));
   const fresh = {
+    checkpoints: upToStored(run.checkpoints),
     infrastructureFailures: 0,
     avoided: [],
     blame: NO_BLAME,
@@ -516,6 +524,8 @@ export function summarise(w: Working, id: string): void {
   if (failureCause !== undefined) summary.failureCause = failureCause;
   const newest = run.checkpoints.at(-1);
   if (run.haltStage !== undefined && newest !== undefined) summary.halted = newest;
+  const kept = run.checkpoints.filter((one) => one.kept !== undefined && one.held !== 'nothing');
+  if (kept.length > 0) summary.kept = kept;
   if (run.fidelity !== undefined) summary.fidelity = run.fidelity;
   if (code !== undefined) summary.code = code;
   if (reused !== undefined) summary.reusedFrom = reused.runId;

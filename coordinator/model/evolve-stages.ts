@@ -3,14 +3,15 @@
 
 import type { EventOf } from './events.ts';
 import { changeRun, type Working } from './folding.ts';
+import { isKeptTrial } from './kept-trials.ts';
 import { withEntry, withoutEntry } from './persistent-map.ts';
-import { type CheckpointState, isWhole, numberOf, runWith } from './state.ts';
+import { type CheckpointState, type EndedRun, isWhole, numberOf, runWith, sweepWith } from './state.ts';
 import { withRow } from './table.ts';
 
 /** Something of a run's stages is not stored any more. A run that has left memory has no stages here. */
 export function stagesDropped(w: Working, event: EventOf<'stage.dropped'>): void {
   const { runId, stages, parts } = event;
-  noLongerHalted(w, event);
+  leftMemory(w, event);
   const held = parts === 'state' ? 'network' : 'nothing';
   if (w.ownsRows) dropInPlace(runWith(w, runId), stages, held);
   else changeStages(w, runId, stages, (one) => withHeld(one, held));
@@ -45,13 +46,27 @@ export function dropEarlierInPlace(checkpoints: readonly CheckpointState[], stag
 const isPassed = (one: CheckpointState, stage: number): boolean =>
   one.stage < stage && one.kept === undefined && one.held !== 'nothing';
 
-/** A run that has left memory cannot go on from a stage that is gone. */
-function noLongerHalted(w: Working, { runId, stages }: EventOf<'stage.dropped'>): void {
+/**
+ * A run that has left memory cannot go on from a stage that is gone, and none is kept any more that was kept by
+ * request, or because its trial is among the best.
+ */
+function leftMemory(w: Working, { runId, stages }: EventOf<'stage.dropped'>): void {
   const run = runWith(w, runId);
-  if (run === undefined || isWhole(run) || run.halted === undefined) return;
-  if (stages !== undefined && !stages.includes(run.halted.stage)) return;
-  const { halted: _gone, ...rest } = run;
-  w.runs = withRow(w.runs, numberOf(runId), rest, w.edit);
+  if (run === undefined || isWhole(run)) return;
+  const goes = (stage: number) => stages === undefined || stages.includes(stage);
+  const sweep = sweepWith(w, run.sweepId);
+  const isLetGo = goes(run.stages) && sweep !== undefined && isKeptTrial(sweep, run.trialId);
+  const isHaltedGone = run.halted !== undefined && goes(run.halted.stage);
+  if (!isLetGo && !isHaltedGone && run.kept === undefined) return;
+  const { halted, kept = [], ...rest } = run;
+  const stay = kept.filter(({ stage }) => !goes(stage));
+  const left: EndedRun = {
+    ...rest,
+    ...(halted === undefined || isHaltedGone ? {} : { halted }),
+    ...(stay.length === 0 ? {} : { kept: stay }),
+    ...(isLetGo && { isLetGo }),
+  };
+  w.runs = withRow(w.runs, numberOf(runId), left, w.edit);
 }
 
 /** Nearly every stage that goes is a plain one; its fields by name take a tenth of what a spread does. */
@@ -68,6 +83,14 @@ export function stageKept(w: Working, { runId, stage, reason }: EventOf<'stage.k
 
 /** Retention decides about a stage again. */
 export function stageReleased(w: Working, { runId, stage }: EventOf<'stage.released'>): void {
+  const run = runWith(w, runId);
+  if (run !== undefined && !isWhole(run) && run.kept !== undefined) {
+    const { kept, ...rest } = run;
+    const stay = kept.filter((one) => one.stage !== stage);
+    const left = stay.length === 0 ? rest : { ...rest, kept: stay };
+    w.runs = withRow(w.runs, numberOf(runId), left, w.edit);
+    return;
+  }
   changeStages(w, runId, [stage], ({ kept: _kept, ...rest }) => rest);
 }
 

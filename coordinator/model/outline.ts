@@ -18,7 +18,15 @@ import {
 export function outlineOf(state: State, summary: EndedRun): RunState {
   const sweep = sweepOf(state, summary.sweepId);
   const trial = trialOf(state, summary.trialId);
-  const { accuracy, stages: _stages, halted: _halted, reusedFrom, ...known } = summary;
+  const {
+    accuracy,
+    stages: _stages,
+    halted: _halted,
+    kept: _kept,
+    isLetGo: _letGo,
+    reusedFrom,
+    ...known
+  } = summary;
   const latency = latencyOfEnded(trial, summary);
   const evaluation =
     accuracy === undefined

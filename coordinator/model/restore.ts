@@ -6,7 +6,15 @@ import { evolve } from './evolve.ts';
 import { leaseOf } from './halted.ts';
 import { isKeptTrial } from './kept-trials.ts';
 import { outlineOf } from './outline.ts';
-import { type EndedRun, isWhole, type RunState, runWith, type State, sweepWith } from './state.ts';
+import {
+  type CheckpointState,
+  type EndedRun,
+  isWhole,
+  type RunState,
+  runWith,
+  type State,
+  sweepWith,
+} from './state.ts';
 
 /** Whether an event is one of those that made this run what it was. */
 function isOfRun(event: Event, runId: string): boolean {
@@ -26,7 +34,9 @@ export async function restoreRun(
   // The end of a sweep lets go of every run that has halted in it, without an event for each.
   const isLetGo = summary.halted !== undefined && !isStored(state, summary);
   if (!isLetGo) return run;
-  return { ...run, checkpoints: run.checkpoints.map((one) => ({ ...one, held: 'nothing' })) };
+  const letGo = (one: CheckpointState) =>
+    one.kept === undefined ? { ...one, held: 'nothing' as const } : one;
+  return { ...run, checkpoints: run.checkpoints.map(letGo) };
 }
 
 function isStored(state: State, summary: EndedRun): boolean {

@@ -108,6 +108,8 @@ export type EndedRunRow = readonly [
   code: string | null,
   reusedFrom: string | null,
   fidelity: Fidelity | null,
+  kept: readonly CheckpointState[] | null,
+  isLetGo: true | null,
 ];
 
 /** The row of an ended run. */
@@ -115,11 +117,11 @@ export function endedRunRow(number: number, run: EndedRun): EndedRunRow {
   const { state, reason, trialId, sweepId, attempt, generation, createdAtMs, stages } = run;
   const { deviceClass = null, startedAtMs = null, endedAtMs = null, finalStep = null } = run;
   const { weightsDigest = null, accuracy = null, failureCause = null, halted = null } = run;
-  const { code = null, reusedFrom = null, fidelity = null } = run;
+  const { code = null, reusedFrom = null, fidelity = null, kept = null, isLetGo = null } = run;
   return [
     ...([number, state, reason, trialId, sweepId, attempt, generation, deviceClass] as const),
     ...([createdAtMs, startedAtMs, endedAtMs, finalStep, weightsDigest, accuracy] as const),
-    ...([failureCause, stages, halted, code, reusedFrom, fidelity] as const),
+    ...([failureCause, stages, halted, code, reusedFrom, fidelity, kept, isLetGo] as const),
   ];
 }
 
@@ -147,5 +149,7 @@ export function endedRunFromRow(row: EndedRunRow, same: (text: string) => string
   if (row[17] !== null) run.code = same(row[17]);
   if (row[18] !== null) run.reusedFrom = row[18];
   if (row[19] !== null) run.fidelity = row[19];
+  if (row[20] !== null) run.kept = row[20];
+  if (row[21] !== null) run.isLetGo = row[21];
   return run;
 }

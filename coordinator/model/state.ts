@@ -405,6 +405,10 @@ export interface EndedRun extends Ending {
   readonly fidelity?: Fidelity;
   /** Of one that has halted: the checkpoint from which it can go on, while that is stored. */
   readonly halted?: CheckpointState;
+  /** Checkpoints that somebody asked to keep. */
+  readonly kept?: readonly CheckpointState[];
+  /** Its newest checkpoint was deleted by request, though its trial is one that keeps it. */
+  readonly isLetGo?: true;
 }
 
 /** Verification accuracy of a run, 0..1: its own, or that of the run whose result it has taken. */

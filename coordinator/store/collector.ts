@@ -38,6 +38,8 @@ export interface Collected {
 const LIST_ALL_FROM = 20;
 /** Between two sweeps for chunks that belong to nothing, milliseconds. */
 const SWEEP_MS = 3_600_000;
+/** After these events a run may hold less than before. */
+const GONE: ReadonlySet<Event['kind']> = new Set(['stage.dropped', 'stage.released', 'step.dropped']);
 /** Before what failed is tried again, milliseconds. */
 const AGAIN_MS = 5_000;
 
@@ -169,7 +171,7 @@ export function startCollector(options: {
 
   return {
     note(event) {
-      if (event.kind === 'stage.dropped' || event.kind === 'step.dropped') take(event.runId);
+      if (GONE.has(event.kind) && 'runId' in event) take(event.runId!);
       if (event.kind === 'run.checkpointed' && event.isOnlyStage) take(event.runId);
       // An earlier pause of the same stage is behind it.
       if (event.kind === 'run.paused' && event.stored !== undefined) take(event.runId);

@@ -1,8 +1,7 @@
 // What the store should hold of a run, by the state. Pure.
 
-import { isKeptCandidate } from '../decisions/retaining.ts';
+import { storedOfEnded } from '../decisions/retaining.ts';
 import type { Held } from '../decisions/retention.ts';
-import { leaseOf } from '../model/halted.ts';
 import { hasEnded, isWhole, numberOf, runWith, type State, storedStep } from '../model/state.ts';
 
 /** What should be stored of a run. */
@@ -23,9 +22,10 @@ export function heldOfRun(state: State, runId: string): HeldOfRun {
   const run = runWith(state, runId);
   if (run === undefined) return wasRemoved(state, runId) ? NOTHING : ALL;
   if (!isWhole(run)) {
-    if (!isKeptCandidate(state, runId) && leaseOf(state, run) === undefined) return NOTHING;
+    const stored = storedOfEnded(state, run);
+    if (stored.length === 0) return NOTHING;
     return {
-      of: (stage) => (stage >= run.stages ? 'all' : 'nothing'),
+      of: (stage) => (stored.includes(Math.min(stage, run.stages)) ? 'all' : 'nothing'),
       ofStep: () => false,
       ...{ evaluation: true, hasEnded: true },
     };

@@ -204,9 +204,10 @@ function watchedFile<T>(path: string, read: (text: string) => T, missing?: T): W
 /** The one token of a file. Throws `invalidArgument` for an empty file, and for one with more than a line. */
 export function singleToken(text: string, file: string): string {
   const token = text.trim();
-  if (/^\S{1,4096}$/.test(token)) return token;
+  // What the header of a call can carry.
+  if (/^[\x21-\x7e]{1,4096}$/.test(token)) return token;
   throw new FleetError(
     'invalidArgument',
-    `${file}: expected one token and nothing else, found ${token === '' ? 'nothing' : 'white space within it, or more than 4096 characters'}`,
+    `${file}: expected one token and nothing else, found ${token === '' ? 'nothing' : 'white space or characters other than ASCII within it, or more than 4096 characters'}`,
   );
 }

@@ -5,6 +5,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttp2Server } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -234,6 +236,56 @@ test('a wrong token, an absent coordinator and an unknown name are each one sent
   assert.match(absent.err, /^pocketfleet: no coordinator answers at 127\.0\.0\.1:9; is the fleet up\?.*\n$/);
   assert.match(unknown.err, /^pocketfleet: no run is called nobody; .*\n$/);
   assert.deepEqual([token.code, absent.code, unknown.code], [1, 1, 1]);
+});
+
+test('a stage that no run has, and a token that no call can carry, are one sentence, and nothing is asked', async (t) => {
+  const { scripted, ask } = await fleet(t, finished);
+  const stages = await Promise.all([
+    ask('artefacts', '--delete', 'run-1/0'),
+    ask('artefacts', '--delete', 'run-1/99999999999999999999'),
+    ask('checkpoints', 'keep', 'run-1', '0'),
+  ]);
+  assert.deepEqual(
+    stages.map(({ code, err }) => [code, err.split('\n')[0]]),
+    [
+      [
+        1,
+        'pocketfleet: --delete needs a run, or a stage of it from 1 on: artefacts --delete RUN/STAGE, found "run-1/0"',
+      ],
+      [
+        1,
+        'pocketfleet: --delete needs a run, or a stage of it from 1 on: artefacts --delete RUN/STAGE, found "run-1/99999999999999999999"',
+      ],
+      [
+        2,
+        "error: command-argument value '0' is invalid for argument 'stage'. 0 is not a whole number from 1 to 100000.",
+      ],
+    ],
+  );
+  for (const token of ['two\nlines', 'grün']) {
+    const { code, err } = await pocketfleet(['runs', '--coordinator', scripted.address, '--token', token]);
+    assert.equal(code, 1);
+    assert.match(err, /^pocketfleet: --token: expected one token and nothing else, found .*\n$/);
+  }
+  assert.deepEqual(scripted.asked, []);
+});
+
+test('of several addresses those where another program answers are passed over', async (t) => {
+  const { scripted, dir } = await fleet(t, finished);
+  const other = createHttp2Server();
+  other.on('stream', (stream) => {
+    stream.respond({ ':status': 404 });
+    stream.end();
+  });
+  await new Promise<void>((done) => other.listen(0, '127.0.0.1', done));
+  t.after(() => other.close());
+  const { port } = other.address() as AddressInfo;
+  const at = (addresses: string) =>
+    pocketfleet(['runs', '--json', '--coordinator', addresses, '--token', scripted.token], dir);
+  const both = await at(`127.0.0.1:${port},${scripted.address}`);
+  assert.equal(both.code, 0, both.err);
+  const alone = await at(`127.0.0.1:${port}`);
+  assert.match(alone.err, /^pocketfleet: the coordinator at 127\.0\.0\.1:\d+ does not offer this .*\n$/);
 });
 
 test('a reader that closes the pipe early ends the command without a complaint', async (t) => {

@@ -2,16 +2,20 @@
 // does not belong. Real coordinators on a real nats-server, and the command as a user runs it.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import type { FleetClient } from '../../coordinator/cli/client.ts';
+import { writeMessages } from '../../coordinator/cli/commands/journal-files.ts';
 import { digestOf } from '../../coordinator/journal/message.ts';
+import { FleetError } from '../../core/errors.ts';
 import { unary } from '../../core/net/grpc-client.ts';
 import { connectNats, type NatsConnection } from '../../core/net/nats.ts';
 import { pocketfleet } from '../support/cli.ts';
 import { type LocalCoordinator, runText, startLocalCoordinator } from '../support/coordinator-in-process.ts';
+import { messageAfter, placeAfter } from '../support/groups.ts';
 import { namesOn } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 import { assertNothingLeft, until } from '../support/processes.ts';
@@ -111,17 +115,52 @@ test('a file that is no whole journal of the fleet is refused with what is wrong
   await refused([], /the file has no message of a journal/);
   await refused(
     [{ sequence: 1, base64: 'c2V2ZW4gYg==' }],
-    /no journal that can be taken: .*7 bytes that are no JSON/,
+    /no journal that can be taken: at message 1 the message is 7 bytes that are no JSON$/m,
   );
   await refused([lines[0]!, lines[2]!], /message 3 follows message 1 in the file/);
   await refused([lines[0]!, { ...lines[2]!, sequence: 2 }], /does not continue message 1: one of the two/);
   await refused([lines[1]!], /message 2 follows message 0 in the file/);
   await refused([{ sequence: 1 }], /refused\.jsonl, line 1: base64/);
+  await refused(
+    [lines[0]!, { ...lines[1]!, digest: lines[0]!.digest }],
+    /refused\.jsonl, line 2: message 2 is damaged: its bytes do not have the digest "[0-9a-f]{32}"; take another copy/,
+  );
+  const unfit = messageAfter(placeAfter(lines.map(({ base64 }) => Buffer.from(base64, 'base64'))), [
+    { kind: 'run.cancelled', runId: 'run-8', reason: 'x' },
+  ]);
+  await refused(
+    [...lines, { sequence: 4, base64: Buffer.from(unfit).toString('base64') }],
+    /no journal that can be taken: at message 4 its run\.cancelled event does not fit what came before \([^;]*\)$/m,
+  );
   await withCoordinator(async (coordinator, where) => {
     const absent = await pocketfleet(['journal', 'import', join(folder, 'absent'), ...where]);
     assert.match(absent.err, /absent cannot be read: .*no such file/i);
+    const folderAsked = await pocketfleet(['journal', 'import', folder, ...where]);
+    assert.match(folderAsked.err, /pocketfleet-journal-files-\w+ cannot be read: it is a folder/);
     assert.deepEqual(await runsOf(coordinator), []);
     assert.deepEqual(await coordinator.submit(runText('fresh')), ['run-1'], 'the fleet is as it was');
+  });
+});
+
+test('an export that is cut off leaves nothing, so that no part of a journal is taken for a whole one', async () => {
+  const path = join(folder, 'cut-off.jsonl');
+  const breaking = {
+    async *follow() {
+      yield { sequence: 1, subject: 's', atMs: 1, data: Buffer.from('x'), digest: 'd', eventsJson: '' };
+      throw new FleetError('unavailable', 'the stream broke');
+    },
+  } as unknown as FleetClient;
+  const { signal } = new AbortController();
+  const writing = writeMessages(breaking, { file: path, after: 0, events: false, signal });
+  await assert.rejects(writing, /the stream broke/);
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => /cut-off|\.part$/.test(name)),
+    [],
+  );
+  await withCoordinator(async (_, where) => {
+    const { code, err } = await pocketfleet(['journal', 'export', '-o', '-', ...where]);
+    assert.equal(code, 1);
+    assert.match(err, /^pocketfleet: --output: messages of a journal go to a file; name one, not -$/m);
   });
 });
 

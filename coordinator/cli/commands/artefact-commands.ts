@@ -11,9 +11,17 @@ import { FleetError, toFleetError } from '../../../core/errors.ts';
 import { formatBytes } from '../../../core/report/format.ts';
 import type { DataSpec } from '../../../core/spec/data.ts';
 import type { DocumentSpec } from '../../../core/spec/document.ts';
+import { foundText } from '../../../core/text/printable.ts';
 import type { RunArtefacts, StageArtefact } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
-import { type FleetOptions, fleetCommand, interruptible, wholeNumber, withFleet } from '../context.ts';
+import {
+  type FleetOptions,
+  fleetCommand,
+  interruptible,
+  STAGE_MAX,
+  wholeNumber,
+  withFleet,
+} from '../context.ts';
 import { listAll } from '../pages.ts';
 import { confirmed } from '../screen/confirm.ts';
 import { print, printJson, say } from '../screen/output.ts';
@@ -157,17 +165,22 @@ const ARTEFACT_COLUMNS: readonly Column<ArtefactRow>[] = [
   { head: 'HELD BY', cell: (row) => row.heldBy },
 ];
 
+/** In a request, the whole run. */
+const WHOLE_RUN = 0;
+
 async function deleteOf(client: FleetClient, id: string | undefined, flags: ArtefactFlags): Promise<void> {
-  const [, run, stage = '0'] = /^([^/]+)(?:\/(\d+))?$/.exec(id ?? '') ?? [];
-  if (run === undefined)
+  const [, run, named] = /^([^/]+)(?:\/(\d+))?$/.exec(id ?? '') ?? [];
+  const stage = Number(named ?? WHOLE_RUN);
+  if (run === undefined || stage > STAGE_MAX || (named !== undefined && stage === WHOLE_RUN))
     throw new FleetError(
       'invalidArgument',
-      '--delete needs a run, or a stage of it: artefacts --delete RUN/STAGE',
+      `--delete needs a run, or a stage of it from 1 on: artefacts --delete RUN/STAGE${id === undefined ? '' : `, found ${foundText(id)}`}`,
     );
   const { dryRun = false, reason } = flags;
-  const request = { runId: run, stage: Number(stage), dryRun, reason };
+  const request = { runId: run, stage, dryRun, reason };
   const { bytes } = await client.ask((service) => service.deleteArtefacts, request);
   if (flags.json) printJson({ id, bytes, dryRun });
+  else if (bytes === 0) say(`nothing of ${id} is stored any more`);
   else say(`${formatBytes(bytes)} of ${id} ${dryRun ? 'would go' : 'go'}`);
 }
 

@@ -1,7 +1,6 @@
 // `journal`: what a person does about the journal as a whole. Decides what is shown, asked and copied before
 // anything is cut off; the coordinator does the rest, also when it cannot lead.
 
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { systemClock } from '../../../core/clock.ts';
 import { FleetError } from '../../../core/errors.ts';
@@ -11,7 +10,7 @@ import type { FleetClient } from '../client.ts';
 import { type FleetOptions, fleetCommand, interruptible, wholeNumber, withFleet } from '../context.ts';
 import { confirmed } from '../screen/confirm.ts';
 import { print, printJson, say } from '../screen/output.ts';
-import { type ExportFlags, exportTo, importFrom, writeMessages } from './journal-files.ts';
+import { type ExportFlags, exportTo, importFrom, journalFile, writeMessages } from './journal-files.ts';
 
 interface TruncateFlags extends FleetOptions {
   readonly after: number;
@@ -92,10 +91,8 @@ async function truncate(client: FleetClient, flags: TruncateFlags): Promise<void
       'invalidArgument',
       `--after ${flags.after}: the journal ends there and is whole; nothing is to be cut off`,
     );
-  const copy = resolve(
-    flags.copy ??
-      `journal-after-${flags.after}-${new Date(systemClock.now()).toISOString().replace(/[:.]/g, '-')}.jsonl`,
-  );
+  const made = `journal-after-${flags.after}-${new Date(systemClock.now()).toISOString().replace(/[:.]/g, '-')}.jsonl`;
+  const copy = journalFile(flags.copy ?? made, '--copy');
   const copied = await interruptible((signal) =>
     writeMessages(client, { file: copy, after: flags.after, events: false, signal }),
   );

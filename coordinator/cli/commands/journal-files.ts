@@ -1,16 +1,19 @@
 // The journal as a file of JSON lines, one a message: `{ sequence, subject, atMs, digest, base64 }`, on request
 // with its events. Decides how it is written and read, and how many messages go to the coordinator at once.
 
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { sha256Hex } from '../../../core/digest.ts';
 import { FleetError, toFleetError } from '../../../core/errors.ts';
 import { formatCount } from '../../../core/report/format.ts';
+import { foundText } from '../../../core/text/printable.ts';
 import { shaped } from '../../../core/text/shape.ts';
 import type { JournalReport } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
 import { type FleetOptions, interruptible } from '../context.ts';
+import { STDOUT, temporaryBeside } from '../output-file.ts';
 import { print, printJson, say } from '../screen/output.ts';
 
 export interface ExportFlags extends FleetOptions {
@@ -24,7 +27,7 @@ export async function exportTo(
   flags: ExportFlags,
   check: () => Promise<JournalReport>,
 ): Promise<void> {
-  const file = resolve(flags.output);
+  const file = journalFile(flags.output, '--output');
   const events = flags.events === true;
   const messages = await interruptible((signal) => writeMessages(client, { file, after: 0, events, signal }));
   const { damage } = await check();
@@ -35,7 +38,16 @@ export async function exportTo(
   process.exitCode = 1;
 }
 
-/** Writes the messages after a sequence; resolves with their number once they are on disk. */
+/** The path of a file that `option` names for messages. Throws `invalidArgument` for stdout. */
+export function journalFile(name: string, option: string): string {
+  if (name !== STDOUT) return resolve(name);
+  throw new FleetError('invalidArgument', `${option}: messages of a journal go to a file; name one, not -`);
+}
+
+/**
+ * Writes the messages after a sequence; resolves with their number once they are on disk. The file is there as a whole
+ * or not at all: a part of a journal would read like a journal.
+ */
 export async function writeMessages(
   client: FleetClient,
   to: {
@@ -46,12 +58,16 @@ export async function writeMessages(
   },
 ): Promise<number> {
   const { file, after, events, signal } = to;
+  const part = temporaryBeside(file);
   let handle: number;
   try {
-    handle = openSync(file, 'wx', 0o600);
+    // The name is taken at once, by an empty file.
+    closeSync(openSync(file, 'wx', 0o600));
+    handle = openSync(part, 'wx', 0o600);
   } catch (caught) {
     throw toFleetError(caught, `${file} cannot be written`);
   }
+  let isWhole = false;
   try {
     let messages = 0;
     const request = { after, events };
@@ -64,13 +80,20 @@ export async function writeMessages(
     }
     signal.throwIfAborted();
     fsyncSync(handle);
+    renameSync(part, file);
+    isWhole = true;
     return messages;
   } finally {
     closeSync(handle);
+    if (!isWhole) for (const left of [part, file]) rmSync(left, { force: true });
   }
 }
 
-const lineSchema = z.looseObject({ sequence: z.int().min(1), base64: z.base64() });
+const lineSchema = z.looseObject({
+  sequence: z.int().min(1),
+  base64: z.base64(),
+  digest: z.string().optional(),
+});
 
 /** Messages that go to the coordinator at once, and their bytes. */
 const SENT_TOGETHER = 500;
@@ -112,6 +135,10 @@ export async function* messagesIn(file: string): AsyncGenerator<{ sequence: numb
   const handle = await open(file).catch((caught: unknown) => {
     throw toFleetError(caught, `${file} cannot be read`);
   });
+  if ((await handle.stat()).isDirectory()) {
+    await handle.close();
+    throw new FleetError('invalidArgument', `${file} cannot be read: it is a folder, a file is expected`);
+  }
   try {
     let number = 0;
     for await (const line of handle.readLines({ autoClose: false })) {
@@ -133,6 +160,13 @@ function messageIn(line: string, where: string): { sequence: number; data: Buffe
       `${where}: no JSON; a file of \`journal export\` has one message a line`,
     );
   }
-  const { sequence, base64 } = shaped(lineSchema, value, where);
-  return { sequence, data: Buffer.from(base64, 'base64') };
+  const { sequence, base64, digest } = shaped(lineSchema, value, where);
+  const data = Buffer.from(base64, 'base64');
+  // The chain of the journal itself says nothing of its last message, and has none in format 1.
+  if (digest !== undefined && !sha256Hex(data).startsWith(digest))
+    throw new FleetError(
+      'invalidArgument',
+      `${where}: message ${sequence} is damaged: its bytes do not have the digest ${foundText(digest)}; take another copy`,
+    );
+  return { sequence, data };
 }

@@ -20,6 +20,7 @@ import {
   findOne,
   fleetCommand,
   interruptible,
+  STAGE_MAX,
   wholeNumber,
   withFleet,
 } from '../context.ts';
@@ -114,15 +115,15 @@ export function addListCommands(program: Command): void {
       printList(stages, checkpointColumns(stages.items), { ...options, none: 'no checkpoints yet' });
     }),
   );
-  fleetCommand(checkpoints, 'keep <run> <stage>', 'keep a stored stage whatever checkpoints.keep says')
+  fleetCommand(checkpoints, 'keep <run>', 'keep a stored stage whatever checkpoints.keep says')
+    .argument('<stage>', 'its number', wholeNumber(1, STAGE_MAX))
     .option('--release', 'let checkpoints.keep decide about it again')
     .option('--reason <text>', 'kept in the journal', 'kept by a user')
-    .action((run: string, stage: string, flags: FleetOptions & { release?: boolean; reason: string }) =>
+    .action((run: string, stage: number, flags: FleetOptions & { release?: boolean; reason: string }) =>
       withFleet(flags, async (client) => {
         const { release = false, reason } = flags;
-        const request = { runId: run, stage: wholeNumber(1, 1_000_000)(stage), release, reason };
-        await client.ask((service) => service.keepCheckpoint, request);
-        if (flags.json) printJson({ run, stage: request.stage, kept: !release });
+        await client.ask((service) => service.keepCheckpoint, { runId: run, stage, release, reason });
+        if (flags.json) printJson({ run, stage, kept: !release });
         else
           say(
             `stage ${stage} of ${run} is ${release ? 'kept no longer than checkpoints.keep says' : 'kept'}`,

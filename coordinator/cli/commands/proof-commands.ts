@@ -11,6 +11,7 @@ import {
   findRun,
   fleetCommand,
   interruptible,
+  STAGE_MAX,
   wholeNumber,
   withFleet,
 } from '../context.ts';
@@ -21,8 +22,6 @@ import { wholeLedger } from '../proof/whole-ledger.ts';
 import { print, printJson, say } from '../screen/output.ts';
 import { type Column, table } from '../screen/table.ts';
 import { replayRun } from './replay-run.ts';
-
-const STAGE_MAX = 100_000;
 
 export function addProofCommands(program: Command): void {
   const ledger = program.command('ledger').description('the samples that runs have counted');

@@ -7,7 +7,7 @@ import { FleetError } from '../../../core/errors.ts';
 import type { Evaluation, EvaluationReport } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { persist } from '../absence.ts';
 import type { FleetClient } from '../client.ts';
-import { type FleetOptions, findRun, fleetCommand, wholeNumber, withFleet } from '../context.ts';
+import { type FleetOptions, findRun, fleetCommand, STAGE_MAX, wholeNumber, withFleet } from '../context.ts';
 import { outliveReader } from '../lost-output.ts';
 import { STDOUT } from '../output-file.ts';
 import { evaluationColumns } from '../screen/columns.ts';
@@ -45,7 +45,7 @@ export function addVerifyCommand(program: Command): void {
       collectSet,
       [],
     )
-    .option('--stage <n>', 'checkpoint of the run; 0 is the newest', wholeNumber(0, 100_000), 0)
+    .option('--stage <n>', 'checkpoint of the run; 0 is the newest', wholeNumber(0, STAGE_MAX), 0)
     .option(
       '-o, --output <prefix>',
       'write PREFIX.json and PREFIX.svg (ROC), - prints the JSON; with --model `verification` if not given',

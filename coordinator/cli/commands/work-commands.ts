@@ -13,6 +13,7 @@ import {
   findRun,
   fleetCommand,
   interruptible,
+  STAGE_MAX,
   wholeNumber,
   withFleet,
 } from '../context.ts';
@@ -105,7 +106,7 @@ export function addWorkCommands(program: Command): void {
   addVerifyCommand(program);
   fleetCommand(program, 'export <run>', 'write the network of a run to a file')
     .requiredOption('-o, --output <file>', OUTPUT_HELP)
-    .option('--stage <n>', 'checkpoint; 0 is the newest', wholeNumber(0, 100_000), 0)
+    .option('--stage <n>', 'checkpoint; 0 is the newest', wholeNumber(0, STAGE_MAX), 0)
     .option('--even-failed', 'also of a run that failed, and weights that are not finite')
     .addOption(formatOption())
     .action((run: string, flags: ExportFlags) => {

@@ -5,6 +5,7 @@ import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } 
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FleetError } from '../../../core/errors.ts';
+import { singleToken } from '../../../core/net/token-book.ts';
 import { tokenIn } from '../../../core/net/token-source.ts';
 import { fileFailure, makeFolder } from '../../../core/system/folder.ts';
 import { refusalOfAddresses } from '../../../core/text/host-port.ts';
@@ -127,8 +128,10 @@ export function locateFleet(location: Location): Address {
   };
 }
 
-const tokenOf = ({ token, tokenFile }: Location): string | undefined =>
-  tokenFile === undefined ? token : tokenIn(tokenFile);
+function tokenOf({ token, tokenFile }: Location): string | undefined {
+  if (tokenFile !== undefined) return tokenIn(tokenFile);
+  return token === undefined || token === '' ? token : singleToken(token, '--token');
+}
 
 export function identityOf(name: string, pid: number): ProcessIdentity {
   return { name, pid, startTicks: startTicks(pid) };

@@ -285,6 +285,67 @@ test('what somebody asks to delete goes unless it is needed, and says who needs 
   assert.deepEqual(fleet.told(drop()), ['all stages of run-1 are not kept any more: by request']);
 });
 
+test('of a candidate with a known result goes what somebody deletes, once, and stays what somebody has asked to keep', () => {
+  const fleet = core(1);
+  fleet.submit({ kind: 'sweep', spec: sweep({ strategy: { trials: 2 } }), facts: FACTS });
+  const held = (id: string) => [1, 2, 3].map(heldOfRun(fleet.state, id).of);
+  const drop = (runId: string, stage?: number): Input => ({
+    ...{ kind: 'drop', runId, reason: '' },
+    ...(stage === undefined ? {} : { stage }),
+  });
+  const keep = (keepIt: boolean): Input => ({
+    ...{ kind: 'keep', runId: 'run-2', stage: 1, keep: keepIt, reason: 'for the paper' },
+  });
+  for (const stage of [1, 2, 3]) fleet.stored('run-1', stage);
+  fleet.finished('run-1', 0.6);
+  assert.deepEqual(held('run-1'), ['nothing', 'nothing', 'all'], 'it is the best');
+  assert.equal(fleet.refused(drop('run-1', 2)), 'stage 2 of run-1 is not stored; run-1 has stage 3');
+  assert.deepEqual(fleet.told(drop('run-1', 3)), ['stage 3 of run-1 is not kept any more: by request']);
+  assert.deepEqual(held('run-1'), ['nothing', 'nothing', 'nothing']);
+  assert.equal(fleet.refused(drop('run-1', 3)), 'stage 3 of run-1 is not stored; run-1 has none');
+  assert.deepEqual(fleet.told(drop('run-1')), [], 'nothing is left to go');
+
+  fleet.stored('run-2', 1);
+  assert.deepEqual(fleet.told(keep(true)), ['stage 1 of run-2 is kept: for the paper']);
+  for (const stage of [2, 3]) fleet.stored('run-2', stage);
+  const known = 'not kept any more: its result is known, and it is not the best of its sweep';
+  assert.deepEqual(fleet.finished('run-2', 0.5), [`stages 2, 3 of run-2 are ${known}`]);
+  assert.deepEqual(held('run-2'), ['all', 'nothing', 'nothing']);
+  assert.equal(
+    fleet.refused(drop('run-2')),
+    'stage 1 of run-2 is kept (for the paper); release it first: `checkpoints keep run-2 1 --release`',
+  );
+  assert.deepEqual(fleet.told(keep(true)), [], 'it is kept');
+  assert.deepEqual(fleet.told(keep(false)), [
+    'stage 1 of run-2 is kept no longer than its policy says: for the paper',
+    `all stages of run-2 are ${known}`,
+  ]);
+  assert.deepEqual(held('run-2'), ['nothing', 'nothing', 'nothing']);
+});
+
+test('a run whose stages were deleted begins again when it is resumed, and its stages count anew', () => {
+  const fleet = core(1);
+  fleet.submit(run(teacher({ ...trained, kind: 'student', name: 's' })));
+  for (const stage of [1, 2, 3]) fleet.stored('run-1', stage);
+  fleet.told({ kind: 'cancel', id: 'run-1', reason: '' });
+  const drop = (stage: number): Input => ({ kind: 'drop', runId: 'run-1', stage, reason: '' });
+  fleet.told(drop(3));
+  fleet.told({ kind: 'resume', id: 'run-1', reason: '' });
+  assert.deepEqual(
+    fleet.run('run-1').checkpoints.map(({ stage }) => stage),
+    [1, 2],
+    'it goes on from what is left',
+  );
+  fleet.told({ kind: 'cancel', id: 'run-1', reason: '' });
+  fleet.told({ kind: 'drop', runId: 'run-1', reason: '' });
+  fleet.told({ kind: 'resume', id: 'run-1', reason: '' });
+  for (const stage of [1, 2]) fleet.stored('run-1', stage);
+  assert.deepEqual([1, 2].map(heldOfRun(fleet.state, 'run-1').of), ['all', 'all']);
+  assert.deepEqual(fleet.stored('run-1', 3), [
+    'stage 1 of run-1 is not kept any more: a run keeps its last two stages',
+  ]);
+});
+
 test('what has ended leaves the lists with all that belongs to it, and its ids are never given out again', () => {
   const fleet = pair();
   const remove = (id: string): Input => ({ kind: 'remove', id, reason: '' });
