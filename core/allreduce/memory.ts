@@ -26,8 +26,15 @@ import {
   type SharedMemory,
 } from './kernels/create-kernels.ts';
 import type { Kernels } from './kernels/kernels.ts';
-import { ALIGNMENT, CHUNK_ELEMENTS_MAX, type Node, ownedRange, type Plan, type Range } from './plan.ts';
-import type { Encoding } from './reduce.ts';
+import {
+  ALIGNMENT,
+  CHUNK_ELEMENTS_MAX,
+  type Compression,
+  type Node,
+  ownedRange,
+  type Plan,
+  type Range,
+} from './plan.ts';
 import type { ForeignNode } from './routes.ts';
 
 /** Addresses are in bytes from the start of the memory. */
@@ -83,7 +90,7 @@ const wholePages = (bytes: number): number => Math.ceil(bytes / PAGE_BYTES) * PA
 export const padded = (count: number): number => Math.ceil(count / ALIGNMENT) * ALIGNMENT;
 
 /** Bytes that `count` elements take. Float32 travels without its padding, encoded blocks travel whole. */
-export function encodedBytes(encoding: Encoding, count: number): number {
+export function encodedBytes(encoding: Compression, count: number): number {
   if (encoding === 'none') return count * 4;
   return encoding === 'bf16' ? padded(count) * 2 : (padded(count) / ALIGNMENT) * (ALIGNMENT + 4);
 }
@@ -91,7 +98,7 @@ export function encodedBytes(encoding: Encoding, count: number): number {
 /**
  * A sum of several shards travels as float32: rounding it again would make the bits depend on who holds what.
  */
-export const encodingOf = (node: Node, plan: Pick<Plan, 'compression'>): Encoding =>
+export const encodingOf = (node: Node, plan: Pick<Plan, 'compression'>): Compression =>
   node.size === 1 ? plan.compression : 'none';
 
 /** Nodes of all other members in rank order, as each adds them up alone. */
@@ -171,7 +178,7 @@ function roomsOf(plan: Plan, rank: number): number {
 }
 
 /** A node of a group may be a sum where those of its members are single shards. */
-const roomBytes = (compression: Encoding, chunk: number): number =>
+const roomBytes = (compression: Compression, chunk: number): number =>
   Math.max(encodedBytes(compression, chunk), encodedBytes('none', Math.min(chunk, CHUNK_ELEMENTS_MAX)));
 
 /** The first page of a file is its token. */

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { createKernels, createSharedMemory } from '../../../core/allreduce/kernels/create-kernels.ts';
+import { CARRIED_ONE } from '../../../core/allreduce/kernels/kernels.ts';
 import {
   type Compression,
   type Member,
@@ -148,6 +149,37 @@ test('two placements give the same bits even for NaNs with payloads', () => {
     }),
     { numRuns: 300 },
   );
+});
+
+test('a range of several pieces has the bits of its parts, whatever travels encoded', () => {
+  // Two whole pieces and a short one.
+  const count = 2 * 16_384 + 3 * REGION;
+  const shards = 5;
+  const large = createSharedMemory(24 * count * 4);
+  const wide = createKernels(large);
+  const values = new Float32Array(large.buffer);
+  const at = (place: number) => place * count * 4;
+  const encodings = ['none', 'bf16', 'int8', 'int8', 'none'] as const;
+  const [zeros, residual, into] = [at(20), at(21), at(22)];
+  const leaves = encodings.map((encoding, shard): Leaf => {
+    values.set(
+      Float32Array.from({ length: count }, (_, i) => Math.fround(Math.sin(i * (shard + 1)) * 10 ** (i % 5))),
+      shard * count,
+    );
+    const to = encoding === 'none' ? at(shard) : at(shard + 8);
+    if (encoding === 'bf16') wide.encodeBf16(to, at(shard), count);
+    if (encoding === 'int8') wide.encodeInt8(to, at(shard), zeros, CARRIED_ONE, residual, 1, count);
+    return { node: { first: shard, size: 1 }, encoding, at: to };
+  });
+  const decoded = leaves.map(({ encoding, at: from }) => {
+    if (encoding === 'bf16') wide.decodeBf16(residual, from, count);
+    else if (encoding === 'int8') wide.decodeInt8(residual, from, count);
+    else wide.copy(residual, from, count * 4);
+    return values.slice(residual / 4, residual / 4 + count);
+  });
+  const scratch = (depth: number) => at(14 + depth);
+  sumRoot({ kernels: wide, leaves, shards, count, into, scratch });
+  assertSameBits(values.slice(into / 4, into / 4 + count), dumbSum(decoded));
 });
 
 test('the largest nodes inside a block cover it once and cannot be joined', () => {
