@@ -40,6 +40,7 @@ export function seriesOf(
     throw refuse(`${name} has no number in place of the * of ${pattern}; give the files as a list`);
   });
   files.sort((a, b) => a.number - b.number);
+  assertOneOrder(files);
   assertWhole(pattern, files);
   return files.map(({ name }) => name);
 }
@@ -54,11 +55,29 @@ interface Numbered {
 
 /** The last number between two places of a name; digits before it may name a part of the series. */
 function numbered(name: string, from: number, to: number): Numbered | undefined {
-  const found = /(\d{1,15})\D*$/.exec(name.slice(from, to));
+  const found = /(\d+)\D*$/.exec(name.slice(from, to));
   const digits = found?.[1];
   if (found === null || digits === undefined) return undefined;
-  return { name, number: Number(digits), digits, at: from + found.index };
+  const number = Number(digits);
+  if (!Number.isSafeInteger(number))
+    throw refuse(`the number ${digits} of ${name} is too large to be ordered by; give the files as a list`);
+  return { name, number, digits, at: from + found.index };
 }
+
+/** Numbers before the last one may name a part of the series, and then rise with it or stay. */
+function assertOneOrder(files: readonly Numbered[]): void {
+  for (const [i, { name, at }] of files.entries()) {
+    const before = files[i - 1];
+    if (before === undefined) continue;
+    const [last, next] = [numbersIn(before.name.slice(0, before.at)), numbersIn(name.slice(0, at))];
+    if (last.some((number, place) => number > (next[place] ?? number)))
+      throw refuse(
+        `${before.name} and ${name} have several numbers, which order them differently; give the files as a list`,
+      );
+  }
+}
+
+const numbersIn = (text: string): number[] => (text.match(/\d+/g) ?? []).map(Number);
 
 /** Files of a gap that are named one by one. */
 const NAMED_MAX = 5;

@@ -71,7 +71,9 @@ export async function read(file: FileHandle, where: string): Promise<Contents> {
     case undefined:
       throw new FleetError(
         'invalidArgument',
-        `${where} is neither a safetensors file nor a PyTorch file (torch.save of a state_dict)`,
+        size === 0
+          ? `${where} is empty`
+          : `${where} is neither a safetensors file nor a PyTorch file (torch.save of a state_dict)`,
       );
   }
 }

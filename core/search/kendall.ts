@@ -28,13 +28,17 @@ const NORMAL_975 = 1.959964;
 
 /**
  * 95 % interval of a tau of `n` pairs: atanh(tau) is about normal with variance 0.437 / (n - 4) (Fieller, Hartley and
- * Pearson, "Tests for rank correlation coefficients. I", 1957), which they found good up to |tau| of 0.8. NaN where
- * n < 5 or tau is NaN.
+ * Pearson, "Tests for rank correlation coefficients. I", 1957), which they found good up to |tau| of 0.8. A tau that is
+ * nearer to 1 than half a pair in the other order would bring it counts as that far away, so that few candidates in one
+ * order prove no more than they can. NaN where n < 5 or tau is NaN.
  */
 export function tauInterval(tau: number, n: number): { readonly low: number; readonly high: number } {
   if (n < 5) return { low: Number.NaN, high: Number.NaN };
   const reach = NORMAL_975 * Math.sqrt(0.437 / (n - 4));
-  return { low: Math.tanh(Math.atanh(tau) - reach), high: Math.tanh(Math.atanh(tau) + reach) };
+  const largest = 1 - 2 / (n * (n - 1));
+  const centre = Math.atanh(Math.max(-largest, Math.min(largest, tau)));
+  const [low, high] = [Math.tanh(centre - reach), Math.tanh(centre + reach)];
+  return { low: tau < -largest ? -1 : low, high: tau > largest ? 1 : high };
 }
 
 /** Infinities are values like others. */

@@ -5,6 +5,10 @@ import { z } from 'zod';
 import { FleetError } from '../errors.ts';
 import { embedding, networkSchema } from './network.ts';
 
+/** Whether a value is none of what a union takes; a fault within one of its options is told of that place. */
+const isOfNoOption = (issue: z.core.$ZodRawIssue): boolean =>
+  issue.code === 'invalid_union' && issue.errors.flat().every(({ path }) => path.length === 0);
+
 /** A value that is the same in all epochs, or changes from one to another and then stays. */
 const overEpochs = (largest: number, noun: string) =>
   z.union(
@@ -18,9 +22,7 @@ const overEpochs = (largest: number, noun: string) =>
     ],
     {
       error: (issue) =>
-        issue.code === 'invalid_union'
-          ? `expected a number from 0 to ${largest}, or { from, to, epochs }`
-          : undefined,
+        isOfNoOption(issue) ? `expected a number from 0 to ${largest}, or { from, to, epochs }` : undefined,
     },
   );
 
@@ -32,7 +34,7 @@ const SCHEDULES = ['multi-step', 'single-step', 'proportional'] as const;
 const scheduleSchema = z
   .union([z.enum(SCHEDULES), z.array(z.int().min(1).max(10_000)).min(1).max(10_000)], {
     error: (issue) =>
-      issue.code === 'invalid_union'
+      isOfNoOption(issue)
         ? `one of ${SCHEDULES.join(', ')}, or a list of the teacher's stages, one an epoch`
         : undefined,
   })

@@ -172,8 +172,12 @@ test('a student of files gets the bits of a student of the run that they come fr
   assert.deepEqual(await submitted('plan', ofPlan(files), true), []);
   await assert.rejects(
     submitted('plan-start', ofPlan('{ import: "*backbone.safetensors", start: at-once }'), true),
-    /plan-start\.yaml:\d+:\d+: teacher: .*start/,
+    /plan-start\.yaml:\d+:\d+: teacher\.start: unknown key/,
   );
+  // A text that is refused leaves no teacher behind, nor does one that is no text for a run.
+  const short = text('short', `{ teacher: ${files}, schedule: [1, 3] }`);
+  await assert.rejects(submitted('short', short), /stage 3 of a teacher that has 2 stages/);
+  await assert.rejects(submitted('named', ofFiles.replace('of-files', 'Of files')), /name: lower-case/);
   await assert.rejects(fleet.submit(ofPlan(files)), /teacher: files of a teacher are read where the text is/);
   assert.deepEqual(
     (await unary(fleet.client, fleet.client.listRuns, { planId: '', sweepId: '' })).runs.length,

@@ -46,24 +46,28 @@ export async function submitFile(
   const baseDir = options.file === '-' ? process.cwd() : dirname(resolve(options.file));
   const name = nameOf(options.file);
   const series = await teacherSeriesIn(yaml, { name, baseDir });
-  const teachers = await teacherRuns(client, series, options.dryRun);
-  const request = {
+  const requestId = randomId();
+  const known = await teacherRuns(client, series, true);
+  const requestOf = ({ imports }: typeof known, dryRun: boolean) => ({
     yaml,
     baseDir,
-    ...(series.length > 0 ? { imports: teachers.imports } : {}),
-    dryRun: options.dryRun,
+    ...(series.length > 0 ? { imports } : {}),
+    dryRun,
     overrides: { ...options.overrides },
     ...(options.fresh ? { fresh: true } : {}),
     // The same for every try: an answer that was lost with its coordinator submits nothing twice.
-    requestId: randomId(),
-  };
-  assertSendable(request);
-  if (!options.dryRun && teachers.missing.size > 0) {
-    // Gigabytes are sent once it is known that the text is taken.
-    await asked(client, { ...request, dryRun: true }, options);
-    await storeStages(client, teachers.missing, options.signal);
-  }
-  return asked(client, request, options);
+    requestId,
+  });
+  const check = requestOf(known, true);
+  assertSendable(check);
+  if (options.dryRun) return asked(client, check, options);
+  const isStored = series.every((one) => known.missing.get(one)?.stages.length === 0);
+  if (isStored) return asked(client, requestOf(known, false), options);
+  // Runs are made and gigabytes sent once it is known that the text is taken.
+  await asked(client, check, options);
+  const made = await teacherRuns(client, series, false);
+  await storeStages(client, made.missing, options.signal);
+  return asked(client, requestOf(made, false), options);
 }
 
 const nameOf = (file: string): string => (file === '-' ? 'stdin' : file);

@@ -9,7 +9,7 @@ import { seriesOf, seriesPattern } from '../../../core/model/file-series.ts';
 import { importModel } from '../../../core/model/import.ts';
 import { canonicalJson } from '../../../core/spec/canonical-json.ts';
 import { filesAsTeachers, type TeacherFiles, teacherFilesSchema } from '../../../core/spec/distillation.ts';
-import { checkShape, sentences } from '../../../core/text/shape.ts';
+import { checkShape } from '../../../core/text/shape.ts';
 import { problemsError } from '../../../core/text/text-problems.ts';
 import { readYaml } from '../../../core/text/yaml-text.ts';
 import type { ImportTeacherRequest } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
@@ -41,7 +41,13 @@ export async function teacherSeriesIn(
       const refused = (reason: string, caught?: unknown) =>
         problemsError([{ path: field, reason, ...placeOf(path) }], { name, text: yaml }, { cause: caught });
       const parsed = checkShape(teacherFilesSchema, distillation.teacher);
-      if (!parsed.ok) throw refused(sentences(parsed.problems).join('; '));
+      if (!parsed.ok) {
+        const problems = parsed.problems.map((problem) => {
+          const at = [...path, ...problem.path.map(String)];
+          return { path: at.join('.'), reason: problem.text, ...placeOf(at, problem.ofKey) };
+        });
+        throw problemsError(problems, { name, text: yaml });
+      }
       try {
         found.set(key, { key, field, ...(await readSeries(parsed.data, baseDir)) });
       } catch (caught) {

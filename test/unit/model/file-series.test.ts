@@ -43,6 +43,20 @@ test('a gap is named by the files that are missing; what has no order is refused
   );
   assert.throws(gap('1.pth', 'best.pth'), /best\.pth has no number in place of the \*/);
   assert.throws(gap('e01.pth', 'e1.pth'), /e01\.pth and e1\.pth have one number/);
+  // The last fifteen digits would have the other order.
+  assert.throws(
+    gap('99999999999999999999.pth', '100000000000000000000.pth'),
+    /the number 99999999999999999999 of .* is too large to be ordered by/,
+  );
+  assert.throws(
+    gap('epoch-1-top-20.pth', 'epoch-2-top-10.pth'),
+    /epoch-2-top-10\.pth and epoch-1-top-20\.pth have several numbers, which order them differently/,
+  );
+  assert.deepEqual(series('*.pth', ['part2-30.pth', 'part1-10.pth', 'part1-20.pth']), [
+    'part1-10.pth',
+    'part1-20.pth',
+    'part2-30.pth',
+  ]);
   assert.throws(gap('x.txt'), /\*\.pth names no file/);
   assert.throws(() => seriesPattern('*/e*.pth'), /a \* that is not the only one of the file's name/);
 });

@@ -54,6 +54,11 @@ test('the interval of a tau has the length of the published variance, is around 
   // tau 0.5 of 24 candidates: atanh 0.5493, reach 1.96 sqrt(0.437 / 20) = 0.2897.
   const { low, high } = tauInterval(0.5, 24);
   ok(Math.abs(low - 0.2539) < 1e-3 && Math.abs(high - 0.6851) < 1e-3, `${low} ${high}`);
-  equal(tauInterval(1, 10).high, 1);
+  // Five candidates in one order: tau counts as 0.9, atanh 1.4722, reach 1.96 sqrt(0.437) = 1.2957.
+  const five = tauInterval(1, 5);
+  ok(Math.abs(five.low - 0.1747) < 1e-3 && five.high === 1, `${five.low} ${five.high}`);
+  const reversed = tauInterval(-1, 5);
+  ok(reversed.low === -1 && reversed.high === -five.low, `${reversed.low} ${reversed.high}`);
+  ok(tauInterval(1, 100).low > 0.97);
   ok(Number.isNaN(tauInterval(0.5, 4).low) && Number.isNaN(tauInterval(Number.NaN, 50).low));
 });

@@ -153,6 +153,20 @@ test('a text says what is wrong with schedule and weight', () => {
     refused({ weight: 'strong' }),
     /distillation\.weight.*from 0 to 1000000, or \{ from, to, epochs \}/s,
   );
+  // A fault within one of the forms is told of its own place.
+  assert.match(
+    refused({ schedule: [1.5, 1] }),
+    /distillation\.schedule\.0: expected a whole number, found 1\.5/,
+  );
+  assert.match(
+    refused({ schedule: [1, '2'] }),
+    /distillation\.schedule\.1: expected a whole number, found "2"/,
+  );
+  assert.match(refused({ weight: { from: 1, to: 2 } }), /distillation\.weight\.epochs: is missing/);
+  assert.match(
+    refused({ pull: { from: 1, to: Number.NaN, epochs: 1 } }),
+    /distillation\.pull\.to: expected a number/,
+  );
   assert.match(refused({ weight: 1, pull: 2 }), /distillation\.pull: weight and pull/);
   const student = { name: 's', network: { kind: 'mobilefacenet' }, training: { epochs: 2, batch: 32 } };
   const plan = {
