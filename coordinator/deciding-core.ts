@@ -19,6 +19,7 @@ import type { Effect } from './decisions/inputs.ts';
 import { gaugedOf } from './gauged.ts';
 import { createDriver } from './journal/driver.ts';
 import { openJournal } from './journal/journal.ts';
+import { importedError, importWaits } from './journal/journal-import.ts';
 import { leaseKeyOf, openLease } from './journal/lease.ts';
 import { createSnapshotStore } from './journal/snapshots.ts';
 import { sentenceOf } from './journal/why.ts';
@@ -82,6 +83,7 @@ export function startCore(
     lease: openLease({
       ...{ key: leaseKeyOf(connection, names.fleetBucket), address: address.promise, version, clock },
     }),
+    importWaits: () => importWaits(connection, names),
     perform: (effect) => perform(links, effect),
     prepare: () =>
       ensureStreams(connection, names, {
@@ -147,10 +149,7 @@ export function startCore(
   });
   const ended = createDeferred<FleetError>();
   void driver.failed.then(ended.resolve);
-  const imported = () =>
-    ended.resolve(
-      new FleetError('failedPrecondition', 'a journal was imported; the next start begins with it'),
-    );
+  const imported = () => ended.resolve(importedError());
   return {
     ...{ metrics, broker, journal, driver, store, address, desk, noting, beginning, imported },
     ...{ artefacts, listed },

@@ -68,6 +68,8 @@ export interface Driver {
 export interface DriverOptions {
   readonly journal: Journal;
   readonly lease: Lease;
+  /** Whether an imported journal waits to take the place of this one; absent: never. */
+  readonly importWaits?: () => Promise<boolean>;
   readonly snapshots?: SnapshotStore;
   readonly clock: Clock;
   readonly log: Logger;

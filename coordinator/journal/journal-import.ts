@@ -5,11 +5,12 @@
 // fleet's bucket, and the coordinator ends: while one runs its journal cannot be exchanged beneath it. The next
 // start copies the messages and removes note and stream; one that is interrupted begins again.
 
-import { systemClock } from '../../core/clock.ts';
+import { every, systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { isStreamMissing, openBucket, streamClient, streamManager } from '../../core/net/jetstream.ts';
 import { ensureJournal, type NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
+import { randomId } from '../../core/rng.ts';
 import type { Caller } from '../model/caller.ts';
 import type { Event } from '../model/events.ts';
 import { initialState } from '../model/state.ts';
@@ -24,6 +25,7 @@ import {
   truncationIn,
 } from './journal-reader.ts';
 import { idsEverUsed, markAfter } from './journal-repair.ts';
+import { LEASE_RENEW_MS, leaseKeyOf, openLease } from './lease.ts';
 import { decodeGroup, isForeign } from './message.ts';
 import { foldedAt } from './opening.ts';
 
@@ -32,6 +34,10 @@ export interface ImportedMessage {
   readonly sequence: number;
   readonly data: Uint8Array;
 }
+
+/** The error of a process that may not go on with the journal that it has read. */
+export const importedError = (): FleetError =>
+  new FleetError('failedPrecondition', 'a journal was imported; the next start begins with it');
 
 /** What was gathered and is whole. */
 export interface Gathered {
@@ -100,20 +106,62 @@ export function createJournalImport(connection: NatsConnection, identity: Identi
         throw new FleetError('invalidArgument', 'the file has no message of a journal');
       const bucket = await openBucket(connection, names.fleetBucket);
       await bucket.put(NOTE_KEY, JSON.stringify({ sequence: place.sequence, by }));
+      // Somebody may have asked for something meanwhile.
+      await assertUntouched(connection, identity).catch(async (caught: unknown) => {
+        await bucket.delete(NOTE_KEY);
+        throw caught;
+      });
       return { lastSequence: place.sequence, journal: place.journal ?? '' };
     },
   };
 }
 
+/** Whether a journal was gathered and noted that takes the fleet's place at the next start. */
+export async function importWaits(connection: NatsConnection, { fleetBucket }: Names): Promise<boolean> {
+  return (await noteIn(connection, fleetBucket)) !== undefined;
+}
+
+async function noteIn(connection: NatsConnection, fleetBucket: string): Promise<string | undefined> {
+  const bucket = await openBucket(connection, fleetBucket, { direct: false });
+  const note = await bucket.get(NOTE_KEY);
+  return note === null || note.operation !== 'PUT' ? undefined : note.string();
+}
+
+/** Between two looks at whether somebody else completes it, milliseconds. */
+const LOOK_AGAIN_MS = 200;
+
 /**
- * Puts a journal that was gathered and noted in its place; nothing happens where there is none. No coordinator
- * of the fleet may lead meanwhile.
+ * Puts a journal that was gathered and noted in its place; nothing happens where there is none. One coordinator does
+ * it, with the lease of the lead, so that none leads meanwhile; others wait until it is done.
  */
 export async function completeImport(connection: NatsConnection, identity: Identity): Promise<void> {
+  const { fleetBucket } = identity.names;
+  if (!(await importWaits(connection, identity.names))) return;
+  const lease = openLease({
+    key: leaseKeyOf(connection, fleetBucket),
+    address: Promise.resolve(`import-${randomId()}`),
+    version: '',
+    clock: systemClock,
+  });
+  const hold = () => lease.hold(0);
+  while ((await hold()).kind === 'other') {
+    await systemClock.sleep(LOOK_AGAIN_MS);
+    if (!(await importWaits(connection, identity.names))) return;
+  }
+  const stopRenewing = every(LEASE_RENEW_MS, () => void hold().catch(() => undefined));
+  try {
+    // Whoever had the lease before may have completed it.
+    const note = await noteIn(connection, fleetBucket);
+    if (note !== undefined) await putInPlace(connection, identity, note);
+  } finally {
+    stopRenewing();
+    await lease.release();
+  }
+}
+
+async function putInPlace(connection: NatsConnection, identity: Identity, note: string): Promise<void> {
   const { names } = identity;
   const bucket = await openBucket(connection, names.fleetBucket, { direct: false });
-  const note = await bucket.get(NOTE_KEY);
-  if (note === null || note.operation !== 'PUT') return;
   const gathered = gatheringNames(names);
   const info = await journalInfo(connection, gathered);
   if (info !== undefined && (await mayReplace(connection, identity))) {
@@ -140,7 +188,7 @@ export async function completeImport(connection: NatsConnection, identity: Ident
       after: last,
       ids,
       reason: 'import',
-      ...callerIn(note.string()),
+      ...callerIn(note),
     } as const;
     const data = markAfter(place, { fleet: identity.fleet, version: place.version, cut });
     await publish(connection, names, last, [{ sequence: last + 1, data }]);

@@ -8,6 +8,7 @@ import type { Logger } from '../../core/log.ts';
 import { Edit } from '../model/table.ts';
 import { consequenceOf } from './admission.ts';
 import type { Journal } from './journal.ts';
+import { importedError } from './journal-import.ts';
 import { type Holder, type Lease, standbyError } from './lease.ts';
 import { foldedAt } from './opening.ts';
 import { knownTo, type Seat } from './seat.ts';
@@ -20,6 +21,8 @@ export interface StandbyParts {
   /** Where a snapshot is put now and then: a standby has the time for it. */
   readonly snapshots?: SnapshotStore | undefined;
   readonly lease: Lease;
+  /** Whether an imported journal waits to take the place of this one; absent: never. */
+  readonly importWaits?: (() => Promise<boolean>) | undefined;
   readonly seat: Seat;
   readonly clock: Clock;
   readonly log: Logger;
@@ -46,6 +49,8 @@ export async function standBy(parts: StandbyParts): Promise<FleetError | undefin
       const hold = await lease.hold(knownTo(seat).epoch + 1);
       if (hold.kind !== 'other') {
         await followOn(parts);
+        // Whatever would be decided now would go with the journal.
+        if (await parts.importWaits?.()) throw importedError();
         return undefined;
       }
       if (shown !== hold.holder?.holder) show(parts, hold.holder);

@@ -191,3 +191,49 @@ test('a fleet that begins takes a journal: the coordinator ends, and the next ha
     );
   });
 });
+
+test('with several coordinators an import lets none of them lead the journal that goes, and one puts it in place', async () => {
+  await forget();
+  const options = { natsUrl: nats.url };
+  const leader = await startLocalCoordinator(options);
+  const others = [
+    await startLocalCoordinator(options, { standby: true }),
+    await startLocalCoordinator(options, { standby: true }),
+  ];
+  const all = [leader, ...others];
+  const { journalStream } = await namesOn(connection);
+  const manager = await jetstreamManager(connection);
+  const lastSequence = async () => (await manager.streams.info(journalStream)).state.last_seq;
+  try {
+    const { code, err } = await pocketfleet([
+      ...['journal', 'import', file],
+      ...['--coordinator', all.map(({ endpoint }) => endpoint).join(','), '--token', 'x'],
+    ]);
+    assert.equal(code, 0, err);
+    await until('the leader ends', () => leader.failure() !== undefined);
+    const before = await lastSequence();
+    await leader.close();
+    // Each gets the lease in its turn, and gives it back.
+    for (let left = others; left.length > 0; ) {
+      const ended = () => left.find((one) => one.failure() !== undefined);
+      await until('one that would lead ends', () => ended() !== undefined);
+      const one = ended()!;
+      assert.match(one.failure()!.message, /a journal was imported; the next start begins with it/);
+      await one.close();
+      left = left.filter((other) => other !== one);
+    }
+    assert.equal(await lastSequence(), before, 'nobody has decided anything');
+  } finally {
+    for (const coordinator of all) await coordinator.close();
+  }
+  const started = await Promise.all([1, 2, 3].map(() => startLocalCoordinator(options, { standby: true })));
+  try {
+    const ready = () => started.find((one) => one.ready());
+    await until('one leads', () => ready() !== undefined);
+    assert.deepEqual(await runsOf(ready()!), ['run-1 one', 'run-2 two']);
+    for (const one of started) assert.equal(one.failure(), undefined);
+    assert.ok((await lastSequence()) > 3);
+  } finally {
+    for (const coordinator of started) await coordinator.close();
+  }
+});
