@@ -189,6 +189,11 @@ export function toFleetError(caught: unknown, doing?: string): FleetError {
   );
 }
 
+/** The error, with what to do at the end of its sentence. */
+export function advised(error: FleetError, advice: string): FleetError {
+  return new FleetError(error.code, `${error.message}; ${advice}`, { cause: error, details: error.details });
+}
+
 /** What the broker did not let a program do. */
 export interface Denial {
   readonly operation: 'publish' | 'subscription';

@@ -140,7 +140,10 @@ async function createFrom(groups: readonly Group[]): Promise<Command> {
   addWordsAboutItself(program);
   for (const command of [program, ...allCommands(program)]) {
     command.exitOverride();
-    if (command.commands.length > 0) refuseUnknownWords(command);
+    if (command.commands.length === 0) continue;
+    refuseUnknownWords(command);
+    // Options behind `checkpoints keep` are those of `keep`, though `checkpoints` has some of the same name.
+    command.enablePositionalOptions();
   }
   program.hook('preAction', (_program, command) => refuseEmptyValues(command));
   return program;

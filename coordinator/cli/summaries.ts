@@ -166,7 +166,7 @@ export const SUMMARIES: readonly Summary[] = [
   { usage: 'keys', description: 'certificates of a fleet that encrypts', hasOptions: false },
   {
     usage: 'schema [kind]',
-    description: 'print JSON Schema of a plan, a sweep or a run, or of any document',
+    description: 'print JSON Schema of a plan, a sweep, a search or a run, or of any document',
     hasOptions: true,
   },
   {

@@ -43,7 +43,7 @@ const ANYWHERE: Readonly<Record<string, 'flag' | 'value'>> = {
   '--token-file': 'value',
 };
 
-/** `--json runs` is `runs --json`, `-h runs` is `help runs`. */
+/** `--json runs` is `runs --json`, `-h runs` is `help runs`, `runs -V` is `-V`. */
 export function reordered(argv: readonly string[]): string[] {
   let at = 0;
   while (at < argv.length) {
@@ -58,6 +58,7 @@ export function reordered(argv: readonly string[]): string[] {
   if (asksHelp) return ['help', ...rest.slice(1)];
   // After `--` there are only arguments.
   const end = rest.includes('--') ? rest.indexOf('--') : rest.length;
+  if (rest.slice(0, end).some((word) => word === '-V' || word === '--version')) return ['--version'];
   return [...rest.slice(0, end), ...argv.slice(0, at), ...rest.slice(end)];
 }
 

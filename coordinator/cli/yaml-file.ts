@@ -3,21 +3,32 @@
 
 import { resolve } from 'node:path';
 import type { z } from 'zod';
-import { toFleetError } from '../../core/errors.ts';
+import { advised, toFleetError } from '../../core/errors.ts';
 import { type DocumentSpec, documentOf, documentSchema } from '../../core/spec/document.ts';
 import { readTextBounded } from '../../core/text/bounded-text.ts';
 import { checkShape, type Problem } from '../../core/text/shape.ts';
 import { namedProblems, problemAt, problemsError, type TextSource } from '../../core/text/text-problems.ts';
 import { readYaml, type YamlDocument } from '../../core/text/yaml-text.ts';
 
-/** Reads a file and uses its documents; a refusal by `use` or by the reader shows the lines of the file. */
-async function withYamlFile<T>(
-  path: string,
-  use: (documents: YamlDocument[], source: TextSource) => T,
-): Promise<T> {
-  const source = { name: path, text: await readTextBounded(path, resolve(path)) };
+/** The text of a plan, a sweep or runs; `-` is stdin. */
+export async function submittableText(path: string): Promise<string> {
+  if (path === '-') return readTextBounded(process.stdin, 'stdin');
   try {
-    return use(readYaml(source.text, source), source);
+    return await readTextBounded(path, resolve(path));
+  } catch (caught) {
+    const error = toFleetError(caught);
+    if (error.code === 'invalidArgument') throw error;
+    throw advised(error, 'name a YAML file, e.g. examples/demo.yaml');
+  }
+}
+
+/** Uses the documents of a text; a refusal by `use` or by the reader shows its lines. */
+function withYaml<T>(
+  source: TextSource & { readonly text: string },
+  use: (documents: YamlDocument[]) => T,
+): T {
+  try {
+    return use(readYaml(source.text, source));
   } catch (caught) {
     throw namedProblems(toFleetError(caught), source);
   }
@@ -25,7 +36,8 @@ async function withYamlFile<T>(
 
 /** Every document of a file that could be submitted; there is at least one. */
 export async function submittable(path: string): Promise<DocumentSpec[]> {
-  return withYamlFile(path, (documents, source) => {
+  const source = { name: path, text: await submittableText(path) };
+  return withYaml(source, (documents) => {
     if (documents.length === 0) throw emptyText('a plan, a sweep or a run', source);
     const specs: DocumentSpec[] = [];
     const problems = documents.flatMap((document) => {
@@ -46,7 +58,8 @@ export async function shapedYaml<S extends z.ZodType>(
   path: string,
   { key, noun, schemaOf }: { key: string; noun: string; schemaOf: (value: unknown) => S },
 ): Promise<z.infer<S>> {
-  return withYamlFile(path, ([document], source) => {
+  const source = { name: path, text: await readTextBounded(path, resolve(path)) };
+  return withYaml(source, ([document]) => {
     if (document === undefined) throw emptyText(`a ${noun}`, source);
     const whole = document.value;
     const inner =

@@ -30,7 +30,7 @@ export interface StateFile {
 }
 
 export async function openStateFile(path: string): Promise<StateFile> {
-  const { file } = await openRegular(path, { roots: ANYWHERE, what: `model ${path}` });
+  const { file } = await openRegular(path, { roots: ANYWHERE, what: 'model' });
   try {
     return { where: path, ...(await read(file, path)), close: () => file.close() };
   } catch (caught) {

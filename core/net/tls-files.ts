@@ -86,7 +86,7 @@ function textOf(file: string, what: string): string {
   } catch (cause) {
     throw new FleetError(
       'invalidArgument',
-      `${what} cannot be read from ${file} (${errnoOf(cause) ?? 'unknown reason'})`,
+      `${what} cannot be read from ${file} (${errnoOf(cause) ?? 'unknown reason'}); \`pocketfleet keys generate\` writes such files`,
       {
         cause,
       },

@@ -2,7 +2,7 @@
 // that another token in it needs no restart. Decides which of them counts.
 
 import { readFileSync } from 'node:fs';
-import { toFleetError } from '../errors.ts';
+import { advised, toFleetError } from '../errors.ts';
 import { singleToken } from './token-book.ts';
 
 /** Gives the token for the next call. */
@@ -31,6 +31,7 @@ export function tokenIn(file: string): string {
   try {
     return singleToken(readFileSync(file, 'utf8'), file);
   } catch (caught) {
-    throw toFleetError(caught, 'token file');
+    const error = toFleetError(caught, 'token file');
+    throw advised(error, 'it has a token alone, as `pocketfleet token create` prints one');
   }
 }

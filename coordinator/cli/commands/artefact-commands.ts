@@ -72,6 +72,11 @@ export function addArtefactCommands(program: Command): void {
     .option('--reason <text>', 'kept in the journal', 'deleted by a user')
     .action((id: string | undefined, flags: ArtefactFlags) => {
       if (flags.file !== undefined) return estimate({ ...flags, file: flags.file });
+      if (flags.dryRun && !flags.delete)
+        throw new FleetError(
+          'invalidArgument',
+          '--dry-run goes with --delete, for what would go, or with -f FILE, for what a text would store',
+        );
       return withFleet(flags, (client) =>
         flags.delete ? deleteOf(client, id, flags) : list(client, id ?? '', flags),
       );

@@ -24,12 +24,13 @@ export function addCompareCommand(program: Command): void {
       'compare sweeps and searches by what they had found by then; default for more than two of them, and for a search beside a sweep: when the slowest search had ended, else when the first sweep had',
       wholeNumber(1, 1e12),
     )
-    .action((ids: readonly string[], flags: FleetOptions & { readonly seconds?: number }) =>
-      withFleet(flags, async (client) => {
+    .action((ids: readonly string[], flags: FleetOptions & { readonly seconds?: number }) => {
+      if (ids.length < 2)
+        throw new FleetError('invalidArgument', 'compare takes two ids or more: compare A B');
+      return withFleet(flags, async (client) => {
         const { seconds } = flags;
         const columns = process.stdout.isTTY ? process.stdout.columns : undefined;
         const things = await Promise.all(ids.map((id) => thing(client, id)));
-        if (things.length < 2) throw new FleetError('invalidArgument', 'compare takes two ids or more');
         const [a, b] = things as [Thing, Thing];
         if (things.length === 2 && a.kind === b.kind && seconds === undefined) {
           const comparison = await compared(client, [a, b]);
@@ -40,8 +41,8 @@ export function addCompareCommand(program: Command): void {
         const found = atEqualSeconds(await spentOf(client, await searchesIn(client, things)), seconds);
         if (flags.json) printJson(found);
         else print(equalSecondsText(found, columns));
-      }),
-    );
+      });
+    });
 }
 
 /** Each thing whole; refused where one is a run that searches nothing. */

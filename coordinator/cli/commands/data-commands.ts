@@ -3,7 +3,7 @@
 
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { FleetError } from '../../../core/errors.ts';
+import { FleetError, toFleetError } from '../../../core/errors.ts';
 import { type DataSpec, dataSchema } from '../../../core/spec/data.ts';
 import { shaped } from '../../../core/text/shape.ts';
 import { wholeNumber } from '../context.ts';
@@ -48,7 +48,10 @@ async function sheet(flags: SheetFlags): Promise<void> {
   const { openDataset } = await import('../../../core/data/dataset.ts');
   const { contactSheet } = await import('../../../core/data/images/sheet.ts');
   await checkFilePlace(flags.output);
-  const dataset = await openDataset(dataSpec(flags));
+  const dataset = await openDataset(dataSpec(flags)).catch((caught: unknown) => {
+    const { code, message } = toFleetError(caught);
+    throw new FleetError(code, message.replace(/^data\.path: /, '--path: '), { cause: caught });
+  });
   try {
     const png = await contactSheet(dataset, { identities: flags.identities, images: flags.images });
     for (const note of dataset.notes) say(`note: ${note}`);

@@ -18,7 +18,7 @@ import { type FleetOptions, findOne, findRun, fleetCommand, withFleet } from '..
 import { checkFilePlace, STDOUT, writeOutput } from '../output-file.ts';
 import { listAll } from '../pages.ts';
 import { print, printJson, tellWritten } from '../screen/output.ts';
-import { namedNetwork, PRESET_NAMES } from './named-network.ts';
+import { namedNetwork, namesFile, PRESET_NAMES } from './named-network.ts';
 
 interface GenotypeFlags extends FleetOptions {
   readonly output?: string;
@@ -74,15 +74,18 @@ function refuseOtherFormats(output: string): void {
 }
 
 async function named(name: string, flags: GenotypeFlags): Promise<Named> {
+  let unknown: FleetError;
   try {
     return { of: name, genotype: cellsOf(await namedNetwork(name, {}), name) };
   } catch (caught) {
-    const error = toFleetError(caught);
-    if (error.code !== 'notFound') throw error;
+    unknown = toFleetError(caught);
+    if (unknown.code !== 'notFound') throw unknown;
   }
   try {
     return await withFleet(flags, (client) => ofFleet(client, name));
   } catch (caught) {
+    // Whoever named a file wants to know about the file, and not about a fleet.
+    if (namesFile(name)) throw unknown;
     const error = toFleetError(caught);
     if (error.code !== 'notFound') throw error;
     throw new FleetError(

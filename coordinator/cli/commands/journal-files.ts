@@ -6,7 +6,7 @@ import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { sha256Hex } from '../../../core/digest.ts';
-import { FleetError, toFleetError } from '../../../core/errors.ts';
+import { advised, FleetError, toFleetError } from '../../../core/errors.ts';
 import { formatCount } from '../../../core/report/format.ts';
 import { foundText } from '../../../core/text/printable.ts';
 import { shaped } from '../../../core/text/shape.ts';
@@ -133,7 +133,8 @@ const REST_OF_MESSAGE = { subject: '', atMs: 0, digest: '', eventsJson: '' };
 /** The messages of a file, line by line. Throws `invalidArgument` that names the line which is none. */
 export async function* messagesIn(file: string): AsyncGenerator<{ sequence: number; data: Buffer }> {
   const handle = await open(file).catch((caught: unknown) => {
-    throw toFleetError(caught, `${file} cannot be read`);
+    const error = toFleetError(caught, `${file} cannot be read`);
+    throw advised(error, 'name a file that `journal export` has written');
   });
   if ((await handle.stat()).isDirectory()) {
     await handle.close();

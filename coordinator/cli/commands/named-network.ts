@@ -1,7 +1,7 @@
 // Which network a word on the command line names: a preset, a genotype, a YAML or JSON file, or a model file.
 
 import { z } from 'zod';
-import { FleetError, toFleetError } from '../../../core/errors.ts';
+import { advised, FleetError, toFleetError } from '../../../core/errors.ts';
 import { GENOTYPES } from '../../../core/nn/genotype.ts';
 import type { SupernetSpec } from '../../../core/nn/supernet.ts';
 import {
@@ -67,13 +67,14 @@ async function networkSpec(name: string): Promise<NetworkSpec | SupernetSpec> {
   } catch (caught) {
     const error = toFleetError(caught);
     if (error.code !== 'notFound') throw error;
-    throw new FleetError(
-      'notFound',
-      `${name} is neither a preset (${PRESET_NAMES}), nor a genotype (${Object.keys(GENOTYPES).join(', ')}), nor a file that can be read`,
-      { cause: caught },
-    );
+    const others = `a preset (${PRESET_NAMES}) or a genotype (${Object.keys(GENOTYPES).join(', ')})`;
+    if (namesFile(name)) throw advised(error, `name another file, ${others}`);
+    throw new FleetError('notFound', `${name} is neither a file here nor ${others}`, { cause: caught });
   }
 }
+
+/** Whether a word can be meant as a file alone: it has folders, or the ending of one. */
+export const namesFile = (word: string): boolean => /[/\\]|\.(ya?ml|json|pth?|ckpt|safetensors)$/i.test(word);
 
 const networkOf = (genotype: Genotype): NetworkSpec =>
   networkSchema.parse({ ...(PRESETS['pocketnet-s128'] as object), genotype });

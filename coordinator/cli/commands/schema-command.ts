@@ -7,8 +7,10 @@ import { print } from '../screen/output.ts';
 export function addSchemaCommand(program: Command): void {
   program
     .command('schema')
-    .description('print JSON Schema of a plan, a sweep or a run, or of any document')
-    .addArgument(new Argument('[kind]').choices(['plan', 'sweep', 'run'] satisfies readonly SchemaKind[]))
+    .description('print JSON Schema of a plan, a sweep, a search or a run, or of any document')
+    .addArgument(
+      new Argument('[kind]').choices(['plan', 'sweep', 'search', 'run'] satisfies readonly SchemaKind[]),
+    )
     .option('--json', 'print JSON, as without it')
     .action(async (kind: SchemaKind | undefined) => {
       const { schemaText } = await import('../../../core/spec/json-schema.ts');

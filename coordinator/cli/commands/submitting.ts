@@ -7,12 +7,12 @@ import { InvalidArgumentError } from 'commander';
 import { systemClock } from '../../../core/clock.ts';
 import { FleetError, toFleetError } from '../../../core/errors.ts';
 import { randomId } from '../../../core/rng.ts';
-import { readTextBounded } from '../../../core/text/bounded-text.ts';
 import { namedProblems, problemsIn } from '../../../core/text/text-problems.ts';
 import { TEXT_BYTES_MAX } from '../../../core/text/yaml-text.ts';
 import type { SubmitRequest, SubmitResponse } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
 import { progressLine } from '../screen/progress-line.ts';
+import { submittableText } from '../yaml-file.ts';
 import { storeStages, teacherRuns, teacherSeriesIn } from './teacher-files.ts';
 
 /** For commander: one more `path=value`. */
@@ -42,7 +42,7 @@ export async function submitFile(
     readonly signal?: AbortSignal | undefined;
   },
 ): Promise<SubmitResponse> {
-  const yaml = await read(options.file);
+  const yaml = await submittableText(options.file);
   const baseDir = options.file === '-' ? process.cwd() : dirname(resolve(options.file));
   const name = nameOf(options.file);
   const series = await teacherSeriesIn(yaml, { name, baseDir });
@@ -114,21 +114,6 @@ async function showInspection(
     // A failure here is not reported: the answer to the submission carries it.
   } finally {
     progress.close();
-  }
-}
-
-/** What is beyond the coordinator's limit is refused here, before it is sent. */
-async function read(file: string): Promise<string> {
-  if (file === '-') return readTextBounded(process.stdin, 'stdin');
-  try {
-    return await readTextBounded(file, resolve(file));
-  } catch (caught) {
-    const error = toFleetError(caught);
-    throw error.code === 'invalidArgument'
-      ? error
-      : new FleetError(error.code, `${error.message}; name a YAML file, e.g. examples/demo.yaml`, {
-          cause: caught,
-        });
   }
 }
 

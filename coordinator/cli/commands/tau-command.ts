@@ -12,8 +12,9 @@ export function addTauCommand(program: Command): void {
     program,
     'tau <sweeps...>',
     'how alike sweeps rank the candidates that they have in common',
-  ).action((sweeps: readonly string[], flags: FleetOptions) =>
-    withFleet(flags, async (client) => {
+  ).action((sweeps: readonly string[], flags: FleetOptions) => {
+    if (sweeps.length < 2) throw needsSeveral();
+    return withFleet(flags, async (client) => {
       const rankings: Ranking[] = [];
       for (const id of sweeps) {
         const sweep = await client.ask((service) => service.getSweep, { id });
@@ -24,10 +25,13 @@ export function addTauCommand(program: Command): void {
         rankings.push({ sweep, trials });
       }
       if (new Set(rankings.map(({ sweep }) => sweep.id)).size < Math.max(2, sweeps.length))
-        throw new FleetError('invalidArgument', 'tau compares two sweeps or more, each named once');
+        throw needsSeveral();
       const agreements = agreementsOf(rankings);
       if (flags.json) printJson({ agreements });
       else print(tauText(rankings, agreements, process.stdout.isTTY ? process.stdout.columns : undefined));
-    }),
-  );
+    });
+  });
 }
+
+const needsSeveral = () =>
+  new FleetError('invalidArgument', 'tau compares two sweeps or more, each named once: tau SWEEP SWEEP');

@@ -103,6 +103,11 @@ function tableOf(tokens: readonly ReturnType<typeof shown>[]): string {
 
 function revoke(named: string, flags: FileFlags): void {
   const path = pathOf(flags);
+  if (!existsSync(path))
+    throw new FleetError(
+      'notFound',
+      `${path} is not there, so no token was made in it; name another --file or --dir`,
+    );
   const nowMs = systemClock.now();
   let revoked: TokenEntry | undefined;
   editTokens(path, (tokens) => {

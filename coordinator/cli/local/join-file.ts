@@ -6,9 +6,8 @@ import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { systemClock } from '../../../core/clock.ts';
-import { FleetError } from '../../../core/errors.ts';
+import { advised, FleetError, toFleetError } from '../../../core/errors.ts';
 import { newToken, tokenDigest, withToken } from '../../../core/net/token-file.ts';
-import { fileFailure } from '../../../core/system/folder.ts';
 import { checkShape, sentences } from '../../../core/text/shape.ts';
 import { filesIn } from './certificates.ts';
 import { tokensFilePath, writePrivate } from './fleet-file.ts';
@@ -29,6 +28,8 @@ export type JoinFile = Readonly<z.infer<typeof joinFileSchema>>;
 
 /** The name under which `pocketfleet token list` has the token. */
 const TOKEN_NAME = 'join';
+
+const WHERE_FROM = '`pocketfleet up --listen ADDRESS` writes a join.json into its folder';
 
 /** Writes the file of the fleet in `dir` and returns its path. A token that it had stays as long as it is accepted. */
 export function writeJoinFile(
@@ -82,13 +83,13 @@ export function readJoinFile(path: string): JoinFile {
   try {
     text = readFileSync(path === '-' ? 0 : path, 'utf8');
   } catch (caught) {
-    throw fileFailure(caught, { path: what, doing: 'it cannot be read' });
+    throw advised(toFleetError(caught, what), WHERE_FROM);
   }
   const parsed = checkShape(joinFileSchema, parsedJson(text), ([key]) => /token|key/.test(String(key)));
   if (parsed.ok) return parsed.data;
   throw new FleetError(
     'invalidArgument',
-    `${what} is no join.json (${sentences(parsed.problems).join('; ')}); \`pocketfleet up --listen ADDRESS\` writes one into its folder`,
+    `${what} is no join.json (${sentences(parsed.problems).join('; ')}); ${WHERE_FROM}`,
   );
 }
 

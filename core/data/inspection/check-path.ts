@@ -3,7 +3,7 @@
 
 import { stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import { FleetError, toFleetError } from '../../errors.ts';
+import { advised, FleetError, toFleetError } from '../../errors.ts';
 import type { DataSpec } from '../../spec/data.ts';
 import { readVerificationBin } from '../benchmarks/verification-bin.ts';
 import { openSource, type Source } from '../dataset.ts';
@@ -62,18 +62,17 @@ const fieldless = (message: string): string => message.replaceAll(/^data\.path: 
 
 async function kindOf(path: string): Promise<CheckReport['kind']> {
   const found = await stat(path).catch((caught: unknown) => {
-    throw toFleetError(caught, path);
+    throw advised(toFleetError(caught, path), EXPECTED);
   });
   if (found.isFile() && extname(path).toLowerCase() === '.bin') return 'bin';
   if (found.isDirectory()) {
     const pack = await stat(join(path, 'train.rec')).catch(() => undefined);
     return pack === undefined ? 'folder' : 'recordio';
   }
-  throw new FleetError(
-    'invalidArgument',
-    `${path} is no data set: a folder of people, a folder with train.rec and train.idx, or a .bin file is expected`,
-  );
+  throw new FleetError('invalidArgument', `${path} is no data set: ${EXPECTED}`);
 }
+
+const EXPECTED = 'a folder of people, a folder with train.rec and train.idx, or a .bin file is expected';
 
 /** Labels that strict numbering refuses are a note here: the images can be looked at all the same. */
 async function openAny(

@@ -46,7 +46,7 @@ async function parsed(...argv: string[]): Promise<{ code: number; out: string; e
 }
 
 test('the version is the one of package.json, under every name for it', async () => {
-  for (const argv of [['--version'], ['-V']])
+  for (const argv of [['--version'], ['-V'], ['runs', '-V']])
     assert.deepEqual(await parsed(...argv), { code: 0, out: `${version}\n`, err: '' });
   for (const [program, schema] of Object.entries({
     coordinator: coordinatorConfigSchema,

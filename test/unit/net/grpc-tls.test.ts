@@ -323,7 +323,7 @@ test('files that cannot be used are refused by a sentence that names them', asyn
   const cases: readonly [TlsFiles, RegExp][] = [
     [
       { ...good, certFile: '/nowhere/tls.crt' },
-      /^the certificate cannot be read from \/nowhere\/tls\.crt \(ENOENT\)$/,
+      /^the certificate cannot be read from \/nowhere\/tls\.crt \(ENOENT\); `pocketfleet keys generate` writes such files$/,
     ],
     [{ ...good, certFile: noise }, /noise holds no certificate in PEM$/],
     [{ ...good, keyFile: noise }, /noise holds no private key in PEM without a passphrase$/],
