@@ -9,7 +9,7 @@
 //   arriving    one encoded result while it is decoded    with compression
 //   fetched     one encoded node of a neighbour           with compression
 //   residuals   two for each shard: open step and next    with int8
-//   zeros, scratch
+//   zeros, scratch, fingerprints in the making
 //   windows     room for what is mapped of the files of neighbours (segment.ts)
 //
 // What others read of this member, vectors as far as they travel, encoded, published and its own slices of an
@@ -25,7 +25,7 @@ import {
   MEMORY_BYTES_MAX,
   type SharedMemory,
 } from './kernels/create-kernels.ts';
-import type { Kernels } from './kernels/kernels.ts';
+import { FINGERPRINT_SUMS, type Kernels } from './kernels/kernels.ts';
 import {
   ALIGNMENT,
   CHUNK_ELEMENTS_MAX,
@@ -64,6 +64,8 @@ export interface Layout {
   residual(index: number, copy: 0 | 1): number;
   /** One block of zeros. */
   readonly zeros: number;
+  /** The sums of a fingerprint in the making, by slot of a contribution. */
+  fingerprint(slot: number): number;
   /** A temporary as long as the largest chunk, by depth of the tree. */
   scratch(depth: number): number;
   /** What is a file where neighbours read it; empty when there are no addresses left for their windows. */
@@ -146,6 +148,7 @@ function placedAreas(plan: Plan, rank: number, isShared: boolean): Layout {
   const fetched = area(encodedChunk);
   const residuals = areas(compression === 'int8' ? shardCount * 2 : 0, whole);
   const zeros = area(ALIGNMENT * 4);
+  const fingerprints = areas(foreignNodes(plan, rank).length, FINGERPRINT_SUMS);
   const scratch = areas(Math.ceil(Math.log2(Math.max(2, plan.shards))) + 1, chunk * 4);
   const windows = isShared ? windowsOf(plan, rank, pages) : NO_WINDOWS;
   const travels = plan.nodes[rank]!.some((node) => encodingOf(node, plan) === 'none');
@@ -155,6 +158,7 @@ function placedAreas(plan: Plan, rank: number, isShared: boolean): Layout {
     published: (offset) => published + encodedBytes(compression, offset - own.offset),
     encoded: (index, offset) => encoded[index]! + encodedBytes(compression, offset),
     residual: (index, copy) => residuals[index * 2 + copy]!,
+    fingerprint: (slot) => fingerprints[slot]!,
     scratch: (depth) => scratch[depth]!,
     fileParts: isShared
       ? filePartsOf(

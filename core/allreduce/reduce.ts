@@ -62,6 +62,8 @@ export interface RootSum {
   readonly count: number;
   /** Where the sum goes, as float32. */
   readonly into: number;
+  /** Elements [from, from + count) of all leaves are about to be added; all pieces but the last have PIECE_ELEMENTS. */
+  readonly onPiece?: (from: number, count: number) => void;
   /** Temporary of `count` float32 for each level of the tree below the root. */
   readonly scratch: (depth: number) => number;
 }
@@ -113,13 +115,12 @@ const PIECE_ELEMENTS = 16_384;
 
 /** Adds up all shards from nodes. */
 export function sumRoot(sum: RootSum): void {
-  for (let from = 0; from < sum.count; from += PIECE_ELEMENTS)
-    sumPiece({
-      ...sum,
-      leaves: sum.leaves.map((leaf) => ({ ...leaf, at: leaf.at + encodedBytes(leaf.encoding, from) })),
-      count: Math.min(PIECE_ELEMENTS, sum.count - from),
-      into: sum.into + from * 4,
-    });
+  for (let from = 0; from < sum.count; from += PIECE_ELEMENTS) {
+    const leaves = sum.leaves.map((leaf) => ({ ...leaf, at: leaf.at + encodedBytes(leaf.encoding, from) }));
+    const count = Math.min(PIECE_ELEMENTS, sum.count - from);
+    sum.onPiece?.(from, count);
+    sumPiece({ ...sum, leaves, count, into: sum.into + from * 4 });
+  }
 }
 
 function sumPiece(sum: RootSum): void {

@@ -107,8 +107,8 @@ test('lost and repeated notes are repaired by messages with the data', async () 
   });
 });
 
-/** Changes a byte of the first number of the first vector in the file whose memory has `value` there. */
-function damage(value: number): number {
+/** Sets a byte of the first number of the first vector in the file whose memory has `value` there. */
+function damage(value: number, byte = 0x5a): number {
   let damaged = 0;
   for (const fd of readdirSync('/proc/self/fd')) {
     const path = `/proc/self/fd/${fd}`;
@@ -117,7 +117,7 @@ function damage(value: number): number {
       const file = openSync(path, 'r+');
       const found = new Float32Array(1);
       readSync(file, found, 0, 4, PAGE_BYTES);
-      if (found[0] === value) damaged += writeSync(file, Uint8Array.of(0x5a), 0, 1, PAGE_BYTES + 1);
+      if (found[0] === value) damaged += writeSync(file, Uint8Array.of(byte), 0, 1, PAGE_BYTES + 1);
       closeSync(file);
     } catch {
       // The folder of descriptors itself, which is closed by now.
@@ -161,6 +161,31 @@ test('a damaged byte in a file is found by the fingerprint, and the next generat
   await gang({ ...options, generation: 2, starts: left }, async (replicas) => {
     await trainAll(replicas, counts, 3);
     assertWeights(replicas, expectedSum(2, 2, elements));
+  });
+});
+
+test('data that is not what its note says while it is added up, and is again when it is asked for, comes as a message', async () => {
+  const counts = [1, 1];
+  const elements = 120_000;
+  const given = Float32Array.of(shardVector(1, 1, elements)[0]!);
+  const wrong = given.slice();
+  const whole = new Uint8Array(given.buffer)[1]!;
+  new Uint8Array(wrong.buffer)[1] = 0x5a;
+  const changes: number[] = [];
+  const faults =
+    (rank: number): Faults =>
+    ({ direction, kind, step, chunk }) => {
+      if (direction !== 'receive' || step !== 1) return 'pass';
+      const isNoted = rank === 0 && kind === 'contribution' && chunk === 0;
+      if (isNoted && changes.length === 0) changes.push(damage(given[0]!));
+      if (rank === 1 && kind === 'missing' && changes.length === 1) changes.push(damage(wrong[0]!, whole));
+      return 'pass';
+    };
+  await gang({ counts, elements, faults, sharing: onHost('a', 'a') }, async (replicas) => {
+    await trainAll(replicas, counts, 3);
+    assert.deepEqual(changes, [1, 1]);
+    assertWeights(replicas, expectedSum(2, 2, elements));
+    assert.equal(replicas[0]!.exchange.stats().refused, 1);
   });
 });
 
