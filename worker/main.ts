@@ -39,6 +39,7 @@ import { type BrokerDial, createBrokerDial } from './broker-dial.ts';
 import { type Compute, createCompute } from './compute/client.ts';
 import { describeDevice, KERNEL_VARIABLES, kernelSettings, nativeEnvironment } from './compute/device.ts';
 import { chooseDevice } from './compute/device-choice.ts';
+import { decidedEngine } from './compute/engine-trial.ts';
 import { reasonForNoGpu } from './compute/missing-gpu.ts';
 import { numericalCode } from './compute/numerical-code.ts';
 import { createRecorder, type Recorder } from './compute/recorder.ts';
@@ -63,9 +64,11 @@ async function main(): Promise<void> {
   const timeline = createTimeline(systemClock, 0);
   const starting = timeline.open();
   const config = loadConfig(workerConfigSchema, argv);
-  const { choice, kernels } = prepareLibraries(config);
+  const { choice, kernels, engine } = await prepareLibraries(config);
   const log = createLogger({ program: 'worker', level: config.logLevel, bindings: { worker: config.id } });
   log.info(redacted(config), 'starting');
+  // A plugin that ends the process leaves no other word.
+  if (engine.wanted === 'pjrt') log.info({ plugin: installedFor(choice.gpu) }, 'opening the plugin of PJRT');
   const version = packageVersion();
   const releases: (() => Promise<unknown> | unknown)[] = [];
   const stop = async () => {
@@ -74,10 +77,6 @@ async function main(): Promise<void> {
 
   const cacheDir = config.cacheDir === '' ? cacheFolder() : config.cacheDir;
   const graphCache = join(cacheDir, 'graphs');
-  const engine = {
-    ...{ wanted: config.engine, gpu: choice.gpu, memoryShare: config.gpuMemoryShare },
-    devices: config.engineDevices,
-  };
   const compute = createCompute({
     cacheDir: graphCache,
     engine,
@@ -167,7 +166,7 @@ async function main(): Promise<void> {
  * TensorFlow or starts the thread that will, because the libraries read these variables once, when they are
  * loaded.
  */
-function prepareLibraries(config: WorkerConfig) {
+async function prepareLibraries(config: WorkerConfig) {
   // Whoever asks for another device or engine needs nothing of it, however it is.
   const plugin =
     config.device !== 'cpu' && config.engine !== 'tensorflow' && installedFor(true) !== undefined;
@@ -180,15 +179,19 @@ function prepareLibraries(config: WorkerConfig) {
     cpuLibraryChosen: tensorflowChosen() === 'cpu',
     memoryShare: config.gpuMemoryShare,
   });
-  const kernels = kernelSettings(environmentValues(KERNEL_VARIABLES), choice.gpu);
+  const engine = await decidedEngine({
+    ...{ wanted: config.engine, gpu: choice.gpu, memoryShare: config.gpuMemoryShare },
+    devices: config.engineDevices,
+  });
+  const kernels = kernelSettings(environmentValues(KERNEL_VARIABLES), choice.gpu, engine.wanted);
   // TensorFlow records the graphs of PJRT too, and must not take the memory in which these compute.
-  const shares = choice.gpu && plugin ? { TF_FORCE_GPU_ALLOW_GROWTH: 'true' } : {};
+  const shares = choice.gpu && engine.wanted === 'pjrt' ? { TF_FORCE_GPU_ALLOW_GROWTH: 'true' } : {};
   setNativeEnvironment({
     ...nativeEnvironment(config.threads, kernels),
     ...choice.environment,
     ...shares,
   });
-  return { choice, kernels };
+  return { choice, kernels, engine };
 }
 
 function startAgent(parts: {

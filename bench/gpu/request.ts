@@ -60,7 +60,7 @@ export function measured(
       ...process.env,
       TF_CPP_MIN_LOG_LEVEL: '3',
       ...(gpu === undefined ? {} : { CUDA_VISIBLE_DEVICES: gpu }),
-      ...(request.deterministic ? DETERMINISTIC : {}),
+      ...(request.deterministic && request.engine === 'tensorflow' ? DETERMINISTIC : {}),
     },
   });
   const line = child.stdout?.trim().split('\n').at(-1) ?? '';

@@ -7,6 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { arch, availableParallelism, totalmem } from 'node:os';
 import { cpuFlags } from '../../core/system/cpu-flags.ts';
 import type { Device } from '../../proto/gen/pocketfleet/v1/worker.ts';
+import type { EngineRequest } from './engine.ts';
 import { pjrtClass, word } from './engine-class.ts';
 import type { DeviceProof, KernelSettings } from './messages.ts';
 
@@ -54,10 +55,15 @@ const GPU_DEFAULTS: KernelSettings = {
 
 /**
  * The settings that a worker computes under: a person's own, and on a GPU the defaults that make it
- * deterministic.
+ * deterministic. A compiler of PJRT asks CUDA's libraries for TF32 where a run does, and nowhere else.
  */
-export function kernelSettings(set: KernelSettings, gpu: boolean): KernelSettings {
-  return gpu ? { ...GPU_DEFAULTS, ...set } : set;
+export function kernelSettings(
+  set: KernelSettings,
+  gpu: boolean,
+  engine: EngineRequest['wanted'] = 'tensorflow',
+): KernelSettings {
+  const { NVIDIA_TF32_OVERRIDE: _tf32, ...others } = GPU_DEFAULTS;
+  return gpu ? { ...(engine === 'pjrt' ? others : GPU_DEFAULTS), ...set } : set;
 }
 
 /**

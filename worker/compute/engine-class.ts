@@ -1,10 +1,8 @@
 // The device class of a worker whose engine is a plugin of PJRT: what decides the bits of its programs. The
 // compiler is in the plugin, so its version stands for all of it; TensorFlow only records there.
 
-import type { EngineFacts } from './engine.ts';
 import type { DeviceProof, KernelSettings } from './messages.ts';
-
-type PjrtFacts = Extract<EngineFacts, { name: 'pjrt' }>;
+import type { PluginFacts } from './plugin-device.ts';
 
 /** A name as one part of a class. */
 export const word = (text: string): string => text.trim().replace(/[\s/]+/g, '-') || '?';
@@ -16,7 +14,7 @@ export const word = (text: string): string => text.trim().replace(/[\s/]+/g, '-'
  * version of its platform, which has that of the driver's runtime: `rocm/AMD-Instinct-MI300X/platform=rocm-70000/...`.
  */
 export function pjrtClass(parts: {
-  readonly facts: PjrtFacts;
+  readonly facts: PluginFacts;
   readonly gpu: DeviceProof['gpu'];
   readonly instructions: string;
   readonly cores: number;
@@ -31,9 +29,15 @@ export function pjrtClass(parts: {
     `interface=${facts.interface}`,
     ...(facts.platform === 'cpu' ? [] : [`deterministic=${deterministic === true ? 1 : 0}`]),
     ...Object.entries(options).map(([name, value]) => `${name}=${value}`),
-    ...['XLA_FLAGS'].filter((name) => name in settings).map((name) => `${name}=${settings[name]}`),
+    ...variablesOf(facts.platform)
+      .filter((name) => name in settings)
+      .map((name) => `${name}=${settings[name]}`),
   ].join('/');
 }
+
+/** Those that decide bits where a person set them: the compiler's, and of CUDA's libraries whether they may shorten products. */
+const variablesOf = (platform: PluginFacts['platform']): readonly string[] =>
+  platform === 'cuda' ? ['XLA_FLAGS', 'NVIDIA_TF32_OVERRIDE'] : ['XLA_FLAGS'];
 
 function deviceOf({ facts, gpu, instructions, cores }: Parameters<typeof pjrtClass>[0]): string[] {
   const { platform, deviceKind, platformVersion } = facts;

@@ -2,31 +2,20 @@
 // setting: on a CPU TensorFlow unless PJRT is asked for, on a GPU PJRT where a plugin for it is installed, opens
 // its device and computes a product rightly.
 
-import { existsSync } from 'node:fs';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Engine } from '../../core/tensor/graph/engine.ts';
 import { createPjrtEngine } from '../../core/tensor/graph/pjrt-engine.ts';
 import { tensorflowEngine } from '../../core/tensor/graph/tensorflow-engine.ts';
 import { type InstalledPlugin, installedFor } from '../../core/tensor/pjrt/binding.ts';
-import { type Client, type Option, openClient } from '../../core/tensor/pjrt/client.ts';
+import { openPluginDevice, type PluginFacts, type PluginRequest } from './plugin-device.ts';
 
 /** What a worker asks of its compute thread. */
-export interface EngineRequest {
+export interface EngineRequest extends PluginRequest {
   readonly wanted: 'auto' | 'tensorflow' | 'pjrt';
   /** Whether a GPU may be used. */
   readonly gpu: boolean;
-  /** Part of the GPU's memory that the process may take, of 1; 0: nearly all. */
-  readonly memoryShare: number;
-  /** Devices of the plugin that compute; 1 without it. */
-  readonly devices?: number;
-}
-
-/** A device of a plugin. */
-export interface EngineDevice {
-  /** Its place in the plugin's list. */
-  readonly number: number;
-  /** Bytes of its memory that the process may take; undefined where the plugin reports none. */
-  readonly memoryBytes: number | undefined;
+  /** Why TensorFlow is wanted where a plugin was preferred. */
+  readonly instead?: string | undefined;
 }
 
 /** What is known of the engine; part of the device proof. */
@@ -36,83 +25,36 @@ export type EngineFacts =
       /** Why it is not the plugin that a GPU worker prefers; undefined where none was to be taken. */
       readonly instead: string | undefined;
     }
-  | {
-      readonly name: 'pjrt';
-      readonly platform: InstalledPlugin['platform'];
-      /** Package and version, such as `jax-cuda13-pjrt 0.11.2`. */
-      readonly plugin: string;
-      /** Version of the interface, such as `0.115`. */
-      readonly interface: string;
-      /** Kind of the device in the plugin's words, such as `NVIDIA H200`. */
-      readonly deviceKind: string;
-      /** Version of the platform in the plugin's words, such as `rocm 70000`. */
-      readonly platformVersion: string;
-      /** Those that compute. */
-      readonly devices: readonly EngineDevice[];
-      /** Options of the compiler that decide bits. */
-      readonly options: Readonly<Record<string, Option>>;
-    };
+  | PluginFacts;
 
 export interface OpenedEngine {
   readonly engine: Engine;
   readonly facts: EngineFacts;
 }
 
-const TENSORFLOW: OpenedEngine = {
+const tensorflow = (instead?: string): OpenedEngine => ({
   engine: tensorflowEngine,
-  facts: { name: 'tensorflow', instead: undefined },
-};
+  facts: { name: 'tensorflow', instead },
+});
 
 /** Opens the engine. Throws where it is asked for by name and cannot compute. */
 export function openEngine(request: EngineRequest): OpenedEngine {
   const { wanted, gpu } = request;
-  if (wanted === 'tensorflow' || (wanted === 'auto' && !gpu)) return TENSORFLOW;
+  if (wanted === 'tensorflow') return tensorflow(request.instead);
+  if (wanted === 'auto' && !gpu) return tensorflow();
   try {
     const plugin = installedFor(gpu);
-    if (wanted === 'auto' && plugin === undefined) return TENSORFLOW;
+    if (wanted === 'auto' && plugin === undefined) return tensorflow();
     return openPjrt(plugin ?? refuseAbsent(gpu), request);
   } catch (caught) {
     if (wanted === 'pjrt') throw caught;
-    const { message } = toFleetError(caught);
-    return { ...TENSORFLOW, facts: { name: 'tensorflow', instead: message } };
+    return tensorflow(toFleetError(caught).message);
   }
 }
 
-function openPjrt(
-  plugin: InstalledPlugin,
-  { memoryShare, devices = 1 }: Pick<EngineRequest, 'memoryShare' | 'devices'>,
-): OpenedEngine {
-  if (!existsSync(plugin.path))
-    throw new FleetError(
-      'failedPrecondition',
-      `the plugin ${plugin.name} is not at ${plugin.path}, where set-up has put it; run \`npm run setup:pjrt\``,
-    );
-  const client = openClient({ path: plugin.path, options: clientOptions(plugin, memoryShare) });
-  const options = compilerOptions(plugin);
-  checkDevices(client, devices);
-  prove(client, devices, options);
-  const numbers = [...Array(devices).keys()];
-  const { tools } = plugin;
-  // Where CUDA's tools lie decides no bits.
-  const all = tools === undefined ? options : { ...options, xla_gpu_cuda_data_dir: tools };
-  return {
-    engine: createPjrtEngine({
-      client,
-      plugin: plugin.name,
-      options: all,
-      devices: numbers,
-    }),
-    facts: {
-      name: 'pjrt',
-      platform: plugin.platform,
-      plugin: plugin.name,
-      interface: client.plugin.version,
-      deviceKind: client.devices[0] ?? '',
-      platformVersion: client.platformVersion,
-      devices: numbers.map((number) => ({ number, memoryBytes: client.memory(number)?.bytesLimit })),
-      options,
-    },
-  };
+function openPjrt(plugin: InstalledPlugin, request: EngineRequest): OpenedEngine {
+  const { facts, ...device } = openPluginDevice(plugin, request);
+  return { engine: createPjrtEngine({ plugin: plugin.name, ...device }), facts };
 }
 
 function refuseAbsent(gpu: boolean): never {
@@ -120,71 +62,4 @@ function refuseAbsent(gpu: boolean): never {
     'failedPrecondition',
     `no plugin of PJRT for ${gpu ? 'GPUs' : 'CPUs'} is installed; run \`npm run setup:pjrt${gpu ? ' -- cuda13' : ''}\`, or start the worker with POCKETFLEET_ENGINE=tensorflow`,
   );
-}
-
-/** CUDA's plugin takes three quarters of the card at its start unless it is told otherwise. */
-function clientOptions({ platform }: InstalledPlugin, memoryShare: number): Record<string, Option> {
-  if (platform !== 'cuda') return {};
-  return memoryShare > 0 ? { memory_fraction: memoryShare, preallocate: true } : { preallocate: false };
-}
-
-/**
- * Options that make equal bits of equal programs: sums in one order, and kernels that are not chosen by their
- * speed of the moment. On a CPU products are not split over the threads of a machine, and the larger of NaN and a number
- * is NaN, as on a GPU: a run whose numbers are none any more has to fail.
- */
-function compilerOptions({ platform }: InstalledPlugin): Record<string, Option> {
-  return platform === 'cpu'
-    ? { xla_cpu_multi_thread_eigen: false, xla_cpu_enable_fast_min_max: false }
-    : { xla_gpu_deterministic_ops: true, xla_gpu_autotune_level: 0 };
-}
-
-const PRODUCT = `
-module @product {
-  func.func public @main(%a: tensor<2x2xf32>, %b: tensor<2x2xf32>) -> tensor<2x2xf32> {
-    %0 = stablehlo.dot_general %a, %b, contracting_dims = [1] x [0], precision = [HIGHEST, HIGHEST]
-      : (tensor<2x2xf32>, tensor<2x2xf32>) -> tensor<2x2xf32>
-    return %0 : tensor<2x2xf32>
-  }
-}`;
-
-/** Refuses more devices than there are, and devices of several kinds, whose bits would differ. */
-function checkDevices({ devices }: Client, wanted: number): void {
-  const taken = devices.slice(0, wanted);
-  if (devices.length === 0)
-    throw new FleetError(
-      'failedPrecondition',
-      'the plugin finds no device on this machine; mend that, or start the worker with POCKETFLEET_ENGINE=tensorflow',
-    );
-  if (taken.length < wanted)
-    throw new FleetError(
-      'failedPrecondition',
-      `the worker is to compute on ${wanted} devices and the plugin has ${devices.length}; set engineDevices (POCKETFLEET_ENGINE_DEVICES) to that at most`,
-    );
-  const other = taken.find((kind) => kind !== taken[0]);
-  if (other !== undefined)
-    throw new FleetError(
-      'failedPrecondition',
-      `the worker is to compute on devices of one kind, and has ${taken[0]} and ${other}; give each kind a worker of its own`,
-    );
-}
-
-/** Computes [1 2; 3 4] x [5 6; 7 8] = [19 22; 43 50]: a listed device is no proof that programs run on it. */
-function prove(client: Client, devices: number, options: Readonly<Record<string, Option>>): void {
-  const program = client.compile({ what: 'the product of the device proof', code: PRODUCT, options });
-  for (let device = 0; device < devices; device++) {
-    const inputs = [Float32Array.of(1, 2, 3, 4), Float32Array.of(5, 6, 7, 8)].map((values) =>
-      client.upload(values, 'f32', [2, 2], device),
-    );
-    const [output] = program.run(inputs);
-    const product = new Float32Array(4);
-    output!.read(product);
-    for (const buffer of [...inputs, output!]) buffer.free();
-    if (product.join() !== '19,22,43,50')
-      throw new FleetError(
-        'failedPrecondition',
-        `a matrix product on device ${device} of PJRT gave ${product.join(', ')} where 19, 22, 43, 50 is right; the device or its driver is broken`,
-      );
-  }
-  program.free();
 }

@@ -4,8 +4,9 @@
 
 import { deviceFacts } from '../../core/tensor/device-facts.ts';
 import { addonFacts, deviceInfo } from '../../core/tensor/tf.ts';
-import type { EngineDevice, EngineFacts } from './engine.ts';
+import type { EngineFacts } from './engine.ts';
 import type { DeviceProof } from './messages.ts';
+import type { EngineDevice } from './plugin-device.ts';
 
 /** `engine` is the thread's; TensorFlow's own device is proved beside it, because it records every graph. */
 export function proveDevice(engine: EngineFacts): DeviceProof {

@@ -109,6 +109,9 @@ test('a GPU is set to be deterministic, and what a person set stays', () => {
     XLA_FLAGS: 'x',
   });
   assert.equal(nativeEnvironment(1, kernelSettings({}, true)).TF_DETERMINISTIC_OPS, '1');
+  // With PJRT a run says whether products may be shortened; a variable would forbid it to all.
+  assert.equal('NVIDIA_TF32_OVERRIDE' in kernelSettings({}, true, 'pjrt'), false);
+  assert.equal(kernelSettings({ NVIDIA_TF32_OVERRIDE: '0' }, true, 'pjrt').NVIDIA_TF32_OVERRIDE, '0');
 });
 
 test('oneDNN left alone is the same class as oneDNN switched on, which is what the worker does', () => {
@@ -194,6 +197,10 @@ test('where a plugin of PJRT computes, the class names it, its version, its devi
   assert.equal(
     describeDevice(proof, 2).deviceClass,
     'cuda/NVIDIA-H200/sm_90/sms=132/driver=570.86.15/engine=pjrt/plugin=jax-cuda13-pjrt-0.11.2/interface=0.115/deterministic=1/xla_gpu_autotune_level=0',
+  );
+  assert.match(
+    describeDevice(proof, 2, { NVIDIA_TF32_OVERRIDE: '1', XLA_FLAGS: '--x' }).deviceClass,
+    /\/xla_gpu_autotune_level=0\/XLA_FLAGS=--x\/NVIDIA_TF32_OVERRIDE=1$/,
   );
   const engine = {
     ...proof.engine,
