@@ -129,7 +129,7 @@ const FAMILIES: readonly Family[] = [
     found: ({ where }) => {
       throw misfit(
         where,
-        "it is the MobileFaceNet of PocketNet's repository, which is another network than the one of the paper that is built here: it has ReLU6 in place of PReLU, a pointwise convolution in dw_conv, and a bias in conv3; it cannot be imported",
+        "it is the MobileFaceNet of PocketNet's repository, which is another network than the one of the paper that is built here: it has ReLU6 in place of PReLU, a pointwise convolution in dw_conv, and a bias in conv3. It cannot be imported; a run with `network: { kind: mobilefacenet }` trains the one of the paper",
       );
     },
   },
