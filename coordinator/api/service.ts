@@ -3,7 +3,6 @@
 // own sentence.
 
 import type { Metadata, ServerUnaryCall } from '@grpc/grpc-js';
-import type { Clock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { exportFormat } from '../../core/model/export-format.ts';
@@ -14,12 +13,9 @@ import type {
   FindResponse,
   FleetServiceServer,
   JournalMessage,
-  SubmitRequest,
-  SubmitResponse,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import type { Desk } from '../decisions/desk.ts';
 import { runsHeldBy } from '../decisions/gangs.ts';
-import type { Answer, Input } from '../decisions/inputs.ts';
+import type { Input } from '../decisions/inputs.ts';
 import { assertRemovable } from '../decisions/removal.ts';
 import { assertDroppable, stageToRead } from '../decisions/stages.ts';
 import type { Driver } from '../journal/driver.ts';
@@ -29,26 +25,17 @@ import type { JournalImport } from '../journal/journal-import.ts';
 import type { StoredMessage } from '../journal/journal-reader.ts';
 import type { JournalRepair } from '../journal/journal-repair.ts';
 import { decodeGroup, digestOf, isForeign } from '../journal/message.ts';
-import type { Told } from '../journal/stories.ts';
 import type { Caller } from '../model/caller.ts';
-import type { Event } from '../model/events.ts';
 import { find, idOf, theOne } from '../model/find.ts';
 import { optional } from '../model/folding.ts';
-import { lookup } from '../model/persistent-map.ts';
-import { restoreRun } from '../model/restore.ts';
-import { originOf } from '../model/results.ts';
-import { type SpecifiedRun, withSpec } from '../model/spec-of.ts';
-import { isWhole, planOf, runWith, type State, sweepOf, trialOf, workerWith } from '../model/state.ts';
-import { requirementNotes } from '../scheduling/requirement.ts';
+import { planOf, sweepOf, trialOf, workerWith } from '../model/state.ts';
 import { waitsOf } from '../scheduling/waits.ts';
-import type { Inspector } from '../workers/inspector.ts';
 import type { Links } from '../workers/links.ts';
-import type { ProgressBoard } from '../workers/progress-board.ts';
 import type { Replayer } from '../workers/replayer.ts';
 import type { TimeBoard } from '../workers/time-board.ts';
 import type { Verifier } from '../workers/verifier.ts';
+import { answered } from './answered.ts';
 import { type Artefacts, runIdsOf } from './artefacts.ts';
-import { forecastOf } from './forecast.ts';
 import { goodput } from './goodput.ts';
 import { inspectionProgress } from './inspection-progress.ts';
 import { createLeaderboards } from './leaderboards.ts';
@@ -61,12 +48,12 @@ import {
   listTrials,
   listWorkers,
 } from './lists.ts';
+import { computedRun, type RunParts, runNamed, storedUnder } from './named-run.ts';
 import type { Records } from './records.ts';
 import { ledgerOf } from './run-ledger.ts';
-import { identityOf } from './submission-identity.ts';
-import type { SubmissionReader } from './submission-reader.ts';
 import { checkSubmission } from './submit.ts';
-import { type TeacherImports, withForeseen } from './teacher-files.ts';
+import { type SubmitParts, submit } from './submit-call.ts';
+import type { TeacherImports } from './teacher-files.ts';
 import {
   planView,
   runView,
@@ -81,11 +68,10 @@ import { createWatches } from './watch.ts';
 import { why } from './why.ts';
 
 /** What the service calls on. */
-export interface ServiceParts {
+export interface ServiceParts extends SubmitParts, RunParts {
   readonly driver: Driver;
   readonly journal: Journal;
   readonly links: Links;
-  readonly progress: ProgressBoard;
   readonly times: TimeBoard;
   readonly records: Records;
   readonly verifier: Verifier;
@@ -94,15 +80,11 @@ export interface ServiceParts {
   readonly teacherImports: TeacherImports;
   /** Keeps what these runs have stored from being removed until the returned function is called. */
   readonly reading: (runIds: readonly string[]) => () => void;
-  readonly submissions: SubmissionReader;
-  readonly inspector: Inspector;
   readonly repair: JournalRepair;
   readonly journalImport: JournalImport;
   /** A journal was imported, which the next start of this coordinator begins with. */
   readonly onImported: () => void;
   readonly store: () => StoreView;
-  readonly desk: Desk;
-  readonly clock: Clock;
   /** Who makes a call, by its metadata; undefined where no call needs a token. */
   readonly principalOf: (metadata: Metadata) => Caller | undefined;
   readonly log: Logger;
@@ -121,6 +103,7 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
   const { driver, records } = parts;
   const context = () => contextOf(parts);
   const now = () => driver.state;
+  const workNamed = (idOrName: string) => theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']).id;
   const leaderboards = createLeaderboards();
   const watches = createWatches({
     context,
@@ -182,22 +165,22 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       yield* await records.history(storedUnder(now(), idOf(now(), 'run', runId)));
     }),
     cancel: unary(async ({ id: idOrName, reason }, call) => {
-      const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
+      const id = workNamed(idOrName);
       const answer = await driver.submit({ kind: 'cancel', id, reason, ...callerOf(parts, call) });
       return { cancelledIds: [...answered(answer, 'cancelled').ids] };
     }),
     resume: unary(async ({ id: idOrName, reason }, call) => {
-      const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
+      const id = workNamed(idOrName);
       const answer = await driver.submit({ kind: 'resume', id, reason, ...callerOf(parts, call) });
       return { resumedIds: [...answered(answer, 'resumed').ids] };
     }),
     pause: unary(async ({ id: idOrName, reason }, call) => {
-      const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
+      const id = workNamed(idOrName);
       const answer = await driver.submit({ kind: 'pause', id, reason, ...callerOf(parts, call) });
       return { pausedIds: [...answered(answer, 'paused').ids] };
     }),
     prioritise: unary(async ({ id: idOrName, priority, reason }, call) => {
-      const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
+      const id = workNamed(idOrName);
       await driver.submit({ kind: 'prioritise', id, priority, reason, ...callerOf(parts, call) });
       return {};
     }),
@@ -277,7 +260,7 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       return { bytes };
     }),
     remove: unary(async ({ id: idOrName, reason, dryRun }, call) => {
-      const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
+      const id = workNamed(idOrName);
       assertRemovable(now(), id);
       const bytes = await parts.artefacts.bytesOf(runIdsOf(now(), id));
       if (!dryRun) await driver.submit({ kind: 'remove', id, reason, ...callerOf(parts, call) });
@@ -357,120 +340,6 @@ async function noteExport(
   } catch (caught) {
     log.warn({ ...exported }, `an export is not in the journal: ${toFleetError(caught).message}`);
   }
-}
-
-async function submit(
-  parts: ServiceParts,
-  request: SubmitRequest,
-  { signal, by }: { readonly signal: AbortSignal; readonly by?: Caller },
-) {
-  // Looking at the data can take minutes: what would be refused after that is refused before it.
-  const { refusal } = parts.driver;
-  if (refusal !== undefined && !request.dryRun) throw refusal;
-  const identity = identityOf(request);
-  // What was taken before is answered from the journal, whatever has become of its data since.
-  if (identity !== undefined && lookup(parts.driver.state.submissions.byKey, identity.id) !== undefined)
-    return submittedAs(parts, { kind: 'submit', documents: [], request: identity }, []);
-  const found = new Set<string>();
-  const { submission, state } = heldAgainst(parts, request);
-  const documents = await checkSubmission(submission, state, {
-    reader: parts.submissions,
-    imageRowsBytes: parts.desk.board.observed.imageRowsBytes,
-    pools: () => parts.desk.board.pools.all(),
-    by,
-    signal,
-    async inspect(data) {
-      const inspection = await parts.inspector.inspect(data, { signal });
-      for (const note of inspection.notes) found.add(note);
-      return inspection;
-    },
-  });
-  const notes = [...found, ...documents.flatMap((one) => requirementNotes(state(), one.spec))];
-  if (request.dryRun) {
-    const { progress, clock } = parts;
-    const { pools } = parts.desk.board;
-    const about = {
-      ...{ state: state(), speedOf: progress.speedOf, now: () => clock.monotonic() },
-      pools: () => pools.all(),
-      observed: parts.desk.board.observed,
-    };
-    const forecast = await forecastOf(documents, about);
-    return { planIds: [], sweepIds: [], runIds: [], notes, forecast };
-  }
-  const input = {
-    kind: 'submit',
-    documents,
-    ...(identity && { request: identity }),
-    ...(by && { by }),
-  } as const;
-  return submittedAs(parts, input, notes);
-}
-
-/** What a text is held against: in a check alone also teachers whose files are not stored yet. */
-function heldAgainst({ driver, desk }: ServiceParts, request: SubmitRequest) {
-  const { imports } = request;
-  const foreseen = imports?.foreseen ?? {};
-  if (Object.keys(foreseen).length === 0) return { submission: request, state: () => driver.state };
-  if (!request.dryRun)
-    throw new FleetError(
-      'invalidArgument',
-      'imports.foreseen: only a dry run is held against what is not stored',
-    );
-  const { state, runIds } = withForeseen(driver.state, desk.board.observed, foreseen);
-  const submission = { ...request, imports: { runIds: { ...imports?.runIds, ...runIds } } };
-  return { submission, state: () => state };
-}
-
-async function submittedAs(
-  { driver }: ServiceParts,
-  input: Extract<Input, { kind: 'submit' }>,
-  notes: readonly string[],
-): Promise<SubmitResponse> {
-  const { planIds, sweepIds, runIds } = answered(await driver.submit(input), 'submitted');
-  return { planIds: [...planIds], sweepIds: [...sweepIds], runIds: [...runIds], notes: [...notes] };
-}
-
-function answered<K extends Answer['kind']>(
-  answer: Answer | undefined,
-  kind: K,
-): Extract<Answer, { kind: K }> {
-  if (answer?.kind !== kind)
-    throw new Error(`assertion: the core answered ${answer?.kind} instead of ${kind}`);
-  return answer as Extract<Answer, { kind: K }>;
-}
-
-/** The run that is meant; one that has left memory is read back from the journal. */
-/**
- * As runNamed, but the run that has computed the result and stored what belongs to it, where the one that is named has
- * taken it from there.
- */
-async function computedRun(parts: ServiceParts, idOrName: string): Promise<SpecifiedRun> {
-  const { state } = parts.driver;
-  const id = idOf(state, 'run', idOrName);
-  return runNamed(parts, storedUnder(state, id));
-}
-
-/** The run under whose id is stored what belongs to this one. */
-function storedUnder(state: State, id: string): string {
-  const origin = originOf(state, id);
-  if (runWith(state, origin) !== undefined) return origin;
-  throw new FleetError(
-    'notFound',
-    `${id} took the result of ${origin}, which was removed with all that it had stored; submit it with --fresh (reuse: none) to compute it`,
-  );
-}
-
-async function runNamed(parts: ServiceParts, idOrName: string): Promise<SpecifiedRun> {
-  const { state } = parts.driver;
-  const known = runWith(state, idOf(state, 'run', idOrName))!;
-  const run = isWhole(known)
-    ? known
-    : await restoreRun(state, known, eventsOf(parts.journal.story(known.id)));
-  return withSpec(state, run);
-}
-
-async function* eventsOf(story: AsyncIterable<Told>): AsyncGenerator<Event> {
-  for await (const { event } of story) yield event;
 }
 
 function remainingMs(parts: ServiceParts, call: ServerUnaryCall<unknown, unknown>): number {
