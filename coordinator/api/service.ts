@@ -36,6 +36,7 @@ import type { TimeBoard } from '../workers/time-board.ts';
 import type { Verifier } from '../workers/verifier.ts';
 import { answered } from './answered.ts';
 import { type Artefacts, runIdsOf } from './artefacts.ts';
+import { checkSubmission } from './check-submission.ts';
 import { goodput } from './goodput.ts';
 import { inspectionProgress } from './inspection-progress.ts';
 import { createLeaderboards } from './leaderboards.ts';
@@ -51,8 +52,7 @@ import {
 import { computedRun, type RunParts, runNamed, storedUnder } from './named-run.ts';
 import type { Records } from './records.ts';
 import { ledgerOf } from './run-ledger.ts';
-import { checkSubmission } from './submit.ts';
-import { type SubmitParts, submit } from './submit-call.ts';
+import { type SubmitParts, submit } from './submit.ts';
 import type { TeacherImports } from './teacher-files.ts';
 import {
   planView,

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { tmpdir } from 'node:os';
 import { after, test } from 'node:test';
+import { checkSubmission } from '../../../../coordinator/api/check-submission.ts';
 import { forecastOf } from '../../../../coordinator/api/forecast.ts';
 import { createSubmissionReader } from '../../../../coordinator/api/submission-reader.ts';
-import { checkSubmission } from '../../../../coordinator/api/submit.ts';
 import { initialState } from '../../../../coordinator/model/state.ts';
 import { inspectData } from '../../../../core/data/inspection/inspect.ts';
 import { FleetError } from '../../../../core/errors.ts';
