@@ -60,14 +60,16 @@ export function createArtefacts({
   readonly store: Pick<ArtefactStore, 'listManifests'>;
   readonly names: Names;
 }): Artefacts {
-  async function holdings(): Promise<Holding[]> {
+  /** Of these runs; undefined: of all. */
+  async function holdings(runIds: ReadonlySet<string> | undefined): Promise<Holding[]> {
     const sums = sumHoldings();
     const slices = beginSlices();
-    for (const manifest of await store.listManifests(names.manifestKeys)) {
-      sums.add(manifest);
-      const turn = slices.next();
-      if (turn !== undefined) await turn;
-    }
+    for (const filter of filtersOf(names, runIds))
+      for (const manifest of await store.listManifests(filter)) {
+        sums.add(manifest);
+        const turn = slices.next();
+        if (turn !== undefined) await turn;
+      }
     const holdings: Holding[] = [];
     for (const holding of sums.each()) {
       holdings.push(holding);
@@ -81,7 +83,7 @@ export function createArtefacts({
       const id = idOrName === '' ? '' : theOne(state, idOrName, ['plan', 'sweep', 'run']).id;
       const page = openPage({ list: `artefacts ${id}`, request, bytesOf: bytesOf(RunArtefacts) });
       const wanted = id === '' ? undefined : new Set(runIdsOf(state, id));
-      const runs = (await holdings()).filter(({ runId }) => wanted?.has(runId) ?? true);
+      const runs = (await holdings(wanted)).filter(({ runId }) => wanted?.has(runId) ?? true);
       const slices = beginSlices();
       const after = page.after === undefined ? undefined : itemPlaceOf(page.after);
       let isFull = false;
@@ -106,20 +108,29 @@ export function createArtefacts({
     },
     async bytesOf(runIds) {
       const wanted = new Set(runIds);
-      return (await holdings())
+      return (await holdings(wanted))
         .filter(({ runId }) => wanted.has(runId))
         .reduce((sum, { bytes }) => sum + bytes, 0);
     },
     async checkpointBytesOf(runId, stage) {
-      const found = (await holdings()).find((one) => one.runId === runId);
+      const found = (await holdings(new Set([runId]))).find((one) => one.runId === runId);
       if (found === undefined) return 0;
       if (stage !== undefined) return found.stages.find((one) => one.stage === stage)?.bytes ?? 0;
       return found.bytes - found.reportBytes;
     },
     async largest(count) {
-      return (await holdings()).sort((a, b) => b.bytes - a.bytes).slice(0, count);
+      return (await holdings(undefined)).sort((a, b) => b.bytes - a.bytes).slice(0, count);
     },
   };
+}
+
+/** From so many runs on, one look at all keys is cheaper than one at those of each. */
+const LIST_ALL_FROM = 20;
+
+/** What to look for in the bucket of manifests. */
+function filtersOf(names: Names, runIds: ReadonlySet<string> | undefined): string[] {
+  if (runIds === undefined || runIds.size >= LIST_ALL_FROM) return [names.manifestKeys];
+  return [...runIds].flatMap((id) => [names.checkpointKey(id, '*'), names.evaluationKey(id)]);
 }
 
 /** The runs of a plan or a sweep, or the run itself. */

@@ -2,7 +2,7 @@
 // so now: what its runs wait for, what a worker does, who is in a gang. The queue has no story, it is now alone.
 
 import type { Clock } from '../../core/clock.ts';
-import { FleetError } from '../../core/errors.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
 import { NOUNS, type Noun } from '../../core/text/naming.ts';
 import { Decision, type WhyRequest, type WhyResponse } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Journal } from '../journal/journal.ts';
@@ -64,6 +64,8 @@ export async function why(parts: Parts, request: WhyRequest): Promise<WhyRespons
       if (!page.take(String(sequence), { sequence, atMs: event.atMs, event: event.kind, text }))
         return answer();
     }
+  // The number was given out, and what had it was cut off by `journal truncate`.
+  if (asked.kind === 'removed' && sequence === 0) throw asked.unknown;
   // What waits has no event while it waits; the reason why it is so now belongs to the answer all the same.
   for (const text of textsNow(parts, asked)) {
     const now = { sequence, atMs: clock.now(), event: 'now', text: clipped(text) };
@@ -75,13 +77,21 @@ export async function why(parts: Parts, request: WhyRequest): Promise<WhyRespons
 /** What a request asks about. */
 type Asked =
   | { readonly kind: 'queue'; readonly list: string }
-  | { readonly kind: 'gang' | Noun; readonly id: string; readonly list: string };
+  | { readonly kind: 'gang' | Noun; readonly id: string; readonly list: string }
+  /** The journal has its story still; `unknown` is the error where it has none. */
+  | { readonly kind: 'removed'; readonly id: string; readonly list: string; readonly unknown: FleetError };
 
 function askedFor(state: State, { id: idOrName, about = '' }: WhyRequest): Asked {
   switch (about) {
     case '': {
-      const { kind, id } = theOne(state, idOrName, NOUNS);
-      return { kind, id, list: `why ${id}` };
+      try {
+        const { kind, id } = theOne(state, idOrName, NOUNS);
+        return { kind, id, list: `why ${id}` };
+      } catch (caught) {
+        const unknown = toFleetError(caught);
+        if (unknown.code !== 'notFound' || !wasGivenOut(state, idOrName)) throw unknown;
+        return { kind: 'removed', id: idOrName, list: `why ${idOrName}`, unknown };
+      }
     }
     case 'queue':
       if (idOrName !== '') throw new FleetError('invalidArgument', 'id: the queue is one, and has no id');
@@ -95,11 +105,18 @@ function askedFor(state: State, { id: idOrName, about = '' }: WhyRequest): Asked
   }
 }
 
+/** Whether an id was given to something, which may have left the lists. */
+function wasGivenOut({ numbers }: State, id: string): boolean {
+  const [, noun, number] = /^(plan|sweep|trial|run)-([1-9]\d*)$/.exec(id) ?? [];
+  return noun !== undefined && Number(number) <= numbers[noun as keyof typeof numbers];
+}
+
 /** What is so now, and why. */
 function* textsNow({ context, board }: Parts, asked: Asked): Generator<string> {
   const { state, waiting } = context;
   if (asked.kind === 'queue') return yield* queueTexts(board, waiting);
   const { kind, id } = asked;
+  if (kind === 'removed') return;
   if (kind === 'worker') return yield workerText(board, waiting, id);
   if (kind === 'gang') {
     const run = wholeRunWith(state, id);

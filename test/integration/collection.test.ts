@@ -78,5 +78,12 @@ test('a collection that kill -9 has cut off is finished by the next coordinator,
     async () => (await manifests('run-1')) + (await chunks('run-1')) === 0,
     60_000,
   );
+  const { decisions } = await unary(client, client.why, { id: 'run-1' });
+  assert.deepEqual(
+    decisions.map(({ event }) => event),
+    ['run.created', 'run.cancelled', 'work.removed'],
+    'the journal still tells of it',
+  );
+  await assert.rejects(unary(client, client.why, { id: 'run-9' }), /no plan, sweep, .* is called run-9/);
   assert.deepEqual([await manifests('run-2'), await chunks('run-2')], [1, 1]);
 });

@@ -2,7 +2,7 @@
 // repair, reads are served, nothing is decided, and `truncate` brings the fleet back without a restart.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -347,6 +347,7 @@ test('the command names the damage, refuses to ask nobody, keeps a copy and cuts
     const asked = await pocketfleet([...cut, '--copy', join(folder, 'asked.jsonl')]);
     assert.equal(asked.code, 1);
     assert.match(asked.err, /add --yes/);
+    assert.ok(!existsSync(join(folder, 'asked.jsonl')), 'nothing was cut off, and no copy is in the way');
     const done = await pocketfleet([...cut, '--copy', copy, '--yes']);
     assert.equal(done.code, 0, done.err);
     assert.match(done.err, /2 messages after 6 are to be cut off, 2 of them are there; a copy is in /);

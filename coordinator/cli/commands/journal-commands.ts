@@ -1,9 +1,10 @@
 // `journal`: what a person does about the journal as a whole. Decides what is shown, asked and copied before
 // anything is cut off; the coordinator does the rest, also when it cannot lead.
 
+import { rmSync } from 'node:fs';
 import type { Command } from 'commander';
 import { systemClock } from '../../../core/clock.ts';
-import { FleetError } from '../../../core/errors.ts';
+import { FleetError, toFleetError } from '../../../core/errors.ts';
 import { formatCount } from '../../../core/report/format.ts';
 import type { JournalReport } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
@@ -79,6 +80,23 @@ function summary(report: JournalReport): string {
     : `${report.damage}\n${size} before the damage${cuts}`;
 }
 
+/** With these errors the journal is as it was. */
+const NOTHING_CUT: ReadonlySet<string> = new Set([
+  ...(['cancelled', 'aborted', 'invalidArgument', 'failedPrecondition'] as const),
+]);
+
+/** Asks, and cuts off; the sequence of the mark. */
+async function cutOff(
+  client: FleetClient,
+  { yes, after, reason }: TruncateFlags,
+  { question, lastSequence }: { readonly question: string; readonly lastSequence: number },
+): Promise<number> {
+  if (!yes && !(await confirmed(question, 'cut the journal off')))
+    throw new FleetError('cancelled', 'nothing was cut off');
+  const request = { after, lastSequence, reason };
+  return (await client.ask((service) => service.truncateJournal, request, ASK_MS)).mark;
+}
+
 async function truncate(client: FleetClient, flags: TruncateFlags): Promise<void> {
   const report = await ask(client);
   if (flags.after > report.goodSequence)
@@ -101,10 +119,14 @@ async function truncate(client: FleetClient, flags: TruncateFlags): Promise<void
     `${formatCount(gone)} messages after ${flags.after} are to be cut off, ${formatCount(copied)} of them are there; a copy is in ${copy}`,
   );
   const question = `cut the journal off after message ${flags.after}?`;
-  if (!flags.yes && !(await confirmed(question, 'cut the journal off')))
-    throw new FleetError('cancelled', 'nothing was cut off');
-  const request = { after: flags.after, lastSequence: report.lastSequence, reason: flags.reason };
-  const { mark } = await client.ask((service) => service.truncateJournal, request, ASK_MS);
+  const mark = await cutOff(client, flags, { question, lastSequence: report.lastSequence }).catch(
+    (caught: unknown) => {
+      const error = toFleetError(caught);
+      // A copy of what is still there would be in the way of the next try; after any other error it may be the last.
+      if (NOTHING_CUT.has(error.code)) rmSync(copy, { force: true });
+      throw error;
+    },
+  );
   if (flags.json) printJson({ mark, copy, messages: copied });
   else print(`the journal goes on after ${flags.after}; the mark is message ${mark}`);
 }

@@ -19,7 +19,21 @@ const stored = [
   ...Array.from({ length: CANDIDATES }, (_, at) => manifest(`run-${CANDIDATES - at}`, 4)),
 ];
 stored.push({ ...manifest(FORGOTTEN, 1), key: NAMES.pausedKey(FORGOTTEN, 37) });
-const artefacts = createArtefacts({ store: { listManifests: async () => stored }, names: NAMES });
+/** Manifests that were read, of all calls. */
+let read = 0;
+const artefacts = createArtefacts({
+  store: {
+    async listManifests(filter) {
+      const wanted = new RegExp(
+        `^${filter.replaceAll('.', '\\.').replaceAll('*', '[^.]+').replace('>', '.+')}$`,
+      );
+      const found = stored.filter(({ key }) => wanted.test(key));
+      read += found.length;
+      return found;
+    },
+  },
+  names: NAMES,
+});
 
 function manifest(run: string, stage: number): Manifest {
   const part = { name: 'backbone', bytes: 10, chunkBytes: 512, digest: '', chunks: [''] };
@@ -75,4 +89,14 @@ test('a page of 10,000 stages stops the event loop for no more than 20 ms', asyn
   const longest = await longestTurnMs(page);
 
   assert.ok(longest <= 20, `${longest} ms of processor in one turn`);
+});
+
+test('the bytes of a few runs cost a look at their manifests, however much is stored', async () => {
+  read = 0;
+  assert.equal(await artefacts.bytesOf(['run-7', 'run-8']), 20);
+  assert.equal(await artefacts.checkpointBytesOf('run-9', 4), 10);
+  assert.equal(await artefacts.checkpointBytesOf('run-9', 3), 0);
+  assert.ok(read <= 4, `${read} manifests were read`);
+  const many = Array.from({ length: 100 }, (_, at) => `run-${at + 1}`);
+  assert.equal(await artefacts.bytesOf(many), 1_000);
 });
