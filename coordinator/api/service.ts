@@ -52,7 +52,7 @@ import {
 import { computedRun, type RunParts, runNamed, storedUnder } from './named-run.ts';
 import type { Records } from './records.ts';
 import { ledgerOf } from './run-ledger.ts';
-import { type SubmitParts, submit } from './submit.ts';
+import { type SubmitParts, submit } from './submit-call.ts';
 import type { TeacherImports } from './teacher-files.ts';
 import {
   planView,
