@@ -2,11 +2,7 @@
 
 import { FleetError } from '../../core/errors.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
-import {
-  type DistillationSpec,
-  type TeacherSchedule,
-  withTeacherSize,
-} from '../../core/spec/distillation.ts';
+import { type DistillationSpec, withTeacherSize } from '../../core/spec/distillation.ts';
 import { isSearched, otherTeacherOf, type PlanSpec, runOfStudent } from '../../core/spec/plan.ts';
 import { foundCells, sweepIn } from '../../core/spec/plan-search.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
@@ -15,7 +11,7 @@ import { find } from '../model/find.ts';
 import { identityOf } from '../model/identity.ts';
 import { originOf } from '../model/results.ts';
 import { type DataFacts, type RunState, type State, wholeRunWith } from '../model/state.ts';
-import { missingStage, studentsOf } from './retaining.ts';
+import { missingStage } from './retaining.ts';
 import { type Fleet, hasResult } from './reuse.ts';
 
 /** Ids of the teacher runs of a text, by name. */
@@ -41,9 +37,14 @@ export function usableTeacher(state: State, named: string, field = 'distillation
   const { id } = only;
   const teacher = wholeRunWith(state, id);
   if (teacher?.job.kind !== 'teacher')
-    throw refuse(`${id} is a ${teacher?.job.kind ?? 'candidate'}, not a teacher`);
+    throw refuse(`${id} is ${KINDS[teacher?.job.kind ?? 'candidate']}, not a teacher`);
   return teacher;
 }
+
+const KINDS: Readonly<Record<RunSpec['kind'] | 'embedding' | 'search', string>> = {
+  ...{ teacher: 'a teacher', student: 'a student', candidate: 'a candidate', search: 'a search' },
+  embedding: 'a run that computes embeddings',
+};
 
 /** What a student computes, as far as it is known. */
 interface Student {
@@ -51,15 +52,20 @@ interface Student {
   readonly facts: DataFacts;
 }
 
+/** A student whose network is found by a search. */
+interface Later extends Pick<RunSpec, 'training' | 'distillation'> {
+  readonly spec?: undefined;
+}
+
 /** Who learns from a teacher. */
 export interface Taught {
   readonly distillation: Pick<DistillationSpec, 'schedule'>;
   readonly epochs: number;
   /**
-   * Takes a result where there is one; `later`: its network is found by a search. Absent for the candidates of a search,
+   * Takes a result where there is one. Absent for the candidates of a search,
    * of which one may be new.
    */
-  readonly asking?: Student | 'later' | undefined;
+  readonly asking?: Student | Later | undefined;
 }
 
 /**
@@ -75,24 +81,21 @@ export function lackOf(
   if (missing === undefined || asking === undefined) return missing;
   const { state } = fleet;
   const mayBeThere =
-    asking === 'later'
-      ? hasTaught(state, teacher, { schedule, epochs })
+    asking.spec === undefined
+      ? hasTaught(state, teacher, asking)
       : hasResult(fleet, asking, identityOf(state, teacher));
   return mayBeThere ? undefined : missing;
 }
 
-/** Whether a student that learned in the same way has finished. */
-function hasTaught(
-  state: State,
-  teacher: RunState,
-  { schedule, epochs }: { readonly schedule: TeacherSchedule; readonly epochs: number },
-): boolean {
-  return studentsOf(state, teacher).some(
-    (student) =>
-      student.isDone &&
-      student.epochs === epochs &&
-      canonicalJson(student.schedule) === canonicalJson(schedule),
-  );
+/** Whether a student that was trained in the same way has finished: the network of that one may be found again. */
+function hasTaught(state: State, { studentRunIds }: RunState, { training, distillation }: Later): boolean {
+  const wanted = canonicalJson({ training, distillation });
+  return studentRunIds.some((id) => {
+    const student = wholeRunWith(state, id);
+    if (student?.state !== 'done') return false;
+    const { job } = student;
+    return canonicalJson({ training: job.training, distillation: job.distillation }) === wanted;
+  });
 }
 
 /**
@@ -179,8 +182,9 @@ export function askingOf(
     readonly facts: DataFacts;
   },
 ): Taught['asking'] {
-  const { network } = student;
-  if (isSearched(network) || foundCells(plan, network) !== undefined) return 'later';
+  const { network, training } = student;
+  if (isSearched(network) || foundCells(plan, network) !== undefined)
+    return { training, distillation: learns };
   return { spec: runOfStudent(plan, student, { network, distillation: learns }), facts };
 }
 
