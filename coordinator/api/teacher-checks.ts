@@ -16,7 +16,14 @@ import type { TrainingSpec } from '../../core/spec/training.ts';
 import { formatBytes } from '../../core/text/bytes-text.ts';
 import { endedShort } from '../decisions/retaining.ts';
 import type { Fleet } from '../decisions/reuse.ts';
-import { askingOf, lackOf, learnsFromOwn, type Taught, usableTeacher } from '../decisions/teachers.ts';
+import {
+  askingOf,
+  candidatesOf,
+  lackOf,
+  learnsFromOwn,
+  type Taught,
+  usableTeacher,
+} from '../decisions/teachers.ts';
 import { originOf } from '../model/results.ts';
 import { specOf } from '../model/spec-of.ts';
 import { type DataFacts, type RunState, type State, wholeRunWith } from '../model/state.ts';
@@ -73,7 +80,7 @@ function pupilsOf({ spec }: Located): Pupil[] {
 }
 
 function searchPupils(
-  search: Pick<SweepSpec, 'evaluation' | 'space'> | undefined,
+  search: Pick<SweepSpec, 'evaluation' | 'space' | 'strategy' | 'reuse'> | undefined,
   data: DataSpec,
   place: string,
 ): Pupil[] {
@@ -82,7 +89,8 @@ function searchPupils(
   const fields = { field: `${place}evaluation.distillation`, sizeField: `${place}space.embedding` };
   const { embedding } = search.space;
   const course = courseOf(search.evaluation.training);
-  return [{ distillation, ...fields, embedding, ...course, data, asking: () => undefined }];
+  const asking: Pupil['asking'] = (learns, facts) => candidatesOf(search, { learns, data, facts });
+  return [{ distillation, ...fields, embedding, ...course, data, asking }];
 }
 
 const courseOf = ({ epochs, exact, flip }: TrainingSpec) => ({ epochs, exact, flip });

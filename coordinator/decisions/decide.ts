@@ -235,7 +235,8 @@ function submit(draft: Draft, input: Extract<Input, { kind: 'submit' }>): () => 
       planIds.push(planId);
     } else if (document.kind === 'sweep') {
       const sweepId = nextId(draft.state, 'sweep');
-      const taught = searchWithTeacher(fleetOf(draft), document.spec, teachers);
+      const { data } = document.spec;
+      const taught = searchWithTeacher(fleetOf(draft), { ...document, data }, teachers);
       const spec = withStartById(draft.state, taught);
       const teacherRunId = spec.evaluation.distillation?.teacher;
       emit(draft, {

@@ -12,7 +12,7 @@ import { nextOfPlan, type PlanStep, teacherSpec } from './plan.ts';
 import { fleetOf, reuse } from './reuse.ts';
 import { recordSpec } from './specs.ts';
 import { lagAtSubmit } from './sweeps.ts';
-import { lackOf } from './teachers.ts';
+import { candidatesOf, lackOf } from './teachers.ts';
 import { startAtSubmit } from './warm-start.ts';
 
 /** Performs the steps of an open plan that are possible now. */
@@ -23,7 +23,12 @@ export function settlePlan(draft: Draft, planId: string): void {
     switch (next.kind) {
       case 'wait':
         return;
-      case 'search':
+      case 'search': {
+        const again = teacherBefore(draft, plan, next.spec);
+        if (again !== undefined) {
+          train(draft, plan, again);
+          break;
+        }
         emit(draft, {
           kind: 'sweep.submitted',
           sweepId: nextId(draft.state, 'sweep'),
@@ -35,6 +40,7 @@ export function settlePlan(draft: Draft, planId: string): void {
           ...startAtSubmit(draft.state, next.spec),
         });
         break;
+      }
       case 'train': {
         const reason = withoutTeacher(draft, plan, next);
         if (reason !== undefined) {
@@ -108,7 +114,22 @@ function teacherAgain(draft: Draft, plan: PlanState, { spec }: Training): Traini
   if (origin === plan.teacherRunId || distillation.teacher !== origin) return undefined;
   const taught = { distillation, epochs: training.epochs, asking: { spec, facts: plan.facts } };
   const missing = lackOf(fleetOf(draft), runOf(draft.state, origin), taught);
-  if (missing === undefined) return undefined;
-  const reason = `teacher of ${plan.id} once more, for ${spec.name}: ${missing}`;
-  return { kind: 'train', role: 'teacher', spec: { ...teacherSpec(plan.spec), reuse: 'none' }, reason };
+  return missing === undefined ? undefined : onceMore(plan, `for ${spec.name}: ${missing}`);
 }
+
+/** As `teacherAgain`, for the candidates of the plan's search. */
+function teacherBefore(draft: Draft, plan: PlanState, search: SweepSpec): Training | undefined {
+  const { distillation: learns, training } = search.evaluation;
+  const { teacherRunId, facts } = plan;
+  if (learns === undefined || teacherRunId === undefined || learns.teacher === teacherRunId) return undefined;
+  if (learns.teacher !== originOf(draft.state, teacherRunId)) return undefined;
+  const asking = candidatesOf(search, { learns, data: search.data, facts });
+  const taught = { distillation: learns, epochs: training.epochs, asking };
+  const missing = lackOf(fleetOf(draft), runOf(draft.state, learns.teacher), taught);
+  return missing === undefined ? undefined : onceMore(plan, `for its search: ${missing}`);
+}
+
+const onceMore = ({ id, spec }: PlanState, why: string): Training => ({
+  ...{ kind: 'train', role: 'teacher', reason: `teacher of ${id} once more, ${why}` },
+  spec: { ...teacherSpec(spec), reuse: 'none' },
+});

@@ -34,7 +34,7 @@ import { shareEmbeddings } from './embeddings.ts';
 import { endRun, setGang } from './gangs.ts';
 import { beginPausing, endOverduePauses, followPauses } from './pauses.ts';
 import { settlePlan } from './plans.ts';
-import { endedShort, retain, studentOf } from './retaining.ts';
+import { endedShort, missingStage, retain, studentOf } from './retaining.ts';
 import { followedByTwins, reuse } from './reuse.ts';
 import { lossInTheWay } from './stages.ts';
 import { settleSweep } from './sweeps.ts';
@@ -176,7 +176,7 @@ function lookAtRun(draft: Draft, run: RunState | undefined): void {
     endRun(draft, run, { kind: 'run.cancelled', runId: run.id, reason: parent }, parent);
   else if (!failWithTeacher(draft, run) && !failWithDamage(draft, run)) {
     followPauses(draft, run);
-    reuse(draft, run.id);
+    if (!reuse(draft, run.id)) failWithoutStage(draft, run);
   }
 }
 
@@ -201,6 +201,17 @@ function failWithTeacher(draft: Draft, run: RunState): boolean {
   const reason = `its teacher ${short}`;
   endRun(draft, run, { kind: 'run.failed', runId: run.id, cause: 'teacher', reason }, reason);
   return true;
+}
+
+/** A candidate of a search that was to take its results alone, and that has none. */
+function failWithoutStage(draft: Draft, { id, trialId, teacherRunId }: RunState): void {
+  const run = wholeRunWith(draft.state, id);
+  if (trialId === undefined || teacherRunId === undefined || run?.state !== 'queued') return;
+  const teacher = wholeRunWith(draft.state, teacherRunId);
+  const missing = teacher && missingStage(teacher, studentOf(run));
+  if (missing === undefined) return;
+  const reason = `it learns from ${teacherRunId}, and ${missing}`;
+  endRun(draft, run, { kind: 'run.failed', runId: id, cause: 'teacher', reason }, reason);
 }
 
 /** A stored stage that the run waits for is lost, and nothing gives it back. */

@@ -30,7 +30,8 @@ import { isUsedUp } from './desk.ts';
 import { type Draft, emit } from './draft.ts';
 import { candidateOf, drawCandidates, makeMove, moveScreened, questionOf } from './moves.ts';
 import { trialsLeft } from './quotas.ts';
-import { missingStage } from './retaining.ts';
+import { endedShort, missingStage } from './retaining.ts';
+import { hasSearched } from './teachers.ts';
 
 /** Settles a sweep: whether failures stop it, then new proposals, then its end; one that has ended, its trials. */
 export function settleSweep(draft: Draft, sweepId: string): void {
@@ -84,13 +85,17 @@ function cancelOpenTrials(draft: Draft, sweep: SweepState, reason: string): void
 }
 
 /** Ends a sweep whose candidates cannot learn from their teacher any more. Returns whether it did. */
-function endsWithTeacher(draft: Draft, { id: sweepId, teacherRunId, job }: SweepState): boolean {
+function endsWithTeacher(draft: Draft, sweep: SweepState): boolean {
+  const { id: sweepId, teacherRunId, job, spec, facts, failuresInRow } = sweep;
   const teacher = teacherRunId === undefined ? undefined : wholeRunWith(draft.state, teacherRunId);
   if (teacher === undefined || job.distillation === undefined) return false;
   const { schedule } = job.distillation;
   const taught = { schedule, epochs: job.training.epochs, newest: 0 };
   const missing = missingStage(teacher, taught);
   if (missing === undefined) return false;
+  // Where the same search is done, its candidates take their results, until one of them has none.
+  const isLetGo = endedShort(teacher, taught) === undefined && failuresInRow.cause !== 'teacher';
+  if (isLetGo && hasSearched(draft.state, teacher, { search: spec, data: spec.data, facts })) return false;
   const reason = `its candidates learn from ${teacher.id}, and ${missing}`;
   emit(draft, { kind: 'sweep.ended', sweepId, state: 'failed', reason });
   return true;

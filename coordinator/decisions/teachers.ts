@@ -9,8 +9,17 @@ import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { find } from '../model/find.ts';
 import { identityOf } from '../model/identity.ts';
-import { originOf } from '../model/results.ts';
-import { type DataFacts, type RunState, type State, wholeRunWith } from '../model/state.ts';
+import { NO_CODE, originOf, resultOf, VOID } from '../model/results.ts';
+import {
+  type DataFacts,
+  newestRunOf,
+  type RunState,
+  runWith,
+  type State,
+  sweepWith,
+  trialOf,
+  wholeRunWith,
+} from '../model/state.ts';
 import { missingStage } from './retaining.ts';
 import { type Fleet, hasResult } from './reuse.ts';
 
@@ -57,15 +66,19 @@ interface Later extends Pick<RunSpec, 'training' | 'distillation'> {
   readonly spec?: undefined;
 }
 
+/** The candidates of a search, with the distillation that they get. */
+interface Candidates {
+  readonly search: Pick<SweepSpec, 'space' | 'strategy' | 'evaluation' | 'reuse'>;
+  readonly data: SweepSpec['data'];
+  readonly facts: DataFacts;
+}
+
 /** Who learns from a teacher. */
 export interface Taught {
   readonly distillation: Pick<DistillationSpec, 'schedule'>;
   readonly epochs: number;
-  /**
-   * Takes a result where there is one. Absent for the candidates of a search,
-   * of which one may be new.
-   */
-  readonly asking?: Student | Later | undefined;
+  /** Takes a result where there is one; absent: nothing is taken. */
+  readonly asking?: Student | Later | Candidates | undefined;
 }
 
 /**
@@ -79,12 +92,40 @@ export function lackOf(
 ): string | undefined {
   const missing = missingStage(teacher, { schedule, epochs, newest: 0 });
   if (missing === undefined || asking === undefined) return missing;
+  return mayBeThere(fleet, teacher, asking) ? undefined : missing;
+}
+
+function mayBeThere(fleet: Fleet, teacher: RunState, asking: NonNullable<Taught['asking']>): boolean {
   const { state } = fleet;
-  const mayBeThere =
-    asking.spec === undefined
-      ? hasTaught(state, teacher, asking)
-      : hasResult(fleet, asking, identityOf(state, teacher));
-  return mayBeThere ? undefined : missing;
+  if ('search' in asking) return hasSearched(state, teacher, asking);
+  if (asking.spec === undefined) return hasTaught(state, teacher, asking);
+  return hasResult(fleet, asking, identityOf(state, teacher));
+}
+
+/** Whether the same search is done, and its best result still counts: so do those of its other candidates. */
+export function hasSearched(
+  state: State,
+  { taughtSweepIds = [] }: RunState,
+  { search, data, facts }: Candidates,
+): boolean {
+  if (search.reuse === 'none') return false;
+  const keyOf = (
+    { space, strategy, evaluation }: Candidates['search'],
+    of: SweepSpec['data'],
+    digest: string | undefined,
+  ) => canonicalJson({ space, strategy, evaluation, of, digest });
+  const wanted = keyOf(search, data, facts.digest);
+  return taughtSweepIds.some((id) => {
+    const sweep = sweepWith(state, id);
+    if (sweep?.state !== 'done' || sweep.bestTrialId === undefined) return false;
+    // A candidate that failed is tried again.
+    if (sweep.endedBadly.size > 0) return false;
+    if (keyOf(sweep.spec, sweep.spec.data, sweep.facts.digest) !== wanted) return false;
+    const best = runWith(state, newestRunOf(trialOf(state, sweep.bestTrialId)) ?? '');
+    const identity = best && identityOf(state, best);
+    const number = identity && state.code !== NO_CODE ? resultOf(state, identity, state.code) : undefined;
+    return number !== undefined && number !== VOID;
+  });
 }
 
 /** Whether a student that was trained in the same way has finished: the network of that one may be found again. */
@@ -114,8 +155,8 @@ export function namedTeacher(
     readonly distillation: DistillationSpec;
     readonly epochs: number;
     readonly teachers: TeachersOfText;
-    /** The student with the distillation that it gets; absent for the candidates of a search. */
-    readonly asking?: (learns: DistillationSpec) => Taught['asking'];
+    /** Who learns, with the distillation that they get. */
+    readonly asking: (learns: DistillationSpec) => Taught['asking'];
     readonly field?: string;
   },
 ): DistillationSpec {
@@ -124,24 +165,39 @@ export function namedTeacher(
   const teacher = originOf(state, usableTeacher(state, teachers.get(named) ?? named, field).id);
   const run = wholeRunWith(state, teacher)!;
   const learns = { ...withTeacherSize(distillation, run.job.network!.embedding), teacher };
-  const lack = lackOf(fleet, run, { distillation, epochs, asking: asking?.(learns) });
+  const lack = lackOf(fleet, run, { distillation, epochs, asking: asking(learns) });
   if (lack !== undefined)
     throw new FleetError('invalidArgument', `${field}: ${lack}`, { details: { field } });
   return learns;
 }
 
 /** A search whose candidates learn from a teacher, with the teacher's run. */
-export function searchWithTeacher<S extends Pick<SweepSpec, 'evaluation'>>(
+export function searchWithTeacher<S extends Candidates['search']>(
   fleet: Fleet,
-  spec: S,
+  { spec, data, facts }: { readonly spec: S } & Pick<Candidates, 'data' | 'facts'>,
   teachers: TeachersOfText,
 ): S {
   const { evaluation } = spec;
   const { distillation, training } = evaluation;
   if (distillation === undefined) return spec;
   const field = 'evaluation.distillation.teacher';
-  const learns = namedTeacher(fleet, { distillation, epochs: training.epochs, teachers, field });
+  const learns = namedTeacher(fleet, {
+    ...{ distillation, epochs: training.epochs, teachers, field },
+    asking: (learns) => candidatesOf(spec, { learns, data, facts }),
+  });
   return { ...spec, evaluation: { ...evaluation, distillation: learns } };
+}
+
+/** The candidates of a search that learn in this way. */
+export function candidatesOf(
+  search: Candidates['search'],
+  { learns, data, facts }: { readonly learns: DistillationSpec } & Pick<Candidates, 'data' | 'facts'>,
+): Candidates {
+  const { space, strategy, evaluation, reuse } = search;
+  return {
+    search: { ...{ space, strategy, reuse }, evaluation: { ...evaluation, distillation: learns } },
+    ...{ data, facts },
+  };
 }
 
 /**
@@ -166,7 +222,11 @@ export function planWithTeacher(
   });
   const search = sweepIn(spec);
   if (search === undefined || learnsFromOwn(spec)) return { ...spec, students };
-  return { ...spec, students, search: searchWithTeacher(fleet, search, teachers) };
+  return {
+    ...spec,
+    students,
+    search: searchWithTeacher(fleet, { spec: search, data: spec.data, facts }, teachers),
+  };
 }
 
 /** A student of a plan with its distillation, as far as it is known before the search has ended. */

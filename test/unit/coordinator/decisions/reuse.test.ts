@@ -378,3 +378,53 @@ test('what learned from stages that are not kept any more is taken when it is su
     message: /^students\.0\.distillation\.teacher: stages 1, 2 of run-1 are not kept any more/,
   });
 });
+
+test('a search that learns from a teacher is taken again when its stages are let go; another one has the teacher trained again', (t) => {
+  const f = fleet(t, 3);
+  const workers = { min: 1, max: 1 };
+  const long = { ...training, epochs: 4 };
+  const { network } = plan().teacher!;
+  const text = (change: Record<string, unknown> = {}) =>
+    whole({
+      search: {
+        ...plan().search,
+        ...small,
+        evaluation: { training: long, distillation: { teacher: 'teacher' } },
+        ...change,
+      },
+      teacher: { name: 'teacher', start: 'at-once', network, training: long, workers },
+      students: [{ name: 's', network: 'best', training: long, workers, distillation: {} }],
+    });
+  f.submit(text());
+  f.done('run-1');
+  for (const id of ['run-2', 'run-3', 'run-4']) f.done(id);
+  assert.equal(planOf(f.state, 'plan-1').state, 'done');
+  const [first] = runOf(f.state, 'run-1').checkpoints;
+  assert.equal(first!.held, 'nothing');
+
+  f.submit(text());
+  const { state, reason } = planOf(f.state, 'plan-2');
+  assert.equal(state, 'done', reason);
+  assert.deepEqual(f.running(), []);
+  // A search by itself that names the run: the same one, and another.
+  const { evaluation, ...of } = sweep({ ...small, evaluation: { training: long } });
+  const named = (change: Record<string, unknown>) =>
+    f.submit(search({ ...of, evaluation: { ...evaluation, distillation: { teacher: 'run-1' } }, ...change }));
+  named({});
+  assert.equal(sweepOf(f.state, 'sweep-3').state, 'done', sweepOf(f.state, 'sweep-3').reason);
+  const gone = /^evaluation\.distillation\.teacher: stages 1, 2 of run-1 are not kept any more/;
+  for (const change of [{ strategy: { trials: 3 } }, { reuse: 'none' }])
+    assert.throws(() => named(change), { message: gone });
+
+  f.submit(text({ strategy: { trials: 3 } }));
+  const last = planOf(f.state, 'plan-3');
+  const teacherRun = runOf(f.state, last.teacherRunId!);
+  const why = f.events.find((event) => event.kind === 'run.created' && event.runId === teacherRun.id);
+  assert.match(
+    (why as EventOf<'run.created'>).reason,
+    /^teacher of plan-3 once more, for its search: stages 1, 2 of run-1 are not kept/,
+  );
+  assert.deepEqual([teacherRun.reused, teacherRun.state], [undefined, 'running']);
+  assert.equal(sweepOf(f.state, last.sweepId!).teacherRunId, teacherRun.id);
+  assert.equal(sweepOf(f.state, last.sweepId!).trialsDone, 2, 'what is known is taken');
+});
