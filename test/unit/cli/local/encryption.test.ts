@@ -140,7 +140,7 @@ test('join.json has a token of workers alone, which stays until it is revoked, a
   writeFileSync(path, '{"fleet": 3}');
   assert.throws(
     () => readJoinFile(path),
-    /is no join\.json \(.*`pocketfleet up --listen ADDRESS` writes one/s,
+    /is no join\.json \(.*`pocketfleet up --listen ADDRESS` writes a join\.json into its folder/s,
   );
 });
 
