@@ -24,7 +24,13 @@ const { values } = parseArgs({
 });
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 if (values.part === undefined) all();
-else await part();
+else await part().catch(refused);
+
+/** Says what failed: a stack alone would fill the line. */
+function refused(error) {
+  process.stderr.write(`${error.code ? `${error.code}: ` : ''}${error.message}`);
+  process.exitCode = 1;
+}
 
 /** Every part in order, until the time is over. */
 function all() {
