@@ -2,6 +2,7 @@
 // machine, by the id that the kernel gives it.
 
 import { existsSync, readFileSync } from 'node:fs';
+import { FleetError } from '../errors.ts';
 import { memoryMap } from '../system/memory-map.ts';
 import type { ExchangeMemory } from './memory.ts';
 import type { SegmentDoor } from './neighbours.ts';
@@ -18,7 +19,10 @@ export interface Sharing {
 
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 
-/** The way to the files of the host; undefined where there is none. */
+/**
+ * The way to the files of the host; undefined where none is wanted, or the host has no id. What else is missing is the
+ * reason that `create` throws when a neighbour is there.
+ */
 export function segmentDoor(options: {
   readonly plan: Plan;
   readonly rank: number;
@@ -26,11 +30,12 @@ export function segmentDoor(options: {
   readonly sharing: Sharing | undefined;
 }): SegmentDoor | undefined {
   const { plan, rank, memory, sharing } = options;
-  const mapping = memoryMap();
-  if (sharing === undefined || sharing.folder === '' || mapping === undefined) return undefined;
+  if (sharing === undefined || sharing.folder === '') return undefined;
   const { folder } = sharing;
   const host = sharing.host ?? bootId();
-  if (host === undefined || !existsSync(folder)) return undefined;
+  if (host === undefined) return undefined;
+  const mapping = memoryMap();
+  if (mapping === undefined) return { host, create: withoutAddon, open: withoutAddon, sweep: () => {} };
   const common = { plan, rank, memory, folder, mapping };
   return {
     host,
@@ -38,6 +43,13 @@ export function segmentDoor(options: {
     open: (source, name) => openPeerSegment(common, source, name),
     sweep: () => removeOrphans(folder, mapping),
   };
+}
+
+function withoutAddon(): never {
+  throw new FleetError(
+    'failedPrecondition',
+    'the addon that maps files into memory is not there or does not load; run `npm run setup`',
+  );
 }
 
 function bootId(): string | undefined {

@@ -17,9 +17,10 @@ import { join as joinPath } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Compression, Faults } from '../../core/allreduce/exchange.ts';
-import { PAGE_BYTES } from '../../core/allreduce/memory.ts';
+import { createExchangeMemory, PAGE_BYTES } from '../../core/allreduce/memory.ts';
+import { planOf } from '../../core/allreduce/plan.ts';
 import { removeOrphans } from '../../core/allreduce/segment.ts';
-import type { Sharing } from '../../core/allreduce/segment-door.ts';
+import { type Sharing, segmentDoor } from '../../core/allreduce/segment-door.ts';
 import { FleetError } from '../../core/errors.ts';
 import { memoryMap } from '../../core/system/memory-map.ts';
 import {
@@ -209,6 +210,20 @@ test('a folder without room, and one that is not there, leave the exchange to th
     rmSync(small, { recursive: true });
   }
   assert.deepEqual(readdirSync(folder), []);
+});
+
+test('a folder that is not there, or is a file, is named where a neighbour is; an empty name asks for nothing', () => {
+  const plan = planOf({ members: membersOf([1, 1]), shards: 2, elements: 40_000 });
+  const memory = createExchangeMemory(plan, 0);
+  const door = (where: string) =>
+    segmentDoor({ plan, rank: 0, memory, sharing: { folder: where, host: 'a' } });
+  assert.equal(door(''), undefined);
+  assert.equal(door('/dev/shm-not-there')?.host, 'a');
+  for (const where of ['/dev/shm-not-there', '/etc/hostname']) {
+    const message = new RegExp(`^ENO(ENT|TDIR): .*'${where}`);
+    assert.throws(() => door(where)!.create(), { message });
+    door(where)!.sweep();
+  }
 });
 
 test('a folder that goes away in the middle of a run ends no member', async () => {
