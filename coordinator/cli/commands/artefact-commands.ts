@@ -27,6 +27,7 @@ import { confirmed } from '../screen/confirm.ts';
 import { print, printJson, say } from '../screen/output.ts';
 import { progressLine } from '../screen/progress-line.ts';
 import { type Column, table } from '../screen/table.ts';
+import { runsOf } from '../whole-lists.ts';
 import { submittable } from '../yaml-file.ts';
 import { footprintsOf, type RunFootprint } from './footprints.ts';
 
@@ -239,10 +240,7 @@ async function endedBefore(client: FleetClient, days: number): Promise<string[]>
     (page) => client.ask((service) => service.listSweeps, page),
     (answer) => answer.sweeps,
   );
-  const { items: runs } = await listAll(
-    (page) => client.ask((service) => service.listRuns, { planId: '', sweepId: '', ...page }),
-    (answer) => answer.runs,
-  );
+  const runs = await runsOf(client);
   const alone = <T extends { readonly planId: string }>(things: readonly T[]) =>
     things.filter(({ planId }) => planId === '');
   return [

@@ -10,7 +10,7 @@ import { type FleetOptions, findOne, fleetCommand, wholeNumber, withFleet } from
 import { specDifferences } from '../proof/spec-differences.ts';
 import { type ComparedValue, type Comparison, comparisonText } from '../screen/compare-view.ts';
 import { atEqualSeconds, equalSecondsText } from '../screen/equal-seconds.ts';
-import { print, printJson } from '../screen/output.ts';
+import { print, printJson, terminalColumns } from '../screen/output.ts';
 import { spentOf, workerSeconds } from './spent.ts';
 
 export function addCompareCommand(program: Command): void {
@@ -29,7 +29,7 @@ export function addCompareCommand(program: Command): void {
         throw new FleetError('invalidArgument', 'compare takes two ids or more: compare A B');
       return withFleet(flags, async (client) => {
         const { seconds } = flags;
-        const columns = process.stdout.isTTY ? process.stdout.columns : undefined;
+        const columns = terminalColumns();
         const things = await Promise.all(ids.map((id) => thing(client, id)));
         const [a, b] = things as [Thing, Thing];
         if (things.length === 2 && a.kind === b.kind && seconds === undefined) {

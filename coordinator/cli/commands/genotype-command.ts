@@ -16,8 +16,8 @@ import type { Run } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
 import { type FleetOptions, findOne, findRun, fleetCommand, withFleet } from '../context.ts';
 import { checkFilePlace, STDOUT, writeOutput } from '../output-file.ts';
-import { listAll } from '../pages.ts';
 import { print, printJson, tellWritten } from '../screen/output.ts';
+import { checkpointsOf } from '../whole-lists.ts';
 import { namedNetwork, namesFile, PRESET_NAMES } from './named-network.ts';
 
 interface GenotypeFlags extends FleetOptions {
@@ -122,10 +122,7 @@ async function ofStage(client: FleetClient, run: Run, stage: number | undefined)
       'invalidArgument',
       `${id} is a ${kind}; the stages of a search alone have cells of their own`,
     );
-  const { items } = await listAll(
-    (page) => client.ask((service) => service.listCheckpoints, { runId: id, ...page }),
-    (answer) => answer.checkpoints,
-  );
+  const items = await checkpointsOf(client, id);
   const one = stage === undefined ? items.at(-1) : items.find((checkpoint) => checkpoint.stage === stage);
   if (one?.found === undefined)
     throw new FleetError(

@@ -7,9 +7,9 @@ import { nearest } from '../../../core/text/nearest.ts';
 import type { Objective, Sweep } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { type FleetOptions, fleetCommand, withFleet } from '../context.ts';
 import { checkFilePlace, STDOUT, writeOutput } from '../output-file.ts';
-import { listAll } from '../pages.ts';
-import { print, printJson, say } from '../screen/output.ts';
+import { print, printJson, say, terminalColumns } from '../screen/output.ts';
 import { frontOfTrials, frontSvg, frontText } from '../screen/pareto-view.ts';
+import { trialsOf } from '../whole-lists.ts';
 
 interface ParetoFlags extends FleetOptions {
   readonly objectives?: readonly string[];
@@ -49,11 +49,7 @@ async function pareto(
       'invalidArgument',
       `--reference has ${reference.length} values, and there are ${objectives.length} objectives`,
     );
-  const { items } = await listAll(
-    (page) => client.ask((service) => service.listTrials, { sweepId: sweep.id, ...page }),
-    (answer) => answer.trials,
-  );
-  const found = frontOfTrials(items, objectives, reference);
+  const found = frontOfTrials(await trialsOf(client, sweep.id), objectives, reference);
   if (svg !== undefined) {
     if (found.measured.length === 0)
       throw new FleetError('failedPrecondition', `${sweep.id} has no finished candidate to draw yet`);
@@ -62,7 +58,7 @@ async function pareto(
     say(`wrote ${svg}`);
   }
   if (flags.json) printJson({ sweepId: sweep.id, ...found, measured: found.measured.length });
-  else print(frontText(found, process.stdout.isTTY ? process.stdout.columns : undefined));
+  else print(frontText(found, terminalColumns()));
 }
 
 /**

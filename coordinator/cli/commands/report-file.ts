@@ -4,18 +4,13 @@ import { extname } from 'node:path';
 import { systemClock } from '../../../core/clock.ts';
 import { FleetError } from '../../../core/errors.ts';
 import { type ReportData, type RunReport, reportHtml } from '../../../core/report/plan-report.ts';
-import type {
-  Checkpoint,
-  EvaluationReport,
-  Run,
-  StepPoint,
-} from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { EvaluationReport, Run, StepPoint } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { persist } from '../absence.ts';
 import type { FleetClient } from '../client.ts';
 import { checkFilePlace, writeOutput } from '../output-file.ts';
-import { listAll } from '../pages.ts';
 import { say } from '../screen/output.ts';
 import { gatherResults } from '../screen/results.ts';
+import { checkpointsOf, runsOf } from '../whole-lists.ts';
 
 /** Refuses a name that promises another format than HTML. */
 function checkReportName(file: string): void {
@@ -49,20 +44,14 @@ async function gatherReport(client: FleetClient, planId: string): Promise<Report
       `no plan has the id ${planId}; \`pocketfleet plans\` lists what there is`,
     );
   const [sweep] = sweeps;
-  const candidates =
-    sweep === undefined
-      ? { items: [] }
-      : await listAll(
-          (page) => client.ask((service) => service.listRuns, { planId: '', sweepId: sweep.id, ...page }),
-          (answer) => answer.runs,
-        );
+  const candidateRuns = sweep === undefined ? [] : await runsOf(client, sweep.id);
   return {
     plan,
     sweep,
     trials,
-    candidateRuns: candidates.items,
+    candidateRuns,
     seedSearches: await Promise.all(
-      candidates.items
+      candidateRuns
         .filter(({ kind }) => kind === 'search')
         .map(async (run) => ({ run, checkpoints: await checkpointsOf(client, run.id) })),
     ),
@@ -78,14 +67,6 @@ async function gatherRun(
 ): Promise<RunReport> {
   const history = await historyOf(client, run.id);
   return { run, history, evaluation, checkpoints: await checkpointsOf(client, run.id) };
-}
-
-async function checkpointsOf(client: FleetClient, runId: string): Promise<readonly Checkpoint[]> {
-  const { items } = await listAll(
-    (page) => client.ask((service) => service.listCheckpoints, { runId, ...page }),
-    (answer) => answer.checkpoints,
-  );
-  return items;
 }
 
 /** The history of a run. It is read again from its first point when the coordinator restarts meanwhile. */

@@ -8,9 +8,9 @@ import { canonicalJson } from '../../../core/spec/canonical-json.ts';
 import { type Genotype, genotypeSchema } from '../../../core/spec/network.ts';
 import type { Run, Sweep } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
-import { listAll } from '../pages.ts';
 import type { Spent, SpentResult } from '../screen/equal-seconds.ts';
 import { sumOfPhases } from '../screen/goodput.ts';
+import { runsOf, trialsOf } from '../whole-lists.ts';
 
 /** The parts of a spec that this needs; those of a sweep and of a run are alike in them. */
 interface Spec {
@@ -69,10 +69,7 @@ export async function spentOf(client: FleetClient, things: readonly (Sweep | Run
 }
 
 async function ofSweep(client: FleetClient, { id }: Sweep, { strategy }: Spec): Promise<Spent> {
-  const { items } = await listAll(
-    (page) => client.ask((service) => service.listTrials, { sweepId: id, ...page }),
-    (answer) => answer.trials,
-  );
+  const items = await trialsOf(client, id);
   const { kind, seeds } = strategy!;
   const isOfSeeds = seeds !== undefined;
   const seed = seeds?.[0] ?? strategy!.seed;
@@ -112,11 +109,7 @@ async function ofSearch(
   if (strategy === 'uniform') return none('it trains random paths and decodes no cells');
   if (run.state !== 'done' || run.found === undefined) return none(`it is ${run.state}`);
   const key = genotypeKey(genotypeSchema.parse(JSON.parse(run.found.genotypeJson)));
-  const { items } = await listAll(
-    (page) => client.ask((service) => service.listRuns, { planId: '', sweepId: '', ...page }),
-    (answer) => answer.runs,
-  );
-  const [trained] = items.filter(
+  const [trained] = (await runsOf(client)).filter(
     (one) => one.state === 'done' && one.evaluation !== undefined && trainsCells(one, key, how),
   );
   if (trained === undefined)

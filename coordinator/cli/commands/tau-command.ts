@@ -3,9 +3,9 @@
 import type { Command } from 'commander';
 import { FleetError } from '../../../core/errors.ts';
 import { type FleetOptions, fleetCommand, withFleet } from '../context.ts';
-import { listAll } from '../pages.ts';
-import { print, printJson } from '../screen/output.ts';
+import { print, printJson, terminalColumns } from '../screen/output.ts';
 import { agreementsOf, type Ranking, tauText } from '../screen/tau-view.ts';
+import { trialsOf } from '../whole-lists.ts';
 
 export function addTauCommand(program: Command): void {
   fleetCommand(
@@ -18,17 +18,13 @@ export function addTauCommand(program: Command): void {
       const rankings: Ranking[] = [];
       for (const id of sweeps) {
         const sweep = await client.ask((service) => service.getSweep, { id });
-        const { items: trials } = await listAll(
-          (page) => client.ask((service) => service.listTrials, { sweepId: sweep.id, ...page }),
-          (answer) => answer.trials,
-        );
-        rankings.push({ sweep, trials });
+        rankings.push({ sweep, trials: await trialsOf(client, sweep.id) });
       }
       if (new Set(rankings.map(({ sweep }) => sweep.id)).size < Math.max(2, sweeps.length))
         throw needsSeveral();
       const agreements = agreementsOf(rankings);
       if (flags.json) printJson({ agreements });
-      else print(tauText(rankings, agreements, process.stdout.isTTY ? process.stdout.columns : undefined));
+      else print(tauText(rankings, agreements, terminalColumns()));
     });
   });
 }

@@ -19,7 +19,7 @@ import {
 } from '../context.ts';
 import { outliveReader } from '../lost-output.ts';
 import { forecastText } from '../screen/forecast-view.ts';
-import { print, printJson, say, tellWritten } from '../screen/output.ts';
+import { print, printJson, say, tellWritten, terminalColumns } from '../screen/output.ts';
 import { jsonDisplay, statusDisplay } from '../screen/status-display.ts';
 import { selectionOf, watch } from '../watching.ts';
 import { exportRun } from './export-file.ts';
@@ -147,8 +147,7 @@ async function submit(client: FleetClient, file: string, flags: SubmitFlags): Pr
     const { notes, forecast } = submitted;
     if (flags.json) printJson({ ok: true, notes, forecast });
     else {
-      const columns = process.stdout.isTTY ? process.stdout.columns : undefined;
-      if (forecast !== undefined) print(forecastText(forecast, columns));
+      if (forecast !== undefined) print(forecastText(forecast, terminalColumns()));
       say(`${file} is right; nothing was submitted`);
     }
     return;

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { systemClock } from '../../../core/clock.ts';
 import { FleetError, toFleetError } from '../../../core/errors.ts';
 import type { FleetClient } from '../client.ts';
-import { listAll } from '../pages.ts';
+import { workersOf } from '../whole-lists.ts';
 import type { Supervised } from './supervise.ts';
 
 /** Shortest time between two lines about the progress of a start, milliseconds. */
@@ -68,11 +68,8 @@ export async function notAttached(
   workers: readonly Supervised[],
 ): Promise<readonly Supervised[]> {
   try {
-    const { items } = await listAll(
-      (page) => client.ask((service) => service.listWorkers, page, 2000),
-      (answer) => answer.workers,
-    );
-    const processes = new Map(items.filter(({ connected }) => connected).map(({ id, pid }) => [id, pid]));
+    const attached = await workersOf(client);
+    const processes = new Map(attached.filter(({ connected }) => connected).map(({ id, pid }) => [id, pid]));
     return workers.filter((worker) => processes.get(worker.name) !== (worker.pid() ?? 0));
   } catch {
     return workers;

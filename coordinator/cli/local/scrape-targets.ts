@@ -9,7 +9,7 @@ import { addressesOf, formatHostPort, parseHostPort } from '../../../core/text/h
 import type { Worker } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
 import { writeOutput } from '../output-file.ts';
-import { listAll } from '../pages.ts';
+import { workersOf } from '../whole-lists.ts';
 import type { FleetFile } from './fleet-file.ts';
 
 /** The keeping of the files. */
@@ -45,11 +45,8 @@ export async function keepTargets(options: {
     written = text;
   };
   const look = async () => {
-    const { items } = await listAll(
-      (page) => client.ask((service) => service.listWorkers, page, 2_000, signal),
-      ({ workers }) => workers,
-    );
-    await write({ coordinator: addressesOf(file.metrics), worker: workerTargets(items) });
+    const workers = await workersOf(client, signal);
+    await write({ coordinator: addressesOf(file.metrics), worker: workerTargets(workers) });
   };
   await look();
   const ended = (async () => {

@@ -6,7 +6,7 @@ import { FleetError } from '../../../core/errors.ts';
 import type { Ledger, ReplayPoint, StepPoint } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { persist } from '../absence.ts';
 import type { FleetClient } from '../client.ts';
-import { listAll } from '../pages.ts';
+import { checkpointsOf } from '../whole-lists.ts';
 import { type SpecDifference, specDifferences } from './spec-differences.ts';
 import { wholeLedger } from './whole-ledger.ts';
 
@@ -94,10 +94,7 @@ interface Pair {
 async function startOf(client: FleetClient, { a, b, stage }: Pair): Promise<number> {
   const whole = await Promise.all(
     [a, b].map(async ({ runId }) => {
-      const { items } = await listAll(
-        (page) => client.ask((service) => service.listCheckpoints, { runId, ...page }),
-        (answer) => answer.checkpoints,
-      );
+      const items = await checkpointsOf(client, runId);
       return new Set(items.filter(({ held }) => held === 'all').map((one) => one.stage));
     }),
   );

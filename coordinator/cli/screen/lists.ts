@@ -2,7 +2,7 @@
 // mentioned.
 
 import { formatCount } from '../../../core/report/format.ts';
-import { print, printJson, say } from './output.ts';
+import { print, printJson, say, terminalColumns } from './output.ts';
 import { type Column, table } from './table.ts';
 
 /** The options of a command about the length of its list. */
@@ -38,9 +38,4 @@ export function printList<Row>(
     say(
       `the newest ${formatCount(shown.length)} of ${formatCount(total)}; --all shows all, --limit N the newest N`,
     );
-}
-
-/** Width that a table has to fit; a pipe takes any. */
-function terminalColumns(): number {
-  return process.stdout.isTTY ? process.stdout.columns : Number.POSITIVE_INFINITY;
 }

@@ -17,6 +17,10 @@ export function print(text: string): void {
   process.stdout.write(shown.endsWith('\n') ? shown : `${shown}\n`);
 }
 
+/** Width of the terminal that reads stdout; undefined for a pipe or a file, which take any. */
+export const terminalColumns = (): number | undefined =>
+  process.stdout.isTTY ? process.stdout.columns : undefined;
+
 /** Reports what a command wrote: on stdout, or on stderr where the written bytes themselves are on stdout. */
 export function tellWritten(
   written: { readonly file: string },

@@ -8,8 +8,8 @@ import { bestTrialFirst } from '../../../core/report/objectives.ts';
 import { cellText, learning, secondsOf } from '../../../core/report/runs.ts';
 import type { EvaluationReport, Plan, Run, Sweep, Trial } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
-import { listAll } from '../pages.ts';
 import type { Selection } from '../watching.ts';
+import { trialsOf } from '../whole-lists.ts';
 import { evaluationColumns, objectiveColumns } from './columns.ts';
 import { table } from './table.ts';
 
@@ -56,12 +56,9 @@ async function gatherRuns(
 async function gatherSweep(client: FleetClient, id: string): Promise<Results> {
   const [sweep, trials] = await Promise.all([
     client.ask((service) => service.getSweep, { id }),
-    listAll(
-      (page) => client.ask((service) => service.listTrials, { sweepId: id, ...page }),
-      (answer) => answer.trials,
-    ),
+    trialsOf(client, id),
   ]);
-  return { ...NOTHING, sweeps: [sweep], trials: trials.items };
+  return { ...NOTHING, sweeps: [sweep], trials };
 }
 
 async function gatherEvaluations(
