@@ -12,7 +12,7 @@ import { readEvaluation } from '../../core/checkpoint/evaluation.ts';
 import { createArtefactStore } from '../../core/checkpoint/store.ts';
 import { createLogger } from '../../core/log.ts';
 import { ensureEmbeddingStream } from '../../core/net/embedding-stream.ts';
-import { blockHeaders, streamManager } from '../../core/net/jetstream.ts';
+import { blockHeaders, openBucket, streamManager } from '../../core/net/jetstream.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
 import { integers } from '../../core/rng.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
@@ -509,6 +509,34 @@ test('of data that have changed since an earlier run nothing is used that was ke
   assert.deepEqual(moved, { ...after, computed: 0 }, 'equal content is the same data wherever it lies');
   for (const runId of ['run-before', 'run-after', 'run-apart', 'run-moved-data', 'run-kd'])
     await release(runId, 1, ['w1']);
+});
+
+test("a student goes on from its stage when the teacher's stage behind it has gone", async () => {
+  const teacher = tinyRun({ kind: 'teacher', ...withTraining({ epochs: 2, seed: 12 }) });
+  coordinator.send('w1', assignOf({ runId: 'run-gone', generation: 1, spec: teacher, workers: ['w1'] }));
+  await finished('run-gone');
+  const spec = tinyRun({ kind: 'student', distillation: { teacher: 'run-gone', weight: 10 } });
+  const taught = { teacherRunId: 'run-gone', teacherStages: 2 };
+  const assign = (runId: string, generation: number) =>
+    coordinator.send('w1', assignOf({ runId, generation, spec, workers: ['w1'], ...taught }));
+  assign('run-whole', 1);
+  const whole = await finished('run-whole');
+  await Promise.all(['run-gone', 'run-whole'].map((runId) => release(runId, 1, ['w1'])));
+  // The same student, whose worker is lost after the first stage, which has learnt from the teacher's first.
+  assign('run-left', 1);
+  await coordinator.report('checkpointStored', (value) => value.runId === 'run-left' && value.stage === 1);
+  await programs.get('w1')!.stop('SIGKILL');
+  const bucket = await openBucket(connection, NAMES.manifestBucket);
+  await bucket.delete(NAMES.checkpointKey('run-gone', 1));
+  await bucket.delete(NAMES.checkpointKey('run-left', 2));
+  await startWorker('w1');
+  assign('run-left', 2);
+  const end = await coordinator.report(
+    'finished',
+    (value) => value.runId === 'run-left' && value.generation === 2,
+  );
+  assert.equal(end.weightsDigest, whole.weightsDigest);
+  await release('run-left', 2, ['w1']);
 });
 
 test('a broker that restarts fails nothing', async () => {

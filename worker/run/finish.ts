@@ -69,7 +69,9 @@ export async function storeStage(
     throw new Error(`assertion: step ${replica?.step} is not the end of stage ${stage}`);
   await storePoints(context);
   const { checkpoints } = await services.broker;
-  const manifest = await checkpoints.save(runId, await checkpointOf(context, stage, content), signal);
+  const learnedFrom = async () => (await checkpoints.find(runId, stage, signal))?.metadata.teacher_digest;
+  const checkpoint = await checkpointOf(context, stage, content, learnedFrom);
+  const manifest = await checkpoints.save(runId, checkpoint, signal);
   // An earlier rank 0 may have died while the coordinator was away, and its reports with it.
   for (let earlier = session.reportedStage + 1; earlier < stage; earlier++) {
     const stored = await checkpoints.find(runId, earlier, signal);
@@ -145,14 +147,17 @@ function factsOfSession(
   };
 }
 
-/** The checkpoint of a stage. */
+/**
+ * The checkpoint of a stage. `learnedFrom`: the digest of the teacher's that it was stored with before, where that counts.
+ */
 export async function checkpointOf(
   context: Pick<FinishContext, 'services' | 'session' | 'signal'>,
   stage: number,
   { vectors, found }: StageContent,
+  learnedFrom?: () => Promise<string | undefined>,
 ): Promise<Checkpoint & { readonly backboneCount: number }> {
   const { session, signal } = context;
-  const teacherDigest = await session.teacher?.digestFor(stage - 1, signal);
+  const teacherDigest = await session.teacher?.digestFor(stage - 1, signal, learnedFrom);
   return {
     ...factsOfSession(context, vectors),
     step: stepsAtStage(session.schedule, stage),

@@ -20,8 +20,11 @@ import {
 export interface TeacherFeed {
   /** The network for an epoch; waits until the teacher has stored it. */
   forEpoch(epoch: number, signal: AbortSignal): Promise<TeacherNetwork>;
-  /** Of the teacher's checkpoint that an epoch learns from, which is stored; SHA-256, hex. */
-  digestFor(epoch: number, signal: AbortSignal): Promise<string>;
+  /**
+   * Of the teacher's checkpoint that an epoch learns from; SHA-256, hex. `noted` is asked where this feed has not met it:
+   * whoever goes on from a stage has it there, and the teacher's own may have gone since. Then it has to be stored.
+   */
+  digestFor(epoch: number, signal: AbortSignal, noted?: () => Promise<string | undefined>): Promise<string>;
   /** From now on embeddings are shared with the students of all workers; undefined: with those of this worker alone. */
   shareThrough(supply: BlockSupply | undefined): void;
   /** From now on rows of single images are kept in at most so many bytes; undefined: none are. */
@@ -125,9 +128,9 @@ export function createTeacherFeed(given: TeacherOptions): TeacherFeed {
         options.onWaiting(undefined);
       }
     },
-    async digestFor(epoch, signal) {
+    async digestFor(epoch, signal, noted) {
       const stage = stageOf(epoch);
-      return digests.get(stage) ?? options.digestOf(stage, signal);
+      return digests.get(stage) ?? (await noted?.()) ?? options.digestOf(stage, signal);
     },
     shareThrough(next) {
       supply = next;
