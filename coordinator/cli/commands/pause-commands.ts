@@ -1,10 +1,10 @@
 // Commands that hold work or workers back without ending anything: pause, priority, drain. Decides flags and what
 // is printed.
 
-import { userInfo } from 'node:os';
 import type { Command } from 'commander';
 import { type FleetOptions, fleetCommand, wholeNumber, withFleet } from '../context.ts';
 import { printJson, say } from '../screen/output.ts';
+import { userName } from '../user-name.ts';
 
 interface ReasonFlags extends FleetOptions {
   readonly reason: string;
@@ -12,7 +12,7 @@ interface ReasonFlags extends FleetOptions {
 
 /** Adds them to the program. */
 export function addPauseCommands(program: Command): void {
-  const { username } = userInfo();
+  const username = userName();
   fleetCommand(
     program,
     'pause <id>',

@@ -3,7 +3,6 @@
 // and what is shown of it.
 
 import { existsSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock } from '../../../core/clock.ts';
@@ -23,6 +22,7 @@ import { DEFAULT_DIR, dirOption, fleetDir } from '../local/fleet-folder.ts';
 import { editTokens, tokensIn } from '../local/tokens.ts';
 import { print, printJson, say } from '../screen/output.ts';
 import { table } from '../screen/table.ts';
+import { userName } from '../user-name.ts';
 
 interface FileFlags {
   readonly dir?: string;
@@ -135,16 +135,6 @@ function pathOf({ dir, file }: FileFlags): string {
     'notFound',
     `there is no fleet in ${folder}; start one with \`pocketfleet up\`, name its folder with --dir, or the file itself with --file`,
   );
-}
-
-/** The name of the user of this process, who makes and revokes. */
-function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // A user without an entry in the system's list has a number alone.
-    return `user ${process.getuid?.() ?? 'unknown'}`;
-  }
 }
 
 /** To the second: `2027-01-31T12:00:00Z`. */

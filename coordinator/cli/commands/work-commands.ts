@@ -2,7 +2,6 @@
 // are pause-commands.ts. Decides flags,
 // exit codes and what is printed.
 
-import { userInfo } from 'node:os';
 import type { Command } from 'commander';
 import type { ExportFormat } from '../../../core/model/export-format.ts';
 import { formatBytes } from '../../../core/report/format.ts';
@@ -21,6 +20,7 @@ import { outliveReader } from '../lost-output.ts';
 import { forecastText } from '../screen/forecast-view.ts';
 import { print, printJson, say, tellWritten, terminalColumns } from '../screen/output.ts';
 import { jsonDisplay, statusDisplay } from '../screen/status-display.ts';
+import { userName } from '../user-name.ts';
 import { selectionOf, watch } from '../watching.ts';
 import { exportRun } from './export-file.ts';
 import { formatOption, OUTPUT_HELP } from './model-commands.ts';
@@ -94,7 +94,7 @@ export function addWorkCommands(program: Command): void {
     'resume <id>',
     'continue a plan, sweep, trial or run that failed, was cancelled or paused, with the same bits',
   )
-    .option('--reason <text>', 'kept in the journal', `resumed by ${userInfo().username}`)
+    .option('--reason <text>', 'kept in the journal', `resumed by ${userName()}`)
     .action((id: string, flags: FleetOptions & { reason: string }) =>
       withFleet(flags, async (client) => {
         const request = { id, reason: flags.reason };

@@ -2,6 +2,7 @@
 // to a fleet is called here while nobody listens, a new one too.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -12,6 +13,7 @@ import { createProgram } from '../../../coordinator/cli/program.ts';
 import { reordered } from '../../../coordinator/cli/words.ts';
 import { FleetError } from '../../../core/errors.ts';
 import { SCHEMA_KINDS } from '../../../core/spec/json-schema.ts';
+import { CLI } from '../../support/cli.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'pf-refusals-'));
 const at = (name: string) => join(folder, name);
@@ -132,6 +134,20 @@ test('what a command line lacks is said before a fleet is asked', async () => {
     [['export', 'run-1', '-o', at('x.unknown')], /\.unknown names no format; use \.safetensors/],
   ];
   for (const [argv, sentence] of cases) assert.match(await refusal(...argv, ...fleet), sentence);
+});
+
+test('commands work for a user without a name, as in a container that runs as a number', () => {
+  // What Node does where no list of users has the number of the process.
+  const nameless =
+    'data:text/javascript,import os from "node:os"; import { syncBuiltinESMExports } from "node:module";' +
+    'os.userInfo = () => { throw new Error("uv_os_get_passwd returned ENOENT"); }; syncBuiltinESMExports();';
+  const { stderr, status } = spawnSync(
+    process.execPath,
+    ['--import', nameless, ...CLI, 'submit', at('text.yaml'), '--dir', at('elsewhere')],
+    { encoding: 'utf8' },
+  );
+  assert.equal(status, 1, stderr);
+  assert.match(stderr, /^pocketfleet: no fleet in /);
 });
 
 test('options behind a command of a command are its own, and `schema` has every kind of document', async () => {
