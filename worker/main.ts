@@ -115,6 +115,10 @@ async function main(): Promise<void> {
   const device = describeDevice(proof, config.threads, kernels, config.deviceId);
   if (proof.engine.name === 'tensorflow' && proof.engine.instead !== undefined)
     log.warn(`TensorFlow computes, and not PJRT: ${proof.engine.instead}`);
+  if (proof.engine.name === 'tensorflow' && config.engineDevices > 1)
+    log.warn(
+      `engineDevices (POCKETFLEET_ENGINE_DEVICES) is ${config.engineDevices}, and TensorFlow computes on one device`,
+    );
   const devices = proof.devices.map(({ id }) => id);
   log.info(
     { deviceClass: device.deviceClass, device: device.name, devices, ranOn: proof.ranOn },

@@ -32,7 +32,12 @@ export function pjrtPlan({ root, cache, pins, kinds }) {
   const platform = `${process.platform}-${process.arch}`;
   const plugins = [...new Set(['cpu', ...kinds])].map((kind) => {
     const pin = pins.pjrt[kind]?.[platform];
-    if (pin === undefined) throw new SetupError(`no plugin of PJRT is pinned for ${kind} on ${platform}`);
+    if (pin === undefined) {
+      const pinned = Object.keys(pins.pjrt).filter((one) => pins.pjrt[one][platform] !== undefined);
+      throw new SetupError(
+        `no plugin of PJRT is pinned for ${kind} on ${platform}; there is ${pinned.join(', ') || 'none'}`,
+      );
+    }
     return { kind, ...pin, cached: join(cache, `pjrt-${kind}-${digest(JSON.stringify(pin))}`) };
   });
   return { root, cache, plugins, folder: join(root, FOLDER) };

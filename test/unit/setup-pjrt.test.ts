@@ -75,13 +75,18 @@ interface Wheel {
   readonly members: Readonly<Record<string, string>>;
 }
 
-test('what has lost one of its files, or the bytes of one, is not in place and is set up again', async (t) => {
+test('a kind that is not pinned is refused with those that are, and what has lost a file, or the bytes of one, is set up again', async (t) => {
   const { noteOf, pjrtPlan, pjrtPresent } = await import(
     String(new URL('../../scripts/setup/pjrt.mjs', import.meta.url))
   );
   const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-setup-pjrt-'));
   t.after(() => rmSync(folder, { recursive: true }));
   const pins = JSON.parse(readFileSync(join(PACKAGE_ROOT, 'scripts/setup/pins.json'), 'utf8'));
+  for (const kind of ['CUDA13', '--help', '__proto__'])
+    throws(
+      () => pjrtPlan({ root: PACKAGE_ROOT, cache: folder, pins, kinds: [kind] }),
+      /is pinned for \S+ on linux-x64; there is cpu, cuda12, cuda13, rocm7, oneapi$/,
+    );
   const plan = { ...pjrtPlan({ root: PACKAGE_ROOT, cache: folder, pins, kinds: ['rocm7'] }), folder };
   const files = ['pjrt.node', 'include/pjrt_c_api.h'];
   for (const { file } of JSON.parse(noteOf(plan)).plugins) files.push(file);
