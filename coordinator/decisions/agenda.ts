@@ -2,6 +2,7 @@
 // has changed. Decides which event can move what. A coordinator that takes the lead puts everything open on
 // the agenda, and so finds its place again wherever the one before it stopped.
 
+import { otherTeacherOf } from '../../core/spec/plan.ts';
 import { quotaOf } from '../model/accounts.ts';
 import type { Event } from '../model/events.ts';
 import { heldBy, openRunsOf, runsBeingJudged } from '../model/holds.ts';
@@ -9,6 +10,7 @@ import { identityOf } from '../model/identity.ts';
 import { openTwins } from '../model/results.ts';
 import {
   numberOf,
+  planOf,
   type State,
   type SweepState,
   sweepOf,
@@ -62,6 +64,7 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
     case 'plan.submitted':
     case 'plan.ended':
       agenda.plans.add(numberOf(event.planId));
+      if (event.kind === 'plan.ended') noteOtherTeachers(agenda, state, event.planId);
       return;
     case 'sweep.submitted':
     case 'sweep.exhausted':
@@ -183,6 +186,16 @@ function noteOthersOfOwner(agenda: Agenda, state: State, { owner = '' }: SweepSt
 function noteTeacher(agenda: Agenda, state: State, runId: string): void {
   const teacher = wholeRunWith(state, runId)?.teacherRunId;
   if (teacher !== undefined) agenda.teachers.add(numberOf(teacher));
+}
+
+/** Runs of the fleet from which students of a plan would have learned need to keep nothing for it any more. */
+function noteOtherTeachers(agenda: Agenda, state: State, planId: string): void {
+  const { spec } = planOf(state, planId);
+  for (const student of spec.students) {
+    const teacher = otherTeacherOf(spec, student);
+    if (teacher !== undefined && wholeRunWith(state, teacher) !== undefined)
+      agenda.stages.add(numberOf(teacher));
+  }
 }
 
 /** A student that gets further needs less of its teacher. */

@@ -2,20 +2,23 @@
 // which candidates of a front those are. It follows from the state alone, once the search has ended.
 
 import { coveringSubset, frontOf } from '../../core/search/pareto.ts';
-import { namesOfStudent } from '../../core/spec/plan.ts';
+import { namesOfStudent, otherTeacherOf } from '../../core/spec/plan.ts';
 import { sweepIn } from '../../core/spec/plan-search.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { numberAt } from '../model/roll.ts';
 import {
   hasEnded,
   type PlanState,
+  planOf,
   type State,
   type SweepState,
   sweepOf,
   type TrialState,
   trialOf,
 } from '../model/state.ts';
+import { rowsOf } from '../model/table.ts';
 import { aimsOf, scoresOf } from '../strategies/standing.ts';
+import type { StudentOf } from './retention.ts';
 
 /** A student that a plan has or will have. */
 export interface PlannedStudent {
@@ -40,6 +43,19 @@ export function hasMoreStudents(state: State, plan: PlanState): boolean {
   if (sweepIn(spec) === undefined) return studentRunIds.length < spec.students.length;
   const isSearched = sweepId !== undefined && hasEnded(sweepOf(state, sweepId));
   return isSearched ? studentRunIds.length < studentsOfPlan(state, plan).length : spec.students.length > 0;
+}
+
+/** Students that open plans will have of a run that is no part of them, each as one that has learned nothing yet. */
+export function plannedStudentsOf(state: State, runId: string): StudentOf[] {
+  return [...rowsOf(state.openPlans)].flatMap(([number]) => {
+    const plan = planOf(state, `plan-${number}`);
+    const taught = plan.spec.students.filter((student) => otherTeacherOf(plan.spec, student) === runId);
+    if (taught.length === 0 || !hasMoreStudents(state, plan)) return [];
+    return taught.map(({ distillation, training: { epochs } }) => {
+      const { schedule = 'multi-step' as const } = distillation ?? {};
+      return { ...{ id: plan.id, isDone: false, newest: 0 }, schedule, epochs };
+    });
+  });
 }
 
 /** All students of a plan whose search has ended, if it has one. */

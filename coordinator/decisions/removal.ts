@@ -18,6 +18,7 @@ import {
 import { type Draft, emit } from './draft.ts';
 import { heirsOf } from './heirs.ts';
 import type { Input } from './inputs.ts';
+import { plannedStudentsOf } from './plan-students.ts';
 
 const refuse = (why: string) => new FleetError('failedPrecondition', why);
 
@@ -50,6 +51,11 @@ export function assertRemovable(state: State, id: string): void {
     if (others.length > 0)
       throw refuse(
         `${others.join(', ')} learned from ${run.id}; remove ${others.length === 1 ? 'it' : 'them'} first`,
+      );
+    const [planned] = plannedStudentsOf(state, run.id);
+    if (planned !== undefined && planned.id !== run.planId)
+      throw refuse(
+        `students of ${planned.id} will learn from ${run.id}; wait for the end of that plan, or cancel it`,
       );
     const heirs = heirsOf(state, run.id).filter((sweep) => (sweep.planId ?? sweep.id) !== (run.planId ?? ''));
     if (heirs.length > 0)

@@ -22,7 +22,7 @@ import {
   wholeRunWith,
 } from '../model/state.ts';
 import { type Draft, emit } from './draft.ts';
-import { hasMoreStudents } from './plan-students.ts';
+import { hasMoreStudents, plannedStudentsOf } from './plan-students.ts';
 import {
   dropsOf,
   type HeldStage,
@@ -166,7 +166,10 @@ export function factsOf(state: State, run: RunState): RetentionFacts {
     stages: run.checkpoints.flatMap(({ stage, held, kept }): HeldStage[] =>
       held === 'nothing' ? [] : [{ stage, held: held ?? 'all', kept }],
     ),
-    students: studentsOf(state, run),
+    students: [
+      ...studentsOf(state, run),
+      ...(job.kind === 'teacher' ? plannedStudentsOf(state, run.id) : []),
+    ],
     moreStudents:
       hasWaitingStudents(state, run) ||
       (plan !== undefined && plan.teacherRunId === run.id && !hasEnded(plan) && hasMoreStudents(state, plan)),

@@ -16,6 +16,7 @@ import {
 import { type Draft, emit } from './draft.ts';
 import { heirsOf } from './heirs.ts';
 import type { Input } from './inputs.ts';
+import { plannedStudentsOf } from './plan-students.ts';
 import { stagesText, storedOfEnded, studentsOf } from './retaining.ts';
 import { firstNeeded } from './retention.ts';
 
@@ -132,13 +133,14 @@ function assertNotHalted(state: State, runId: string): void {
   );
 }
 
-/** Students that may still need a stage, and sweeps whose candidates may. */
+/** Students that may still need a stage, and plans and sweeps whose students and candidates may. */
 export function readersOf(state: State, teacher: RunState, stage: number): string[] {
-  const students = studentsOf(state, teacher).flatMap((student) => {
+  const all = [...studentsOf(state, teacher), ...plannedStudentsOf(state, teacher.id)];
+  const students = all.flatMap((student) => {
     const first = firstNeeded(student, teacher.job.training.epochs);
     return first !== undefined && stage >= first ? [student.id] : [];
   });
-  return [...students, ...heirsOf(state, teacher.id, stage).map(({ id }) => id)];
+  return [...new Set(students), ...heirsOf(state, teacher.id, stage).map(({ id }) => id)];
 }
 
 /**

@@ -6,7 +6,7 @@ import { sentenceOf } from '../../../../coordinator/journal/why.ts';
 import { planOf, runOf } from '../../../../coordinator/model/state.ts';
 import { sweepIn } from '../../../../core/spec/plan-search.ts';
 import type { RunSpec } from '../../../../core/spec/run.ts';
-import { plan, student, teacher } from '../../../sim/specs.ts';
+import { plan, student, teacher, training } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
 import { folded, plainOf } from '../../../support/state.ts';
 import { core } from './core.ts';
@@ -97,7 +97,7 @@ test('students of a plan learn from a teacher that is no part of it, and the pla
   fleet.finish(studentId!);
   assert.equal(planOf(fleet.state, 'plan-1').state, 'done');
 
-  const late = core(1);
+  const late = core(2);
   const lost = imported(late, files('b'));
   for (const number of [1, 2]) stage(late, lost, number);
   late.submit({
@@ -111,13 +111,53 @@ test('students of a plan learn from a teacher that is no part of it, and the pla
     yaml: '',
     facts: FACTS,
   });
-  late.give({ kind: 'drop', runId: lost, stage: 1, reason: '' });
+  const distillation = { teacher: lost, adapter: 'linear' };
+  late.submit({ kind: 'run', spec: student(lost, { distillation }), facts: FACTS });
+  const damaged = { runId: lost, stage: 1 };
+  late.report('run-3', { kind: 'failed', cause: 'infrastructure', message: 'a changed bit', damaged });
+  late.give({ kind: 'mended', ...damaged, ok: false, reason: 'its files are gone' });
   late.finish('run-2');
   const { state, reason } = planOf(late.state, 'plan-1');
   assert.equal(state, 'failed');
-  assert.match(reason, /^its student distilled has no teacher: stage 1 of run-1 is not kept any more/);
+  assert.match(reason, /^its student distilled has no teacher: stage 1 of run-1 is lost: a changed bit/);
   assert.throws(() => late.submit({ kind: 'plan', spec, yaml: '', facts: FACTS }), {
     message:
       /^students\.0\.distillation\.teacher: "files-a" is neither a teacher run of this text nor a run of this fleet/,
   });
+});
+
+test('students that a plan will have of a run hold its stages and the run itself before they are made', () => {
+  const fleet = core(4);
+  const long = { ...training, epochs: 4 };
+  const one = { min: 1, max: 1 };
+  fleet.submit({ kind: 'run', spec: teacher({ training: long, workers: one }), facts: FACTS });
+  // Another student is ahead of them.
+  fleet.submit({ kind: 'run', spec: student('run-1', { training: long, workers: one }), facts: FACTS });
+  const [, distilled] = plan().students;
+  const students = [{ ...distilled, training: long, workers: one, distillation: { teacher: 'run-1' } }];
+  const search = { ...plan().search, strategy: { trials: 1 } };
+  const spec = plan({ search, teacher: undefined, students });
+  fleet.submit({ kind: 'plan', spec, yaml: '', facts: FACTS });
+  for (const id of ['run-1', 'run-2']) {
+    for (let stage = 1; stage <= 4; stage++) fleet.checkpoint(id, stage);
+    fleet.finish(id);
+  }
+  const held = () => runOf(fleet.state, 'run-1').checkpoints.map(({ held = 'all' }) => held);
+  assert.deepEqual(held(), ['network', 'network', 'all', 'all']);
+  assert.throws(() => fleet.give({ kind: 'drop', runId: 'run-1', stage: 1, reason: '' }), {
+    message: 'stage 1 of run-1 is needed by plan-1',
+  });
+  fleet.give({ kind: 'remove', id: 'run-2', reason: '' });
+  assert.throws(() => fleet.give({ kind: 'remove', id: 'run-1', reason: '' }), {
+    message: /^students of plan-1 will learn from run-1; wait for the end of that plan, or cancel it$/,
+  });
+  fleet.finish('run-3');
+  assert.equal(runOf(fleet.state, 'run-4').teacherRunId, 'run-1');
+  assert.equal(planOf(fleet.state, 'plan-1').state, 'running');
+  // A plan that ends before it has made them needs nothing.
+  fleet.give({ kind: 'cancel', id: 'plan-1', reason: '' });
+  fleet.give({ kind: 'remove', id: 'plan-1', reason: '' });
+  fleet.submit({ kind: 'plan', spec, yaml: '', facts: FACTS });
+  fleet.give({ kind: 'cancel', id: 'plan-2', reason: '' });
+  fleet.give({ kind: 'remove', id: 'run-1', reason: '' });
 });
