@@ -43,7 +43,9 @@ export const WORDS: Readonly<Record<string, string>> = {
 /** A sentence for a system error, with its code and its path; undefined for every other failure. */
 export function systemErrorText(caught: unknown, doing = ''): string | undefined {
   if (!(caught instanceof Error)) return undefined;
-  const { code, path } = caught as NodeJS.ErrnoException;
+  const { code, path, syscall } = caught as NodeJS.ErrnoException;
+  // A relative path is meant from there, and so is what a command looks for by itself.
+  if (syscall === 'uv_cwd') return `the current folder was removed; change to one that is there (${code})`;
   const words = typeof code === 'string' && Object.hasOwn(WORDS, code) ? WORDS[code] : undefined;
   if (words === undefined) return undefined;
   const about = typeof path === 'string' && !doing.includes(path) ? `${path}: ` : '';

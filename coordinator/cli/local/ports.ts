@@ -4,6 +4,7 @@
 
 import { createConnection, createServer, type Server } from 'node:net';
 import { FleetError } from '../../../core/errors.ts';
+import { systemErrorText } from '../../../core/system/errno.ts';
 import type { HostPort } from '../../../core/text/host-port.ts';
 
 /** One port for each wish; port 0 wishes for any free one, another number for exactly that. */
@@ -25,15 +26,12 @@ export async function freePorts(wishes: readonly HostPort[]): Promise<number[]> 
 function listen({ host, port }: HostPort): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer();
-    server.once('error', (error) =>
-      reject(
-        new FleetError(
-          'failedPrecondition',
-          `port ${port} of ${host} cannot be used (${error.message}); choose another, or 0 for a free one`,
-          { cause: error },
-        ),
-      ),
-    );
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const sentence = ['ENOTFOUND', 'EAI_AGAIN', 'EADDRNOTAVAIL'].includes(error.code ?? '')
+        ? `${host} is no address or name of this machine: ${systemErrorText(error)}; give one that it has`
+        : `port ${port} of ${host} cannot be used (${error.message}); choose another, or 0 for a free one`;
+      reject(new FleetError('failedPrecondition', sentence, { cause: error }));
+    });
     server.listen(port, host, () => resolve(server));
   });
 }

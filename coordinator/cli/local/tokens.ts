@@ -2,7 +2,7 @@
 // whole file, that it is not lost to another edit at the same time, and that its permissions stay.
 
 import { readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { FleetError } from '../../../core/errors.ts';
+import { FleetError, toFleetError } from '../../../core/errors.ts';
 import { readTokens, type TokenEntry, tokensText } from '../../../core/net/token-file.ts';
 import { fileFailure } from '../../../core/system/folder.ts';
 import { temporaryBeside } from '../output-file.ts';
@@ -46,6 +46,6 @@ function textOf(path: string): string | undefined {
     return readFileSync(path, 'utf8');
   } catch (caught) {
     if ((caught as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw fileFailure(caught, { path, doing: 'it cannot be read' });
+    throw toFleetError(caught, path);
   }
 }

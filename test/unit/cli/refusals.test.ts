@@ -150,6 +150,25 @@ test('commands work for a user without a name, as in a container that runs as a 
   assert.match(stderr, /^pocketfleet: no fleet in /);
 });
 
+test('a current folder that was removed, a folder for a file and an address of another machine are named', async () => {
+  const gone = mkdtempSync(join(tmpdir(), 'pf-gone-'));
+  const { stderr } = spawnSync(
+    '/bin/sh',
+    ['-c', 'rmdir "$PWD" && exec "$@"', 'sh', process.execPath, ...CLI, 'runs'],
+    { encoding: 'utf8', cwd: gone },
+  );
+  assert.equal(stderr, 'pocketfleet: the current folder was removed; change to one that is there (ENOENT)\n');
+  assert.equal(
+    await refusal('token', 'list', '--file', folder),
+    `${folder}: it is a folder, a file is expected (EISDIR)`,
+  );
+  // 192.0.2.0/24 is for documentation (RFC 5737), so no machine has it.
+  assert.match(
+    await refusal('up', '--dir', at('far'), '--listen', '192.0.2.1'),
+    /^192\.0\.2\.1 is no address or name of this machine: this machine has no such address \(EADDRNOTAVAIL\); give/,
+  );
+});
+
 test('options behind a command of a command are its own, and `schema` has every kind of document', async () => {
   assert.match(
     await refusal('checkpoints', 'keep', 'run-1', '2', '--dir', at('elsewhere')),
