@@ -8,7 +8,6 @@ import { allNumbers } from '../model/roll.ts';
 import {
   hasEnded,
   planWith,
-  type RunState,
   runWith,
   type State,
   sweepWith,
@@ -19,6 +18,7 @@ import { type Draft, emit } from './draft.ts';
 import { heirsOf } from './heirs.ts';
 import type { Input } from './inputs.ts';
 import { plannedStudentsOf } from './plan-students.ts';
+import { assertNoneKept } from './stages.ts';
 
 const refuse = (why: string) => new FleetError('failedPrecondition', why);
 
@@ -37,7 +37,10 @@ export function assertRemovable(state: State, id: string): void {
   const whole = planId ?? (runWith(state, id) === undefined ? undefined : sweepId);
   if (whole !== undefined && whole !== id) throw refuse(`${id} belongs to ${whole}; remove that`);
   if (!hasEnded(thing)) throw refuse(`${id} is ${thing.state}; cancel it first`);
-  for (const run of runsOfWhole(state, id)) {
+  for (const runId of runIdsOfWhole(state, id)) {
+    assertNoneKept(state, runId);
+    const run = wholeRunWith(state, runId);
+    if (run === undefined) continue;
     const others = run.studentRunIds.filter((student) => {
       const found = wholeRunWith(state, student);
       // What an embedding run has computed is gone with it.
@@ -72,10 +75,7 @@ export function assertRemovable(state: State, id: string): void {
   }
 }
 
-function runsOfWhole(state: State, id: string): RunState[] {
-  const plan = planWith(state, id);
-  const sweep = sweepWith(state, id);
-  const numbers = plan?.allRunIds ?? sweep?.allRunIds;
-  const ids = numbers === undefined ? [id] : [...allNumbers(numbers)].map((number) => `run-${number}`);
-  return ids.flatMap((runId) => wholeRunWith(state, runId) ?? []);
+function runIdsOfWhole(state: State, id: string): string[] {
+  const numbers = planWith(state, id)?.allRunIds ?? sweepWith(state, id)?.allRunIds;
+  return numbers === undefined ? [id] : [...allNumbers(numbers)].map((number) => `run-${number}`);
 }

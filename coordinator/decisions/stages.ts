@@ -110,6 +110,13 @@ function assertNotKept(runId: string, { stage, kept }: CheckpointState): void {
     );
 }
 
+/** Throws where somebody has asked to keep a stage of a run. */
+export function assertNoneKept(state: State, runId: string): void {
+  const run = runWith(state, runId);
+  const stages = run === undefined ? [] : isWhole(run) ? run.checkpoints : (run.kept ?? []);
+  for (const one of stages) if (one.held !== 'nothing') assertNotKept(runId, one);
+}
+
 /** The same of a candidate whose result is known. */
 function assertEndedDroppable(state: State, runId: string, stage: number | undefined): void {
   assertNotHalted(state, runId);

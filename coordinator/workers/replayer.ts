@@ -150,13 +150,27 @@ function rangeOf(state: State, run: SpecifiedRun, { fromStage, toStage, steps }:
   if (fromStage > to || (fromStage === to && !isBeyond))
     throw refuse(`has nothing between stage ${fromStage} and stage ${to} to compute`);
   const starts = startsOf(run);
+  const missingFrom = (start: number) =>
+    missingOfTeacher(state, run, { fromStage: start, to: isBeyond ? to + 1 : to });
+  const where = () =>
+    startsText([0, ...starts].filter((start) => start < to && missingFrom(start) === undefined));
   if (fromStage > 0 && !starts.includes(fromStage))
-    throw refuse(
-      `cannot be computed from stage ${fromStage}, of which not everything is stored: a replay can start from its seed (--from 0)${starts.length === 0 ? '' : ` and from ${stagesText(starts)}`}`,
-    );
-  const missing = missingOfTeacher(state, run, { fromStage, to: isBeyond ? to + 1 : to });
-  if (missing !== undefined) throw refuse(`cannot be computed from stage ${fromStage}: ${missing}`);
+    throw refuse(`cannot be computed from stage ${fromStage}, of which not everything is stored; ${where()}`);
+  const missing = missingFrom(fromStage);
+  if (missing !== undefined)
+    throw refuse(`cannot be computed from stage ${fromStage}: ${missing}; ${where()}`);
   return { fromStage, toStage: to, steps };
+}
+
+/** The stages from which something can be computed, 0 for the seed. */
+function startsText(starts: readonly number[]): string {
+  if (starts.length === 0) return 'a replay can start nowhere now';
+  const stages = starts.filter((stage) => stage > 0);
+  const places = [
+    ...(starts.includes(0) ? ['its seed (--from 0)'] : []),
+    ...(stages.length === 0 ? [] : [stagesText(stages)]),
+  ];
+  return `a replay can start from ${places.join(' and from ')}`;
 }
 
 /** Why the teacher's stages that these stages learned from cannot be read; undefined while all can. */

@@ -87,7 +87,12 @@ test('a teacher keeps its last two stages once its student has passed, and a rep
   const refused = await pocketfleet('replay', 'teacher', '--from', '1');
   assert.match(
     refused.output,
-    /run-1 cannot be computed from stage 1, of which not everything is stored: a replay can start from its seed \(--from 0\) and from stages 3, 4/,
+    /run-1 cannot be computed from stage 1, of which not everything is stored; a replay can start from its seed \(--from 0\) and from stage 3$/m,
+  );
+  const untaught = await pocketfleet('replay', 'run-2');
+  assert.match(
+    untaught.output,
+    /run-2 cannot be computed from stage 0: stages 1, 2 of run-1 are not kept any more .*; a replay can start from stage 3$/m,
   );
   const { runs } = await unary(fleet.client, fleet.client.listArtefacts, { id: 'run-1' });
   assert.deepEqual(

@@ -316,6 +316,10 @@ test('of a candidate with a known result goes what somebody deletes, once, and s
     'stage 1 of run-2 is kept (for the paper); release it first: `checkpoints keep run-2 1 --release`',
   );
   assert.deepEqual(fleet.told(keep(true)), [], 'it is kept');
+  assert.equal(
+    fleet.refused({ kind: 'remove', id: 'sweep-1', reason: '' }),
+    'stage 1 of run-2 is kept (for the paper); release it first: `checkpoints keep run-2 1 --release`',
+  );
   assert.deepEqual(fleet.told(keep(false)), [
     'stage 1 of run-2 is kept no longer than its policy says: for the paper',
     `all stages of run-2 are ${known}`,
