@@ -19,7 +19,7 @@ import type { Forecast, ForecastPart, ForecastTime } from '../../proto/gen/pocke
 import type { CheckedDocument } from '../decisions/inputs.ts';
 import { teacherSpec } from '../decisions/plan.ts';
 import type { Needs } from '../decisions/reuse.ts';
-import { learnsFromOwn } from '../decisions/teachers.ts';
+import { learnsFromOwn, needsOf } from '../decisions/teachers.ts';
 import { identityOfSpec } from '../model/identity.ts';
 import { measuredRuns, type Range } from '../scheduling/measured-times.ts';
 import { openSecondsOfRuns } from '../workers/time-board.ts';
@@ -118,7 +118,7 @@ function runByItself(
   const teacher = spec.distillation && teacherOf(spec.distillation.teacher, documents, context.state);
   const begins = teacher === undefined ? 'at once' : `with the first checkpoint of ${teacher.name}`;
   const network = exactly(costsOf(spec.network).multiplyAdds);
-  const needs = spec.kind === 'teacher' ? needsIn({ kind: 'run', spec, facts }, documents, context) : [];
+  const needs = spec.kind === 'teacher' ? needsOf(context, { spec, facts }, documents) : [];
   const reused = foreseenRun(context, { spec, facts, teacher: teacher?.identity, needs });
   const run = { ...spec, network, teacher: teacher && teacher.multiplyAdds * (shared?.passes ?? 1) };
   const notes = [wholeDevicesNote(spec, context), shared?.note ?? ''];
@@ -138,6 +138,8 @@ async function planParts(
   const identity = teacher && identityOfSpec(teacherSpec(spec), facts);
   let best: Range | undefined;
   let winner: NetworkSpec | undefined;
+  /** What candidates that learn from the plan's teacher need of it, unless all of them take results. */
+  const searchNeeds: Needs[] = [];
   const sweep = sweepIn(spec);
   const cells = searchRunIn(spec);
   if (cells !== undefined) {
@@ -179,6 +181,10 @@ async function planParts(
       context,
     );
     parts.push(...searched.parts);
+    const isAllThere = searched.parts.every(({ runs, reused }) => reused?.low === runs?.high);
+    const { distillation: taught, training } = sweep.evaluation;
+    if (own !== undefined && taught !== undefined && !isAllThere)
+      searchNeeds.push({ schedule: taught.schedule, epochs: training.epochs, newest: 0 });
     best = searched.network;
     winner = searched.best === undefined ? undefined : candidateNetwork(search, genotypeOfKey(searched.best));
   }
@@ -209,12 +215,16 @@ async function planParts(
   if (teacher !== undefined) {
     const begins = teacher.start === 'at-once' ? 'at once' : afterSearch;
     const run = { ...teacher, kind: 'teacher' as const, network: exactly(teacherAdds!) };
-    const needs = students.flatMap(({ student: { distillation, training }, reused }) =>
-      distillation === undefined || reused !== undefined
+    const needs = students.flatMap(({ student, reused }) => {
+      const { distillation, training } = student;
+      return distillation === undefined || reused !== undefined || otherTeacherOf(spec, student) !== undefined
         ? []
-        : [{ schedule: distillation.schedule, epochs: training.epochs, newest: 0 }],
-    );
-    const reused = foreseenRun(context, { spec: teacherSpec(spec), facts, needs });
+        : [{ schedule: distillation.schedule, epochs: training.epochs, newest: 0 }];
+    });
+    const reused = foreseenRun(context, {
+      ...{ spec: teacherSpec(spec), facts },
+      needs: [...needs, ...searchNeeds],
+    });
     const note = wholeDevicesNote(teacher, context);
     const part = runPart(run, { ...about, field: 'teacher', begins, note, reused });
     if (teacher.start === 'at-once') parts.unshift(part);
@@ -267,21 +277,6 @@ async function planParts(
 }
 
 /** The run of a student of a plan, as far as decides what it computes. */
-/** What the students of the same text need of a teacher: those that take no result themselves. */
-function needsIn(
-  { spec, facts }: Extract<CheckedDocument, { kind: 'run' }>,
-  documents: readonly CheckedDocument[],
-  context: ForecastContext,
-): Needs[] {
-  const teacher = identityOfSpec(spec, facts);
-  return documents.flatMap((one): Needs[] => {
-    if (one.kind !== 'run' || one.spec.distillation?.teacher !== spec.name) return [];
-    const { distillation, training } = one.spec;
-    if (foreseenRun(context, { spec: one.spec, facts: one.facts, teacher }) !== undefined) return [];
-    return [{ schedule: distillation.schedule, epochs: training.epochs, newest: 0 }];
-  });
-}
-
 function totalTimes(parts: readonly ForecastPart[]): ForecastTime[] {
   const totals = new Map<string, ForecastTime>();
   for (const { times } of parts)

@@ -10,7 +10,6 @@ import { FleetError } from '../../core/errors.ts';
 import { costsOfRun } from '../../core/nn/space.ts';
 import type { Event } from '../model/events.ts';
 import { workWithId } from '../model/find.ts';
-import { identityOfSpec } from '../model/identity.ts';
 import type { Observed } from '../model/observed.ts';
 import { lookup } from '../model/persistent-map.ts';
 import {
@@ -42,12 +41,12 @@ import { assertWithinQuota } from './quotas.ts';
 import { remove } from './removal.ts';
 import { resume } from './resume.ts';
 import { isOnlyStage } from './retaining.ts';
-import { compareResults, fleetOf, hasResult, type Needs, reuse, standsFor } from './reuse.ts';
+import { compareResults, fleetOf, type Needs, reuse, standsFor } from './reuse.ts';
 import { balance, endPauses, place, settle } from './settle.ts';
 import { recordSpec } from './specs.ts';
 import { dropStages, judgeDamage, keepStage } from './stages.ts';
 import { cancelSweep, lagAtSubmit } from './sweeps.ts';
-import { namedTeacher, planWithTeacher, searchWithTeacher } from './teachers.ts';
+import { namedTeacher, needsOf, planWithTeacher, searchWithTeacher } from './teachers.ts';
 import { noteTokens } from './tokens.ts';
 import { planWithStartById, startAtSubmit, withStartById } from './warm-start.ts';
 import { countSlice } from './worker-time.ts';
@@ -250,7 +249,7 @@ function submit(draft: Draft, input: Extract<Input, { kind: 'submit' }>): () => 
       });
       sweepIds.push(sweepId);
     } else {
-      const runId = createRun(draft, document, teachers, studentNeeds(draft, document, documents));
+      const runId = createRun(draft, document, teachers, needsOf(fleetOf(draft), document, documents));
       if (document.spec.kind === 'teacher') teachers.set(document.spec.name, runId);
       runIds.push(runId);
     }
@@ -291,27 +290,6 @@ function createRun(
   });
   reuse(draft, runId, { needs });
   return runId;
-}
-
-/** What the students of the same text will need of a teacher: those that take no result themselves. */
-function studentNeeds(
-  draft: Draft,
-  teacher: Extract<CheckedDocument, { kind: 'run' }>,
-  documents: readonly CheckedDocument[],
-): Needs[] {
-  if (teacher.spec.kind !== 'teacher') return [];
-  const taughtBy = identityOfSpec(teacher.spec, teacher.facts);
-  return documents.flatMap((document): Needs[] => {
-    if (document.kind === 'sweep') {
-      const { distillation, training } = document.spec.evaluation;
-      if (distillation?.teacher !== teacher.spec.name) return [];
-      return [{ schedule: distillation.schedule, epochs: training.epochs, newest: 0 }];
-    }
-    if (document.kind !== 'run' || document.spec.distillation?.teacher !== teacher.spec.name) return [];
-    if (hasResult(fleetOf(draft), document, taughtBy)) return [];
-    const { distillation, training } = document.spec;
-    return [{ schedule: distillation.schedule, epochs: training.epochs, newest: 0 }];
-  });
 }
 
 function cancel(draft: Draft, input: { id: string; reason: string }): () => Answer {

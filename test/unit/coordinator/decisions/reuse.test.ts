@@ -427,4 +427,18 @@ test('a search that learns from a teacher is taken again when its stages are let
   assert.deepEqual([teacherRun.reused, teacherRun.state], [undefined, 'running']);
   assert.equal(sweepOf(f.state, last.sweepId!).teacherRunId, teacherRun.id);
   assert.equal(sweepOf(f.state, last.sweepId!).trialsDone, 2, 'what is known is taken');
+
+  // A text of a teacher and a search: the same is taken, and for another the teacher is trained.
+  const texts = (change: object = {}): CheckedDocument[] => [
+    run({ network, training: long, workers }),
+    search({ ...of, evaluation: { ...evaluation, distillation: { teacher: 'teacher' } }, ...change }),
+  ];
+  const ofText = (documents: CheckedDocument[]) => {
+    const { answer } = f.give({ kind: 'submit', documents });
+    assert.ok(answer?.kind === 'submitted');
+    return [runOf(f.state, answer.runIds[0]!).state, sweepOf(f.state, answer.sweepIds[0]!).state];
+  };
+  assert.deepEqual(ofText(texts()), ['done', 'done']);
+  f.give({ kind: 'cancel', id: 'plan-3', reason: '' });
+  assert.deepEqual(ofText(texts({ strategy: { trials: 4 } })), ['running', 'running']);
 });
