@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { forecastOf } from '../../../../coordinator/api/forecast.ts';
 import type { CheckedDocument, WorkerHello } from '../../../../coordinator/decisions/inputs.ts';
 import type { EventOf } from '../../../../coordinator/model/events.ts';
 import { allNumbers } from '../../../../coordinator/model/roll.ts';
@@ -16,6 +17,7 @@ import {
   trialOf,
   wholeRunWith,
 } from '../../../../coordinator/model/state.ts';
+import { createBoard } from '../../../../coordinator/scheduling/board.ts';
 import { plan, student, sweep, teacher, training } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
 import { connections, plainOf, waitsIn } from '../../../support/state.ts';
@@ -379,7 +381,7 @@ test('what learned from stages that are not kept any more is taken when it is su
   });
 });
 
-test('a search that learns from a teacher is taken again when its stages are let go; another one has the teacher trained again', (t) => {
+test('a search that learns from a teacher is taken again when its stages are let go; another one has the teacher trained again', async (t) => {
   const f = fleet(t, 3);
   const workers = { min: 1, max: 1 };
   const long = { ...training, epochs: 4 };
@@ -401,6 +403,15 @@ test('a search that learns from a teacher is taken again when its stages are let
   assert.equal(planOf(f.state, 'plan-1').state, 'done');
   const [first] = runOf(f.state, 'run-1').checkpoints;
   assert.equal(first!.held, 'nothing');
+  const foreseen = async (document: CheckedDocument) => {
+    const board = createBoard();
+    board.follow(f.state, { now: 0, connected: connections(['w1', 'w2', 'w3']) });
+    const of = { state: f.state, speedOf: () => undefined, now: () => 0, pools: () => board.pools.all() };
+    const { parts } = await forecastOf([document], { ...of, observed: {} });
+    return parts.map(({ kind, reused }) => `${kind} ${reused?.likely}`);
+  };
+  assert.deepEqual(await foreseen(text()), ['teacher 1', 'search 2', 'student 1']);
+  assert.equal((await foreseen(text({ strategy: { trials: 3 } })))[0], 'teacher 0', 'trained again');
 
   f.submit(text());
   const { state, reason } = planOf(f.state, 'plan-2');
