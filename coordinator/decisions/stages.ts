@@ -47,7 +47,7 @@ function keepOfEnded(draft: Draft, { runId, stage, keep, reason }: Extract<Input
   if (isKept && keep) return;
   if (!isKept)
     throw refuse(
-      `${runId} is a candidate whose result is known: its stages are kept by a request before that alone`,
+      `${runId} is a candidate whose result is known: a stage of one can be kept while it trains, and the best of a sweep keeps its newest`,
     );
   emit(draft, { kind: 'stage.released', runId, stage, reason: reason === '' ? 'kept by request' : reason });
 }
