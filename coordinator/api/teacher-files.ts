@@ -92,9 +92,9 @@ export function createTeacherImports(parts: {
       if (!missingStages(run).includes(stage)) return true;
       const key = `${runId}/${stage}`;
       const known = gatherings.get(key);
-      const gathering =
-        offset === 0 && known?.filled !== data.length ? gatheringFor(key, bytesOfStage(run)) : known;
       const end = offset + data.length;
+      const gathering =
+        offset === 0 && !hasAlready(known, { end, data }) ? gatheringFor(key, bytesOfStage(run)) : known;
       if (gathering === undefined || offset > gathering.filled || end > gathering.bytes.length)
         throw new FleetError(
           'aborted',
@@ -148,6 +148,16 @@ export function createTeacherImports(parts: {
       ...(by && { by }),
     });
   }
+}
+
+/** Whether the first piece is there, from a try that was cut off or from another client that stores the same files. */
+function hasAlready(
+  known: Gathering | undefined,
+  { end, data }: { readonly end: number; readonly data: Uint8Array },
+): boolean {
+  return (
+    known !== undefined && end <= known.filled && Buffer.compare(known.bytes.subarray(0, end), data) === 0
+  );
 }
 
 /**

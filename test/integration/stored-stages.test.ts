@@ -12,9 +12,12 @@ import { openFleet } from '../../coordinator/cli/client.ts';
 import { submitFile } from '../../coordinator/cli/commands/submitting.ts';
 import { artefactOfKey } from '../../core/checkpoint/artefact-names.ts';
 import { createArtefactStore } from '../../core/checkpoint/store.ts';
+import { sha256Hex } from '../../core/digest.ts';
 import { streamed, unary } from '../../core/net/grpc-client.ts';
 import { headersOfLast } from '../../core/net/jetstream.ts';
 import { connectNats } from '../../core/net/nats.ts';
+import { buildNetwork } from '../../core/nn/build.ts';
+import { layoutOf } from '../../core/nn/layout.ts';
 import { startFleet } from '../support/fleet.ts';
 import { namesOn } from '../support/names.ts';
 import { startTypeScript, until } from '../support/processes.ts';
@@ -225,6 +228,25 @@ test('a student of files gets the bits of a student of the run that they come fr
     fleet.submit(text('raw', `{ teacher: ${files} }`)),
     /distillation\.teacher: files of a teacher are read where the text is submitted/,
   );
+});
+
+test('two who store the same stage at once do not undo each other', async () => {
+  const network = { kind: 'pocketnet', channels: 2, layers: 4, embedding: 8, genotype: 'casia' } as const;
+  const { backboneCount, runningCount } = layoutOf(buildNetwork(network));
+  const bytes = Buffer.from(new Float32Array(backboneCount + runningCount).fill(0.5).buffer);
+  const { runId } = await unary(fleet.client, fleet.client.importTeacher, {
+    ...{ from: 'both', networkJson: JSON.stringify(network), dryRun: false },
+    stages: [{ file: '1.pth', digest: sha256Hex(bytes) }],
+  });
+  const stored = async (offset: number, end: number) => {
+    const data = bytes.subarray(offset, end);
+    return (await unary(fleet.client, fleet.client.importStage, { runId, stage: 1, offset, data })).stored;
+  };
+  const [first, half] = [1_000, 100_000];
+  assert.deepEqual([await stored(0, first), await stored(first, half)], [false, false]);
+  assert.equal(await stored(0, first), false, 'the other begins');
+  assert.equal(await stored(half, bytes.length), true, 'the first goes on');
+  assert.equal(await stored(first, half), true, 'and has done it for both');
 });
 
 test('what is removed leaves the lists and the store', async () => {
