@@ -13,7 +13,6 @@
 // room.
 
 import { FleetError } from '../errors.ts';
-import { FINGERPRINT_SUMS } from './kernels/kernels.ts';
 import { type ExchangeMemory, encodedBytes, encodingOf, padded } from './memory.ts';
 import type { Header } from './message.ts';
 import type { Neighbours } from './neighbours.ts';
@@ -32,8 +31,6 @@ export interface OwnChunk {
   readonly rooms: (number | undefined)[];
   /** By slot: address of a contribution that is read where it lies, in a neighbour's memory. */
   readonly windows: (number | undefined)[];
-  /** By slot: the note about a contribution in a neighbour's memory, which is held against it as it is added. */
-  readonly notes: (Uint8Array | undefined)[];
   /** By slot: whether the contribution is completely here. */
   readonly here: boolean[];
   /** Slots whose contribution is not here. */
@@ -91,24 +88,18 @@ export interface Arrivals {
   placeContribution(header: Header): Place;
   /** A contribution has been read; undefined for a repetition. */
   recordContribution(header: Header): OwnChunk | undefined;
-  /** A note about a contribution has come; undefined for a repetition, and where its data cannot be read. */
+  /**
+   * A note about a contribution has come; undefined for a repetition, and for data that is not what the note is
+   * about.
+   */
   recordNote(header: Header, note: Uint8Array): OwnChunk | undefined;
   /** The contributions to a chunk that misses nothing. */
   arrivedLeaves(entry: OwnChunk): Leaf[];
-  /** Holds the contributions in neighbours' memory against their notes, piece by piece as they are added. */
-  reading(entry: OwnChunk): Reading;
   /** The chunk is added up, and its contributions are not needed any more. */
   markPublished(entry: OwnChunk): void;
   /** Request words for what a member has not contributed. */
   missingFrom(rank: number): number[];
   isAllPublished(): boolean;
-}
-
-export interface Reading {
-  /** Elements [from, from + count) of the chunk are about to be added; in order, to the end. */
-  take(from: number, count: number): void;
-  /** After the last: false where data was not what its note is about, which is missing again. */
-  isAsNoted(): boolean;
 }
 
 export function createArrivals(options: {
@@ -160,16 +151,6 @@ export function createArrivals(options: {
     for (const at of entry.rooms) if (at !== undefined) rooms.push(at);
     entry.rooms.fill(undefined);
     entry.windows.fill(undefined);
-    entry.notes.fill(undefined);
-  }
-
-  /** The data in a neighbour's memory is not what its note is about. */
-  function refuse(entry: OwnChunk, slot: number): void {
-    wire.stats.refused++;
-    entry.windows[slot] = undefined;
-    entry.notes[slot] = undefined;
-    entry.here[slot] = false;
-    entry.missing++;
   }
 
   function record({ slot, entry }: { readonly slot: number; readonly entry: OwnChunk }): OwnChunk {
@@ -203,12 +184,11 @@ export function createArrivals(options: {
       if (place === undefined) return undefined;
       const { slot, entry } = place;
       const at = neighbours.contributionAt(header.source, foreign[slot]!.index, entry.chunk);
-      if (at === undefined) {
+      if (at === undefined || !notes.isAbout(note, at, encodedBytes(header.encoding, header.count))) {
         wire.stats.refused++;
         return undefined;
       }
       entry.windows[slot] = at;
-      entry.notes[slot] = note.slice();
       return record(place);
     },
     arrivedLeaves: (entry) =>
@@ -217,36 +197,6 @@ export function createArrivals(options: {
         encoding: encodingOf(node, plan),
         at: entry.windows[slot] ?? entry.rooms[slot]!,
       })),
-    reading(entry) {
-      const { layout, kernels } = memory;
-      const { count: total } = entry.chunk;
-      const noted = foreign.flatMap(({ node }, slot) => {
-        const note = entry.notes[slot];
-        if (note === undefined) return [];
-        const sums = layout.fingerprint(slot);
-        memory.bytes(sums, FINGERPRINT_SUMS).fill(0);
-        return [{ slot, note, sums, at: entry.windows[slot]!, encoding: encodingOf(node, plan) }];
-      });
-      let wrong: number[] = [];
-      return {
-        take(from, count) {
-          const isLast = from + count >= total;
-          for (const { sums, at, encoding } of isLast ? [] : noted)
-            kernels.fingerprintPart(sums, at + encodedBytes(encoding, from), encodedBytes(encoding, count));
-          if (!isLast) return;
-          wrong = noted
-            .filter(({ note, sums, at, encoding }) => {
-              const place = at + encodedBytes(encoding, from);
-              return !notes.isAbout(note, place, encodedBytes(encoding, total - from), sums);
-            })
-            .map(({ slot }) => slot);
-        },
-        isAsNoted() {
-          for (const slot of wrong) refuse(entry, slot);
-          return wrong.length === 0;
-        },
-      };
-    },
     markPublished(entry) {
       entry.published = true;
       leaveRooms(entry);
@@ -263,7 +213,6 @@ function ownChunks(plan: Plan, rank: number, slots: number): OwnChunk[] {
     chunk,
     rooms: new Array<number | undefined>(slots).fill(undefined),
     windows: new Array<number | undefined>(slots).fill(undefined),
-    notes: new Array<Uint8Array | undefined>(slots).fill(undefined),
     here: new Array<boolean>(slots).fill(false),
     missing: slots,
     published: false,

@@ -9,7 +9,7 @@
 //   arriving    one encoded result while it is decoded    with compression
 //   fetched     one encoded node of a neighbour           with compression
 //   residuals   two for each shard: open step and next    with int8
-//   zeros, scratch, fingerprints in the making
+//   zeros, scratch
 //   windows     room for what is mapped of the files of neighbours (segment.ts)
 //
 // What others read of this member, vectors as far as they travel, encoded, published and its own slices of an
@@ -25,16 +25,9 @@ import {
   MEMORY_BYTES_MAX,
   type SharedMemory,
 } from './kernels/create-kernels.ts';
-import { FINGERPRINT_SUMS, type Kernels } from './kernels/kernels.ts';
-import {
-  ALIGNMENT,
-  CHUNK_ELEMENTS_MAX,
-  type Compression,
-  type Node,
-  ownedRange,
-  type Plan,
-  type Range,
-} from './plan.ts';
+import type { Kernels } from './kernels/kernels.ts';
+import { ALIGNMENT, CHUNK_ELEMENTS_MAX, type Node, ownedRange, type Plan, type Range } from './plan.ts';
+import type { Encoding } from './reduce.ts';
 import type { ForeignNode } from './routes.ts';
 
 /** Addresses are in bytes from the start of the memory. */
@@ -64,8 +57,6 @@ export interface Layout {
   residual(index: number, copy: 0 | 1): number;
   /** One block of zeros. */
   readonly zeros: number;
-  /** The sums of a fingerprint in the making, by slot of a contribution. */
-  fingerprint(slot: number): number;
   /** A temporary as long as the largest chunk, by depth of the tree. */
   scratch(depth: number): number;
   /** What is a file where neighbours read it; empty when there are no addresses left for their windows. */
@@ -92,7 +83,7 @@ const wholePages = (bytes: number): number => Math.ceil(bytes / PAGE_BYTES) * PA
 export const padded = (count: number): number => Math.ceil(count / ALIGNMENT) * ALIGNMENT;
 
 /** Bytes that `count` elements take. Float32 travels without its padding, encoded blocks travel whole. */
-export function encodedBytes(encoding: Compression, count: number): number {
+export function encodedBytes(encoding: Encoding, count: number): number {
   if (encoding === 'none') return count * 4;
   return encoding === 'bf16' ? padded(count) * 2 : (padded(count) / ALIGNMENT) * (ALIGNMENT + 4);
 }
@@ -100,7 +91,7 @@ export function encodedBytes(encoding: Compression, count: number): number {
 /**
  * A sum of several shards travels as float32: rounding it again would make the bits depend on who holds what.
  */
-export const encodingOf = (node: Node, plan: Pick<Plan, 'compression'>): Compression =>
+export const encodingOf = (node: Node, plan: Pick<Plan, 'compression'>): Encoding =>
   node.size === 1 ? plan.compression : 'none';
 
 /** Nodes of all other members in rank order, as each adds them up alone. */
@@ -148,7 +139,6 @@ function placedAreas(plan: Plan, rank: number, isShared: boolean): Layout {
   const fetched = area(encodedChunk);
   const residuals = areas(compression === 'int8' ? shardCount * 2 : 0, whole);
   const zeros = area(ALIGNMENT * 4);
-  const fingerprints = areas(foreignNodes(plan, rank).length, FINGERPRINT_SUMS);
   const scratch = areas(Math.ceil(Math.log2(Math.max(2, plan.shards))) + 1, chunk * 4);
   const windows = isShared ? windowsOf(plan, rank, pages) : NO_WINDOWS;
   const travels = plan.nodes[rank]!.some((node) => encodingOf(node, plan) === 'none');
@@ -158,7 +148,6 @@ function placedAreas(plan: Plan, rank: number, isShared: boolean): Layout {
     published: (offset) => published + encodedBytes(compression, offset - own.offset),
     encoded: (index, offset) => encoded[index]! + encodedBytes(compression, offset),
     residual: (index, copy) => residuals[index * 2 + copy]!,
-    fingerprint: (slot) => fingerprints[slot]!,
     scratch: (depth) => scratch[depth]!,
     fileParts: isShared
       ? filePartsOf(
@@ -182,7 +171,7 @@ function roomsOf(plan: Plan, rank: number): number {
 }
 
 /** A node of a group may be a sum where those of its members are single shards. */
-const roomBytes = (compression: Compression, chunk: number): number =>
+const roomBytes = (compression: Encoding, chunk: number): number =>
   Math.max(encodedBytes(compression, chunk), encodedBytes('none', Math.min(chunk, CHUNK_ELEMENTS_MAX)));
 
 /** The first page of a file is its token. */

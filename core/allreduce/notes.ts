@@ -13,38 +13,34 @@ export interface Notes {
    * elsewhere.
    */
   noteOf(data: Uint8Array, key?: number): Uint8Array;
-  /**
-   * Whether the bytes at an address are those that the note is about. `sums`: those of a fingerprint of the bytes before
-   * them; without it there are none.
-   */
-  isAbout(note: Uint8Array, at: number, bytes: number, sums?: number): boolean;
+  /** Whether the bytes at an address are those that the note is about. */
+  isAbout(note: Uint8Array, at: number, bytes: number): boolean;
   /** False when data of which a note was sent is not what it was, which ends the exchange here. */
   isUnchanged(data: Uint8Array, key?: number): boolean;
 }
 
 export function createNotes(
-  { kernels, layout }: Pick<ExchangeMemory, 'kernels' | 'layout'>,
+  { kernels }: Pick<ExchangeMemory, 'kernels'>,
   onChanged: (error: FleetError) => void,
 ): Notes {
   /** Fingerprints of the newest notes by address or key: a step writes each of them once. */
   const sent = new Map<number, bigint>();
   return {
     noteOf(data, key = data.byteOffset) {
-      const fingerprint = kernels.fingerprint(layout.zeros, data.byteOffset, data.length);
+      const fingerprint = kernels.fingerprint(data.byteOffset, data.length);
       sent.set(key, fingerprint);
       const note = new Uint8Array(NOTE_BYTES);
       new DataView(note.buffer).setBigInt64(0, fingerprint, true);
       return note;
     },
-    isAbout(note, at, bytes, sums = layout.zeros) {
+    isAbout(note, at, bytes) {
       if (note.length !== NOTE_BYTES) return false;
       const wanted = new DataView(note.buffer, note.byteOffset, NOTE_BYTES).getBigInt64(0, true);
-      return kernels.fingerprint(sums, at, bytes) === wanted;
+      return kernels.fingerprint(at, bytes) === wanted;
     },
     isUnchanged(data, key = data.byteOffset) {
       const noted = sent.get(key);
-      if (noted === undefined || noted === kernels.fingerprint(layout.zeros, data.byteOffset, data.length))
-        return true;
+      if (noted === undefined || noted === kernels.fingerprint(data.byteOffset, data.length)) return true;
       onChanged(
         new FleetError(
           'unavailable',

@@ -66,7 +66,6 @@ export function createPublisher(
     publishIfReady(entry) {
       if (!isReadyToAdd(entry)) return;
       const { chunk } = entry;
-      const reading = arrivals.reading(entry);
       sumRoot({
         kernels: memory.kernels,
         leaves: [...vectors.ownLeaves(chunk), ...arrivals.arrivedLeaves(entry)],
@@ -74,10 +73,7 @@ export function createPublisher(
         count: padded(chunk.count),
         into: memory.layout.sum + chunk.offset * 4,
         scratch: memory.layout.scratch,
-        onPiece: reading.take,
       });
-      // What was added of other data is added again when the data has come.
-      if (!reading.isAsNoted()) return;
       const data = vectors.publishChunk(chunk);
       arrivals.markPublished(entry);
       publish(entry, data);

@@ -13,7 +13,6 @@
 
 import { FleetError } from '../errors.ts';
 import type { Kernels } from './kernels/kernels.ts';
-import { encodedBytes } from './memory.ts';
 import { type Compression, type Node, rootOf } from './plan.ts';
 
 /** How the numbers of a range lie in memory and travel; `none`: as float32. */
@@ -62,8 +61,6 @@ export interface RootSum {
   readonly count: number;
   /** Where the sum goes, as float32. */
   readonly into: number;
-  /** Elements [from, from + count) of all leaves are about to be added; all pieces but the last have PIECE_ELEMENTS. */
-  readonly onPiece?: (from: number, count: number) => void;
   /** Temporary of `count` float32 for each level of the tree below the root. */
   readonly scratch: (depth: number) => number;
 }
@@ -107,23 +104,8 @@ export function sumNode(sum: NodeSum): boolean {
   return isWhole;
 }
 
-/**
- * Elements that are added up at a time: a piece of some nodes and of their sum stays in a processor's own cache, where
- * chunks of all of them do not. A multiple of ALIGNMENT.
- */
-const PIECE_ELEMENTS = 16_384;
-
 /** Adds up all shards from nodes. */
 export function sumRoot(sum: RootSum): void {
-  for (let from = 0; from < sum.count; from += PIECE_ELEMENTS) {
-    const leaves = sum.leaves.map((leaf) => ({ ...leaf, at: leaf.at + encodedBytes(leaf.encoding, from) }));
-    const count = Math.min(PIECE_ELEMENTS, sum.count - from);
-    sum.onPiece?.(from, count);
-    sumPiece({ ...sum, leaves, count, into: sum.into + from * 4 });
-  }
-}
-
-function sumPiece(sum: RootSum): void {
   const known = new Map<number, Known>(sum.leaves.map((leaf) => [keyOf(leaf.node), leaf]));
   const root = sumOf(rootOf(sum.shards), sum.into, 0, sum, known);
   if (root.at === sum.into) return;

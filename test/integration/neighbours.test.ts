@@ -165,7 +165,7 @@ test('a damaged byte in a file is found by the fingerprint, and the next generat
   });
 });
 
-test('data that is not what its note says while it is added up, and is again when it is asked for, comes as a message', async () => {
+test('data that is not what its note says, and is again when it is asked for, comes as a message', async () => {
   const counts = [1, 1];
   const elements = 120_000;
   const given = Float32Array.of(shardVector(1, 1, elements)[0]!);

@@ -17,13 +17,8 @@ export interface Kernels {
    * The largest of the elements' bits without their signs; from INFINITE_BITS on some element is not finite.
    */
   largest(from: number, count: number): number;
-  /**
-   * 64 bits that differ when any byte does, for a multiple of 4 bytes: finds accidents, not forgeries. `sums`: FINGERPRINT_SUMS
-   * bytes, zeros, or of the bytes before these; they stay as they are.
-   */
-  fingerprint(sums: number, from: number, bytes: number): bigint;
-  /** Takes bytes, a multiple of FINGERPRINT_PART, into the sums of a fingerprint. */
-  fingerprintPart(sums: number, from: number, bytes: number): void;
+  /** 64 bits that differ when any byte does, for a multiple of 4 bytes: finds accidents, not forgeries. */
+  fingerprint(from: number, bytes: number): bigint;
   encodeBf16(to: number, from: number, count: number): void;
   decodeBf16(into: number, from: number, count: number): void;
   addBf16(into: number, left: number, right: number, count: number): void;
@@ -44,11 +39,6 @@ export interface Kernels {
   decodeInt8(into: number, from: number, count: number): void;
   addInt8(into: number, left: number, right: number, count: number): void;
 }
-
-/** Bytes of what a fingerprint carries from part to part. */
-export const FINGERPRINT_SUMS = 32;
-/** Bytes in which the parts of a fingerprint come, but for the last. */
-export const FINGERPRINT_PART = 64;
 
 /** Elements in which counts come, and which share a scale in int8. */
 export const BLOCK = 256;

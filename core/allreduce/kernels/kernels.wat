@@ -114,13 +114,10 @@
   ;;   s[i mod 4] += w[i]     t[i mod 4] += s[i mod 4]     32 bits each, as Fletcher's sums have it
   ;;
   ;; then the eight sums and the words that are left are folded by h = (h xor x) * 0x100000001b3 (FNV-1a, 64 bits).
-  ;; `sums` is 32 bytes, s and then t: of the bytes before these, or zeros. They stay as they are.
-  (func (export "fingerprint") (param $sums i32) (param $from i32) (param $bytes i32) (result i64)
+  (func (export "fingerprint") (param $from i32) (param $bytes i32) (result i64)
     (local $end i32) (local $stop i32) (local $s v128) (local $t v128) (local $h i64) (local $prime i64)
     (local.set $prime (i64.const 0x100000001b3))
     (local.set $h (i64.const 0xcbf29ce484222325))
-    (local.set $s (v128.load (local.get $sums)))
-    (local.set $t (v128.load offset=16 (local.get $sums)))
     (local.set $end (i32.add (local.get $from) (local.get $bytes)))
     (local.set $stop (i32.add (local.get $from) (i32.and (local.get $bytes) (i32.const -64))))
     (block $done
@@ -167,28 +164,6 @@
         (local.set $from (i32.add (local.get $from) (i32.const 4)))
         (br $next)))
     (local.get $h))
-
-  ;; Takes bytes, a multiple of 64, into the sums of a fingerprint.
-  (func (export "fingerprintPart") (param $sums i32) (param $from i32) (param $bytes i32)
-    (local $end i32) (local $s v128) (local $t v128)
-    (local.set $s (v128.load (local.get $sums)))
-    (local.set $t (v128.load offset=16 (local.get $sums)))
-    (local.set $end (i32.add (local.get $from) (local.get $bytes)))
-    (block $done
-      (loop $next
-        (br_if $done (i32.ge_u (local.get $from) (local.get $end)))
-        (local.set $s (i32x4.add (local.get $s) (v128.load (local.get $from))))
-        (local.set $t (i32x4.add (local.get $t) (local.get $s)))
-        (local.set $s (i32x4.add (local.get $s) (v128.load offset=16 (local.get $from))))
-        (local.set $t (i32x4.add (local.get $t) (local.get $s)))
-        (local.set $s (i32x4.add (local.get $s) (v128.load offset=32 (local.get $from))))
-        (local.set $t (i32x4.add (local.get $t) (local.get $s)))
-        (local.set $s (i32x4.add (local.get $s) (v128.load offset=48 (local.get $from))))
-        (local.set $t (i32x4.add (local.get $t) (local.get $s)))
-        (local.set $from (i32.add (local.get $from) (i32.const 64)))
-        (br $next)))
-    (v128.store (local.get $sums) (local.get $s))
-    (v128.store offset=16 (local.get $sums) (local.get $t)))
 
   ;; float32 to bfloat16, two bytes an element; `to` does not overlap `from`. The carry of a NaN could give
   ;; infinity or zero, so NaNs are replaced. V8 does not inline calls between functions of a module, hence the

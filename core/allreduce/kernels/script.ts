@@ -62,14 +62,6 @@ export function scriptKernels(buffer: ArrayBufferLike): Kernels {
     return top;
   }
 
-  /** Takes words, a multiple of 4, into the sums of a fingerprint. */
-  function addWords(s: Uint32Array, t: Uint32Array, first: number, count: number): void {
-    for (let i = 0; i < count; i++) {
-      s[i & 3]! += words[first + i]!;
-      t[i & 3]! += s[i & 3]!;
-    }
-  }
-
   /** Places are in elements; `to` is in bytes. */
   function encodeBlock(to: number, from: number, carried: number, residual: number, factor: number): void {
     const x = new Float32Array(BLOCK);
@@ -108,22 +100,21 @@ export function scriptKernels(buffer: ArrayBufferLike): Kernels {
       bytes.copyWithin(into, from, from + count);
     },
     largest,
-    fingerprint(sums, from, count) {
+    fingerprint(from, count) {
       const first = from >>> 2;
       const total = count >>> 2;
       const whole = total & ~3;
-      const s = words.slice(sums >>> 2, (sums >>> 2) + 4);
-      const t = words.slice((sums >>> 2) + 4, (sums >>> 2) + 8);
-      addWords(s, t, first, whole);
+      const s = new Uint32Array(4);
+      const t = new Uint32Array(4);
+      for (let i = 0; i < whole; i++) {
+        s[i & 3]! += words[first + i]!;
+        t[i & 3]! += s[i & 3]!;
+      }
       const rest = words.slice(first + whole, first + total);
       return [...s, ...t, ...rest].reduce(
         (hash, word) => BigInt.asIntN(64, (hash ^ BigInt(word)) * FNV_PRIME),
         FNV_BASIS,
       );
-    },
-    fingerprintPart(sums, from, count) {
-      const at = sums >>> 2;
-      addWords(words.subarray(at, at + 4), words.subarray(at + 4, at + 8), from >>> 2, count >>> 2);
     },
     encodeBf16(to, from, count) {
       for (let i = 0; i < count; i++) halves[(to >>> 1) + i] = bf16BitsOf(words[(from >>> 2) + i]!);
