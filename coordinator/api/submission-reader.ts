@@ -18,15 +18,15 @@ export interface SubmissionReader {
 const DEADLINE_MS = 20_000;
 const MEMORY_MIB = 512;
 
-/** Starts no thread before the first text; the caller closes it. */
-export function createSubmissionReader(): SubmissionReader {
+/** Starts no thread before the first text; the caller closes it. `deadlineMs`: of one reading. */
+export function createSubmissionReader(deadlineMs = DEADLINE_MS): SubmissionReader {
   const calls = createThreadPool<Submission, Located[]>({
     file: new URL('./submission-thread.ts', import.meta.url),
     work: 'reading the text',
     threads: 2,
     waitingMax: 100,
     memoryMiB: MEMORY_MIB,
-    deadlineMs: DEADLINE_MS,
+    deadlineMs,
   });
   return {
     async read({ yaml, baseDir, overrides, fresh = false, imports }, signal) {

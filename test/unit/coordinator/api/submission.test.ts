@@ -16,7 +16,8 @@ training:
   epochs: 2
   batch: 16
 `;
-const reader = createSubmissionReader();
+// What texts cost is tested, and how much of a processor others leave is not.
+const reader = createSubmissionReader(300_000);
 after(() => reader.close());
 
 function submission(yaml: string, overrides: Record<string, string> = {}): Submission {
