@@ -22,9 +22,9 @@ const ASSIGNED_MS = 120_000;
 const GROUP_EVENTS_MAX = 400;
 
 /**
- * The longest turn between now and `stop`: time that passed, or the processor time of this process where that is less. What
- * the thread itself takes is no more than either; other programs lengthen the one, and the threads beside it, which collect
- * garbage and compile, the other.
+ * The longest turn between now and `stop`: time that passed, or the processor time of this process where that is less.
+ * What the thread itself takes is no more than either; other programs lengthen the one, and the threads beside it,
+ * which collect garbage and compile, the other.
  */
 function watchTurns(): { stop(): number } {
   let longest = 0;

@@ -1,6 +1,7 @@
-// ./node bare.mjs [--plugin FILE] [--seconds 480] [--patience 1]: on a bare machine, out of the archive of pack.mjs. Runs our training steps on a plugin
-// of PJRT, beside PyTorch where it is, and prints one line of JSON a part, at once. Each part is a process of its own with a bound, so that
-// one that fails or hangs costs its own line alone; --patience multiplies the bounds. Without --plugin it takes that of the package jax-cuda13-pjrt.
+// ./node bare.mjs [--plugin FILE] [--seconds 480] [--patience 1]: on a bare machine, out of the archive of pack.mjs.
+// Runs our training steps on a plugin of PJRT, beside PyTorch where it is, and prints one line of JSON a part, at once.
+// Each part is a process of its own with a bound, so that one that fails or hangs costs its own line alone; --patience
+// multiplies the bounds. Without --plugin it takes that of the package jax-cuda13-pjrt.
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

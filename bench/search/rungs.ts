@@ -2,9 +2,9 @@
 // full one, and how many epochs ASHA and Hyperband need until one of the best has its full evaluation. A search sees
 // what the first training seed gave, by which the best are the best; the other seed says how much of that is noise.
 //
-// The best 5 % are some ten networks, and a strategy with rungs finds one of them in its first bracket or in its second,
-// which takes as long again. So its median jumps from one eta to the next by what these ten happened to have after their
-// first epochs; the mean jumps less and is told beside it.
+// The best 5 % are some ten networks, and a strategy with rungs finds one of them in its first bracket or in its
+// second, which takes as long again. So its median jumps from one eta to the next by what these ten happened to have
+// after their first epochs; the mean jumps less and is told beside it.
 
 import type { SearchSpace } from '../../coordinator/strategies/search-space.ts';
 import { strategyOf } from '../../coordinator/strategies/strategies.ts';

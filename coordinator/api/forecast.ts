@@ -1,6 +1,6 @@
-// What a text would do, without doing it: its parts in the order in which they begin, each with runs, steps, images
-// and multiply-adds, and the worker-seconds of that by what runs took before on each device class. A search is
-// rehearsed by its own strategy. Results that would be taken are counted apart. Failures and their repetition are left out.
+// What a text would do, without doing it: its parts in the order in which they begin, each with runs, steps, images and
+// multiply-adds, and the worker-seconds of that by what runs took before on each device class. A search is rehearsed by
+// its own strategy. Results that would be taken are counted apart. Failures and their repetition are left out.
 
 import { withStandIn } from '../../core/nn/genotype.ts';
 import { genotypeOfKey } from '../../core/nn/genotype-code.ts';
@@ -80,7 +80,9 @@ export async function forecastOf(
   return { parts, times: totalTimes(parts), untimed };
 }
 
-/** The places of the documents, each after the teacher of the same text that it learns from; in their order otherwise. */
+/**
+ * The places of the documents, each after the teacher of the same text that it learns from; in their order otherwise.
+ */
 function teachersFirst(documents: readonly CheckedDocument[]): readonly number[] {
   const teachers = new Map<string, number>();
   for (const [at, { kind, spec }] of documents.entries())

@@ -1,5 +1,5 @@
-// How many passes of its teacher each student of a text will cost, and why: students of one order share them, and where rows
-// of images are kept, those of all epochs and orders do. For the forecast of a text, before anything is placed.
+// How many passes of its teacher each student of a text will cost, and why: students of one order share them, and where
+// rows of images are kept, those of all epochs and orders do. For the forecast of a text, before anything is placed.
 
 import { type DistillationSpec, sharesOverFleet } from '../../core/spec/distillation.ts';
 import { type Ordered, sharedOrderOf } from '../../core/spec/order-key.ts';

@@ -139,8 +139,8 @@ function checkPupil(document: Located, pupil: Pupil, context: Context): void {
 }
 
 /**
- * A stage of a run of the fleet that is not stored any more: nobody can learn from it, unless the result is there that a
- * student would take.
+ * A stage of a run of the fleet that is not stored any more: nobody can learn from it, unless the result is there that
+ * a student would take.
  */
 export function checkStages(
   document: Located,
@@ -194,8 +194,8 @@ function checkPeopleOf(
 }
 
 /**
- * Refuses whoever asks for rows of images for which no worker has room: it would fail when it begins. Whether the rows of
- * the network depend on neither batch nor place is proven on the worker.
+ * Refuses whoever asks for rows of images for which no worker has room: it would fail when it begins. Whether the rows
+ * of the network depend on neither batch nor place is proven on the worker.
  */
 export function checkRows(
   document: Located,

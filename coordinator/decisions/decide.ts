@@ -414,7 +414,9 @@ function endCollapsed(
   endRun(draft, run, { kind: 'run.finished', ...ended }, stopped);
 }
 
-/** The worker gets nothing new, and what it holds goes on without it: what it holds alone from the step that it stores. */
+/**
+ * The worker gets nothing new, and what it holds goes on without it: what it holds alone from the step that it stores.
+ */
 function drainWorker(draft: Draft, workerId: string, reason: string, byRequest = false): void {
   const worker = workerWith(draft.state, workerId);
   // The end of a process takes the place of a request, and a request that of one with another reason.

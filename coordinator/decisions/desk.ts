@@ -74,7 +74,10 @@ export interface Slice {
 const PROPOSALS_MAX = 32;
 /** Draws of one slice, at some microseconds each; those of a strategy that learns count several times. */
 const DRAWS_MAX = 400;
-/** Milliseconds of one slice: the first ones of a process, whose code is not compiled yet, and those of a slow machine are shorter. */
+/**
+ * Milliseconds of one slice: the first ones of a process, whose code is not compiled yet, and those of a slow machine
+ * are shorter.
+ */
 const SLICE_MS = 3;
 
 /**

@@ -106,7 +106,9 @@ function chosenOf(state: State, sweep: SweepState, count: number): string[] {
   return chosen.map((at) => points[front[at]!]!.trial.id);
 }
 
-/** What a front of a search is over: what it looks for, and beside one objective alone the parameters, or the accuracy. */
+/**
+ * What a front of a search is over: what it looks for, and beside one objective alone the parameters, or the accuracy.
+ */
 function frontAims(spec: Pick<SweepSpec, 'objectives'>): {
   objectives: NonNullable<SweepSpec['objectives']>;
 } {

@@ -126,7 +126,9 @@ export function studentOf(run: RunState): StudentOf {
   };
 }
 
-/** Who learns from a teacher: students, and sweeps, whose candidates do. What an embedding run reads, a student needs. */
+/**
+ * Who learns from a teacher: students, and sweeps, whose candidates do. What an embedding run reads, a student needs.
+ */
 export function studentsOf(
   state: State,
   { studentRunIds, taughtSweepIds = [] }: Pick<RunState, 'studentRunIds' | 'taughtSweepIds'>,

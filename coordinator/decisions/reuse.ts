@@ -4,8 +4,8 @@
 // queued the first to get workers trains. docs/reuse.md has the rules.
 //
 // A candidate needs the accuracy alone, and the latency where its sweep looks for that: a latency counts from a device
-// class that the run would get, and a result without one is computed again. Any other run is there for its network: it takes a result with its
-// checkpoints, and a teacher only with those stages that its students still need.
+// class that the run would get, and a result without one is computed again. Any other run is there for its network: it
+// takes a result with its checkpoints, and a teacher only with those stages that its students still need.
 
 import { resolveGenotype } from '../../core/nn/genotype.ts';
 import { codeOf, keyOfCode } from '../../core/nn/genotype-code.ts';
@@ -230,7 +230,10 @@ function modeOf({ job, trialId }: Pick<RunState, 'job' | 'trialId'>): 'none' | '
   return job.reuse ?? (trialId === undefined ? 'exact' : 'any');
 }
 
-/** Whether the run would get the very bits of another one: of a network written the same, on a device class that is there. */
+/**
+ * Whether the run would get the very bits of another one: of a network written the same, on a device class that is
+ * there.
+ */
 function isSameThere(
   fleet: Fleet,
   run: Asking,

@@ -1,6 +1,6 @@
-// The searches of a sweep over seeds: each trial has one, and when that has ended its cells are the trial's candidate, which
-// is evaluated as in any sweep. A trial does not wait for the searches of others, so seeds are found and trained side by
-// side, and what is found depends on the seed alone.
+// The searches of a sweep over seeds: each trial has one, and when that has ended its cells are the trial's candidate,
+// which is evaluated as in any sweep. A trial does not wait for the searches of others, so seeds are found and trained
+// side by side, and what is found depends on the seed alone.
 
 import { cellCosts } from '../../core/nn/cell-costs.ts';
 import { codeOfKey, genotypeKey, genotypeOfText } from '../../core/nn/genotype-code.ts';

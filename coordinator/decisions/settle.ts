@@ -76,8 +76,8 @@ export function settle(draft: Draft): void {
 }
 
 /**
- * Gives free workers to runs that wait, or to gangs that can grow. Returns whether there is more to settle with it: runs
- * have ended, because they take a result, or students may share their teacher's embeddings from now on.
+ * Gives free workers to runs that wait, or to gangs that can grow. Returns whether there is more to settle with it:
+ * runs have ended, because they take a result, or students may share their teacher's embeddings from now on.
  */
 export function place(draft: Draft): boolean {
   let hasEnds = false;
@@ -166,8 +166,8 @@ function lookAtPlan(draft: Draft, planId: string): void {
 }
 
 /**
- * Ends a run that may not go on: what it belongs to has ended, or its teacher ended short of a stage that it needs. One that may
- * is paused or goes on as what it belongs to is.
+ * Ends a run that may not go on: what it belongs to has ended, or its teacher ended short of a stage that it needs. One
+ * that may is paused or goes on as what it belongs to is.
  */
 function lookAtRun(draft: Draft, run: RunState | undefined): void {
   if (run === undefined || hasEnded(run)) return;

@@ -141,8 +141,8 @@ function hasTaught(state: State, { studentRunIds }: RunState, { training, distil
 }
 
 /**
- * The distillation with the id of the run whose stages are learned from. Throws why that run cannot be the teacher of so
- * many epochs; the error names the field.
+ * The distillation with the id of the run whose stages are learned from. Throws why that run cannot be the teacher of
+ * so many epochs; the error names the field.
  */
 export function namedTeacher(
   fleet: Fleet,
@@ -249,7 +249,9 @@ export function askingOf(
   return { spec: runOfStudent(plan, student, { network, distillation: learns }), facts };
 }
 
-/** What those who learn from a teacher of the same text will need of its result: those that take no result themselves. */
+/**
+ * What those who learn from a teacher of the same text will need of its result: those that take no result themselves.
+ */
 export function needsOf(
   fleet: Fleet,
   teacher: { readonly spec: RunSpec; readonly facts: DataFacts },

@@ -138,7 +138,9 @@ function haltOf({ fidelity }: TrialState): { readonly haltStage?: number; readon
   return fidelity.epochs === undefined ? { fidelity } : { haltStage: fidelity.epochs };
 }
 
-/** Where the run of an attempt halts to be judged, or is judged on its way: there too it halts where a result is known. */
+/**
+ * Where the run of an attempt halts to be judged, or is judged on its way: there too it halts where a result is known.
+ */
 function rungOf(draft: Draft, trial: TrialState, attempt: number) {
   const { facts, id: sweepId, job, spec } = sweepOf(draft.state, trial.sweepId);
   const halt = haltOf(trial);

@@ -1,5 +1,5 @@
-// Which attempt a run of a trial is. A run after one that was done is no attempt at the same: it is another evaluation, of a
-// candidate that was promoted.
+// Which attempt a run of a trial is. A run after one that was done is no attempt at the same: it is another evaluation,
+// of a candidate that was promoted.
 
 import { runWith, type State, type TrialState } from './state.ts';
 

@@ -1,8 +1,8 @@
-// The events of the journal, in the newest form (formats 2 and 3): every decision that has ever taken effect, with
-// its reason. They are written once and read for ever, so a kind is never given another meaning, and a kind
-// or a field is only added, the field as an optional one. A release that does not know a kind refuses the journal
-// by its name (coordinator/journal/formats/event-checker.ts). Whatever else has to change makes another format, and the older one is
-// lifted to it when it is read (coordinator/journal/formats).
+// The events of the journal, in the newest form (formats 2 and 3): every decision that has ever taken effect, with its
+// reason. They are written once and read for ever, so a kind is never given another meaning, and a kind or a field is
+// only added, the field as an optional one. A release that does not know a kind refuses the journal by its name
+// (coordinator/journal/formats/event-checker.ts). Whatever else has to change makes another format, and the older one
+// is lifted to it when it is read (coordinator/journal/formats).
 //
 // Events refer and do not copy: specs are recorded once and named by digest, and a candidate's run is a trial
 // and the number of the attempt.
@@ -34,8 +34,8 @@ import type {
 import type { WarmStart } from './warm-start.ts';
 
 /**
- * `atMs`: when it was decided, milliseconds since the epoch. `by`: whose call decided it; absent where nobody
- * called, and where no token is needed. `left`: workers that the run's gang has lost with it, beside the one that it names.
+ * `atMs`: when it was decided, milliseconds since the epoch. `by`: whose call decided it; absent where nobody called,
+ * and where no token is needed. `left`: workers that the run's gang has lost with it, beside the one that it names.
  */
 export type Event = { readonly atMs: number; readonly by?: Caller; readonly left?: readonly string[] } & (
   | { readonly kind: 'coordinator.started'; readonly epoch: number; readonly version: string }
@@ -345,7 +345,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller; readonly left
       readonly found?: FoundState;
       /**
        * By retention: nothing of the stages before it is kept any more, but for what is kept by request. Of candidates,
-       * whose every stage takes the place of the one before: an event of its own for each would be a third of a journal.
+       * whose every stage takes the place of the one before: an event of its own for each would be a third of a
+       * journal.
        */
       readonly isOnlyStage?: true;
       readonly workerId: string;

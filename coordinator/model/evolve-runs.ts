@@ -205,7 +205,10 @@ function forgetClass(w: Working, id: string): void {
   w.runs = withRow(w.runs, numberOf(id), rest, w.edit);
 }
 
-/** What is known of its gang or its twin alone is over: what it pauses for, what waiting had earned it, what it has not stored. */
+/**
+ * What is known of its gang or its twin alone is over: what it pauses for, what waiting had earned it, what it has not
+ * stored.
+ */
 export function noLongerPlaced(w: Working, id: string): void {
   const run = runOf(w, id);
   const isPlain =

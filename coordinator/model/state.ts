@@ -644,7 +644,10 @@ export function numberIn(noun: Noun, id: string): number | undefined {
 const DASH = 0x2d;
 const ZERO = 0x30;
 
-/** The number that stands behind this place of a text; NaN when something else does. By hand, because a fold takes millions. */
+/**
+ * The number that stands behind this place of a text; NaN when something else does. By hand, because a fold takes
+ * millions.
+ */
 function digitsAfter(text: string, place: number): number {
   let number = 0;
   for (let at = place + 1; at < text.length; at++) {

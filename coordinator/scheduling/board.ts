@@ -231,7 +231,9 @@ export function createBoard(): Board {
   };
 }
 
-/** Runs that differ. Of a state after none those that are open: what has ended is nothing to the board, and may be long. */
+/**
+ * Runs that differ. Of a state after none those that are open: what has ended is nothing to the board, and may be long.
+ */
 function runChanges(before: State, next: State): Iterable<Change<RunState | EndedRun>> {
   if (before.runs.size > 0) return changesBetween(before.runs, next.runs);
   return openRuns(next).map((run) => [numberOf(run.id), undefined, run]);
@@ -288,8 +290,8 @@ export function meets(require: Requirement | undefined, { deviceKind, memoryGb, 
 }
 
 /**
- * A run takes workers that compute in its precision. An exact one takes them of one device class, and none of a class that
- * gives other bits each time.
+ * A run takes workers that compute in its precision. An exact one takes them of one device class, and none of a class
+ * that gives other bits each time.
  */
 export function fitsClass(run: RunState, pool: Kind): boolean {
   if (!meets(run.job.require, pool.traits) || !hasMemoryFor(run, pool.traits.memoryGb)) return false;

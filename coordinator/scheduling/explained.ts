@@ -19,8 +19,8 @@ const GROUPS_MAX = 100;
 const LOOKED_AT = 3;
 
 /**
- * Who waits, in the order in which they would get workers now, with the priority and the use of the fleet that the order
- * follows from; runs that need the same are one sentence.
+ * Who waits, in the order in which they would get workers now, with the priority and the use of the fleet that the
+ * order follows from; runs that need the same are one sentence.
  */
 export function queueTexts(board: Board, waits: Waits): string[] {
   const { queue, pools, running } = board;

@@ -65,7 +65,8 @@ export const withTeacher = (own: number, teacher: number | undefined): number =>
 
 /**
  * The newest runs of a fleet that are done and whose time is known, and those whose speed is measured now. `open`: what
- * workers have reported of a run and the journal does not have yet, by the run's id; a fleet of some seconds has no more.
+ * workers have reported of a run and the journal does not have yet, by the run's id; a fleet of some seconds has no
+ * more.
  */
 export function measuredRuns(
   state: State,

@@ -1,7 +1,7 @@
 // How students of one teacher and one order get its embeddings: with a pass each, with a pass for each worker that has
 // some of them, or with one pass for all, over the stream of the fleet; and whether what is computed is kept by image.
-// Decides by what an image costs each way: in seconds, where steps and passes were measured on that device class, and in
-// multiply-adds before, which seconds follow within one class. The bits are the same each way. Pure.
+// Decides by what an image costs each way: in seconds, where steps and passes were measured on that device class, and
+// in multiply-adds before, which seconds follow within one class. The bits are the same each way. Pure.
 
 import type { Observed } from '../model/observed.ts';
 import type { RunState } from '../model/state.ts';

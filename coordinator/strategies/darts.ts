@@ -1,5 +1,5 @@
-// Searches by gradient from several seeds: each seed is one trial, whose cells are found by a search of its own. Nothing is
-// learned from results, so the order of the seeds is that of the trials.
+// Searches by gradient from several seeds: each seed is one trial, whose cells are found by a search of its own.
+// Nothing is learned from results, so the order of the seeds is that of the trials.
 
 import type { DartsSpec } from '../../core/spec/darts.ts';
 import { type NoState, REMEMBERS_NOTHING, type Strategy } from './strategy.ts';

@@ -1,8 +1,8 @@
 // Ranking by inherited weights (Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampling",
-// ECCV 2020): candidates are evaluated as parts of a search network that is trained already, proposed by evolution or at
-// random, and when all have a result the best of them are trained. Inherited weights are known to rank badly (Yu et al.,
-// "Evaluating the Search Phase of Neural Architecture Search", ICLR 2020), so a sample over the whole ranking is trained
-// too, and how far both agree is a part of the search's end.
+// ECCV 2020): candidates are evaluated as parts of a search network that is trained already, proposed by evolution or
+// at random, and when all have a result the best of them are trained. Inherited weights are known to rank badly (Yu et
+// al., "Evaluating the Search Phase of Neural Architecture Search", ICLR 2020), so a sample over the whole ranking is
+// trained too, and how far both agree is a part of the search's end.
 
 import { comparisonRanks, rankAgreement } from '../../core/search/inherited.ts';
 import type { OneShotSpec } from '../../core/spec/strategy.ts';

@@ -1,7 +1,7 @@
-// A class shard on the device of an engine: weights and momentum of its rows lie there from step to step, and so do the rows
-// that take part in the open step, where not all do, and their gradient until it is committed. Decides what crosses: the
-// numbers of the rows that take part and two scalars go in with each step, and one number comes out; rows come out when
-// somebody asks.
+// A class shard on the device of an engine: weights and momentum of its rows lie there from step to step, and so do the
+// rows that take part in the open step, where not all do, and their gradient until it is committed. Decides what
+// crosses: the numbers of the rows that take part and two scalars go in with each step, and one number comes out; rows
+// come out when somebody asks.
 
 import type { OptimizerOptions } from '../optim/sgd.ts';
 import type { Engine, Resident, ResidentModule } from '../tensor/graph/engine.ts';

@@ -1,6 +1,6 @@
-// The update of a class shard's rows (rows.ts) as a StableHLO module, for rows that stay on a device: the same arithmetic,
-// bit by bit, and the same answer to a gradient that is not finite: nothing is changed, and the caller learns of it. And the
-// copy of the rows that take part in a step, where not all do.
+// The update of a class shard's rows (rows.ts) as a StableHLO module, for rows that stay on a device: the same
+// arithmetic, bit by bit, and the same answer to a gradient that is not finite: nothing is changed, and the caller
+// learns of it. And the copy of the rows that take part in a step, where not all do.
 
 import { constant, product, split } from '../optim/exact-products.ts';
 import type { OptimizerOptions } from '../optim/sgd.ts';
@@ -27,10 +27,10 @@ export function chosenRowsModule({ count, embedding, chosen }: RowsShape): Lower
 }
 
 /**
- * Arguments: weights and momentum [count E], the gradient [chosen E], where not all rows take part the place of each row
- * among those that do, int32 [count], or -1; then the scalars in float64: what the gradient is multiplied by, a power of
- * two, and the learning rate. Results: weights and momentum in the memory of the first two, and one number that is 1 where
- * the gradient is finite. Denormal numbers count as zero where the device takes them so.
+ * Arguments: weights and momentum [count E], the gradient [chosen E], where not all rows take part the place of each
+ * row among those that do, int32 [count], or -1; then the scalars in float64: what the gradient is multiplied by, a
+ * power of two, and the learning rate. Results: weights and momentum in the memory of the first two, and one number
+ * that is 1 where the gradient is finite. Denormal numbers count as zero where the device takes them so.
  */
 export function rowsModule(rows: RowsShape, optimizer: OptimizerOptions): LoweredModule {
   const { count, embedding, chosen } = rows;

@@ -207,7 +207,10 @@ export const planSchema = z
 /** A checked plan. */
 export type PlanSpec = z.infer<typeof planSchema>;
 
-/** The teacher that a student of a plan names and that is no part of the plan; undefined: it learns from the plan's, or from none. */
+/**
+ * The teacher that a student of a plan names and that is no part of the plan; undefined: it learns from the plan's, or
+ * from none.
+ */
 export function otherTeacherOf(
   plan: { readonly teacher?: { readonly name: string } | undefined },
   student: { readonly distillation?: { readonly teacher?: string | undefined } | undefined },

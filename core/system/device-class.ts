@@ -12,8 +12,8 @@ export function isDeterministic(deviceClass: string): boolean {
 }
 
 /**
- * Whether a worker of this class computes products in a precision (`training.precision`): TensorFlow's session has float32
- * alone.
+ * Whether a worker of this class computes products in a precision (`training.precision`): TensorFlow's session has
+ * float32 alone.
  */
 export function hasPrecision(deviceClass: string, precision = 'float32'): boolean {
   return precision === 'float32' || deviceClass.split('/').includes('engine=pjrt');

@@ -1,5 +1,6 @@
-// The worker program against a real broker and a coordinator that the test plays: real gRPC, real NATS, real TensorFlow,
-// workers as processes. What a coordinator decides is not tested here; what a worker does with its commands is.
+// The worker program against a real broker and a coordinator that the test plays: real gRPC, real NATS, real
+// TensorFlow, workers as processes. What a coordinator decides is not tested here; what a worker does with its commands
+// is.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -320,7 +321,8 @@ test('a run that is released and assigned anew in one breath is begun anew, the 
     ({ $case: 'release', value: { runId, generation, reason: 'taken for lost' } }) as const;
   coordinator.send('w1', assignOf({ runId, generation: 1, spec, workers: ['w1'] }));
   await coordinator.report('progress', (value) => value.runId === runId && (value.point?.step ?? 0) >= 2);
-  // As a worker hears it that comes back after it was declared lost; twice, because the second may overtake the end of the first.
+  // As a worker hears it that comes back after it was declared lost; twice, because the second may overtake the end of
+  // the first.
   coordinator.send('w1', release(1));
   coordinator.send('w1', assignOf({ runId, generation: 3, spec, workers: ['w1'] }));
   coordinator.send('w1', release(3));

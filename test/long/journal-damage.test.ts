@@ -1,5 +1,5 @@
-// A journal that is not as it was left, on a real nats-server: each damage by name is one sentence with its sequence and the
-// repair, reads are served, nothing is decided, and `truncate` brings the fleet back without a restart.
+// A journal that is not as it was left, on a real nats-server: each damage by name is one sentence with its sequence
+// and the repair, reads are served, nothing is decided, and `truncate` brings the fleet back without a restart.
 
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';

@@ -1,6 +1,6 @@
-// `npm run test:pjrt`, the engine: a recorded training step gives the same numbers as TensorFlow's session within rounding, and the
-// same bits in every run, in another process, on another device, in two parts, with vectors that stay on the device, and from the
-// cache.
+// `npm run test:pjrt`, the engine: a recorded training step gives the same numbers as TensorFlow's session within
+// rounding, and the same bits in every run, in another process, on another device, in two parts, with vectors that stay
+// on the device, and from the cache.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';

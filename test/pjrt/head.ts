@@ -1,6 +1,7 @@
-// `npm run test:pjrt`, `head: sharded`: backbone and class shards that stay on the device have the bits of those in memory, for
-// any placement, through a change of the gang and an update that the next generation commits, and nothing is left there. The
-// module that moves rows has the bits of updateRows, and no row crosses between host and device for it.
+// `npm run test:pjrt`, `head: sharded`: backbone and class shards that stay on the device have the bits of those in
+// memory, for any placement, through a change of the gang and an update that the next generation commits, and nothing
+// is left there. The module that moves rows has the bits of updateRows, and no row crosses between host and device for
+// it.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

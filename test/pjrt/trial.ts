@@ -1,5 +1,5 @@
-// `npm run test:pjrt`, the trial of a plugin before a worker on a GPU takes it: one that ends its process, or never returns, is a
-// reason, as is one that refuses, and the worker goes on.
+// `npm run test:pjrt`, the trial of a plugin before a worker on a GPU takes it: one that ends its process, or never
+// returns, is a reason, as is one that refuses, and the worker goes on.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

@@ -1,5 +1,5 @@
-// Gangs of one test file whose compute thread runs a plugin of PJRT for CPUs, and sums in this process. Thread, loader and
-// cache end with the file's tests.
+// Gangs of one test file whose compute thread runs a plugin of PJRT for CPUs, and sums in this process. Thread, loader
+// and cache end with the file's tests.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,5 @@
-// What bench/gpu/bare.mjs prints on a machine where nothing works: the reason of each part, which nobody can ask for again.
+// What bench/gpu/bare.mjs prints on a machine where nothing works: the reason of each part, which nobody can ask for
+// again.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

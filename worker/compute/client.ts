@@ -55,8 +55,9 @@ export interface Compute {
    */
   keepState(request: KeepRequest): Promise<KeptState | undefined>;
   /**
-   * Runs a graph whose first input is the weights for each of these states, and makes one optimiser step of each by the vector
-   * that it gives. They are on different devices, which compute at the same time. Where it fails some may have stepped.
+   * Runs a graph whose first input is the weights for each of these states, and makes one optimiser step of each by the
+   * vector that it gives. They are on different devices, which compute at the same time. Where it fails some may have
+   * stepped.
    */
   stepStates(graph: GraphSpec, steps: readonly (OwnStep & { readonly state: KeptState })[]): Promise<void>;
   /** Writes the weights with which a run begins into shared memory. */
@@ -66,8 +67,8 @@ export interface Compute {
    */
   updateRows(update: RowsUpdate): Promise<void>;
   /**
-   * Puts a class shard onto the device. Undefined where the engine keeps vectors on the host, where runGraph and updateRows
-   * do the same.
+   * Puts a class shard onto the device. Undefined where the engine keeps vectors on the host, where runGraph and
+   * updateRows do the same.
    */
   keepRows(request: KeepRowsRequest): Promise<KeptShard | undefined>;
   /** Writes what a shard contributes to a round; all arrays must be in shared memory. */
@@ -115,7 +116,9 @@ export interface KeptState {
   readonly devices: number;
   /** The one that has the state; absent: each has a replica. */
   readonly device?: number | undefined;
-  /** Runs a graph whose first input is the weights; a node is written once all its shards were given, by whatever calls. */
+  /**
+   * Runs a graph whose first input is the weights; a node is written once all its shards were given, by whatever calls.
+   */
   runGraph(graph: GraphSpec, runs: readonly KeptRun[]): Promise<void>;
   /** As startTwoPart, of a graph whose first input is the weights. */
   startTwoPart(graph: TwoPartSpec, inputs: Arrays): Promise<TwoPartRun>;
@@ -133,8 +136,8 @@ export interface KeptShard {
   /** The rows with these numbers take part in the open step. */
   choose(chosen: Uint32Array): Promise<void>;
   /**
-   * Runs a graph whose inputs are unit embeddings, the rows that take part, and others. `leaves`: its first output is the gradient of the
-   * rows, which stays with them.
+   * Runs a graph whose inputs are unit embeddings, the rows that take part, and others. `leaves`: its first output is
+   * the gradient of the rows, which stays with them.
    */
   run(graph: GraphSpec, run: Omit<RunRowsRequest, 'graph' | 'kept'>): Promise<readonly Float32Array[]>;
   /** One step by that gradient, with the bits of updateRows. */

@@ -35,7 +35,10 @@ export function pjrtClass(parts: {
   ].join('/');
 }
 
-/** Those that decide bits where a person set them: the compiler's, and of CUDA's libraries whether they may shorten products. */
+/**
+ * Those that decide bits where a person set them: the compiler's, and of CUDA's libraries whether they may shorten
+ * products.
+ */
 const variablesOf = (platform: PluginFacts['platform']): readonly string[] =>
   platform === 'cuda' ? ['XLA_FLAGS', 'NVIDIA_TF32_OVERRIDE'] : ['XLA_FLAGS'];
 

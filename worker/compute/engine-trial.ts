@@ -1,6 +1,6 @@
-// Which engine a worker on a GPU gets that leaves the choice to the machine. A plugin and the driver beneath it may end the
-// process that opens them, or never return, so the plugin is tried in a process of its own before anything is loaded here: the
-// variables of the libraries depend on the engine.
+// Which engine a worker on a GPU gets that leaves the choice to the machine. A plugin and the driver beneath it may end
+// the process that opens them, or never return, so the plugin is tried in a process of its own before anything is
+// loaded here: the variables of the libraries depend on the engine.
 
 import { spawn } from 'node:child_process';
 import { toFleetError } from '../../core/errors.ts';

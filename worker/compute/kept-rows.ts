@@ -1,6 +1,6 @@
-// The class shards that the compute thread keeps on its device, by number: from the first step of a generation to its end.
-// Decides that updates of rows are compiled once for all class shards of a size, and that rows which lie in memory are
-// moved by the same program, because not all devices round denormal numbers as the host does.
+// The class shards that the compute thread keeps on its device, by number: from the first step of a generation to its
+// end. Decides that updates of rows are compiled once for all class shards of a size, and that rows which lie in memory
+// are moved by the same program, because not all devices round denormal numbers as the host does.
 
 import { LRUCache } from 'lru-cache';
 import { FleetError } from '../../core/errors.ts';

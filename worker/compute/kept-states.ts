@@ -44,7 +44,9 @@ export interface KeptStates {
   /** Runs a graph on the weights of a state, on several devices at once, and adds up what the runs give. */
   run(kept: number, graph: CompiledGraph, runs: readonly KeptRun[]): void;
   apply(request: ApplyKeptRequest): Applied;
-  /** Runs a graph on the weights of each state, and steps it by its vector, which does not leave its device for that. */
+  /**
+   * Runs a graph on the weights of each state, and steps it by its vector, which does not leave its device for that.
+   */
   step(graph: CompiledGraph, steps: StepKeptRequest['steps']): void;
   read(kept: number, into: SgdArrays): void;
   /** Nothing for a number that is not there. */

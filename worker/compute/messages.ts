@@ -280,7 +280,9 @@ export type ComputeCalls = {
     };
     readonly answer: readonly Float32Array[];
   };
-  /** The first part; the arrays must not change before the second. `kept`: its first input is the weights of this state. */
+  /**
+   * The first part; the arrays must not change before the second. `kept`: its first input is the weights of this state.
+   */
   readonly begin: {
     readonly ask: { readonly graph: TwoPartSpec; readonly kept?: number; readonly inputs: Arrays };
     readonly answer: { readonly begun: number; readonly outputs: readonly Float32Array[] };

@@ -1,5 +1,5 @@
-// The devices of a plugin of PJRT as a worker computes on them: the options that it is opened with, how many there are and
-// of which kind, and the proof that programs run there. Loads no TensorFlow.
+// The devices of a plugin of PJRT as a worker computes on them: the options that it is opened with, how many there are
+// and of which kind, and the proof that programs run there. Loads no TensorFlow.
 
 import { existsSync } from 'node:fs';
 import { FleetError } from '../../core/errors.ts';
@@ -97,9 +97,9 @@ function clientOptions({ platform }: InstalledPlugin, memoryShare: number): Reco
 }
 
 /**
- * Options that make equal bits of equal programs: sums in one order, and kernels that are not chosen by their
- * speed of the moment. On a CPU products are not split over the threads of a machine, and the larger of NaN and a number
- * is NaN, as on a GPU: a run whose numbers are none any more has to fail.
+ * Options that make equal bits of equal programs: sums in one order, and kernels that are not chosen by their speed of
+ * the moment. On a CPU products are not split over the threads of a machine, and the larger of NaN and a number is NaN,
+ * as on a GPU: a run whose numbers are none any more has to fail.
  */
 function compilerOptions({ platform }: InstalledPlugin): Record<string, Option> {
   return platform === 'cpu'

@@ -56,7 +56,8 @@ export async function contentOf(
 }
 
 /**
- * Stores the checkpoint of `stage`, at whose end the replica stands, and reports it. The points of the steps are stored before it, because who goes on from it does not make them again.
+ * Stores the checkpoint of `stage`, at whose end the replica stands, and reports it. The points of the steps are stored
+ * before it, because who goes on from it does not make them again.
  */
 export async function storeStage(
   context: FinishContext,
@@ -148,7 +149,8 @@ function factsOfSession(
 }
 
 /**
- * The checkpoint of a stage. `learnedFrom`: the digest of the teacher's that it was stored with before, where that counts.
+ * The checkpoint of a stage. `learnedFrom`: the digest of the teacher's that it was stored with before, where that
+ * counts.
  */
 export async function checkpointOf(
   context: Pick<FinishContext, 'services' | 'session' | 'signal'>,

@@ -14,8 +14,8 @@ import { sgdUpdate } from './sgd-update.ts';
 
 export interface ResidentReplica {
   /**
-   * Makes the replica ready for runGraph; once a unit. Resolves with how many devices compute, and whether they add up nodes
-   * of several shards.
+   * Makes the replica ready for runGraph; once a unit. Resolves with how many devices compute, and whether they add up
+   * nodes of several shards.
    */
   prepare(replica: Replica): Promise<{ readonly devices: number; readonly addsUp: boolean }>;
   /** Runs a graph whose first input is the replica's weights; on one device or several, as KeptState has it. */

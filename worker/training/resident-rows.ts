@@ -1,7 +1,8 @@
-// The class shards of a sharded head on the device of the compute thread, for one generation: where the engine keeps vectors
-// on its device, graphs take the rows from there, gradients stay there, and the commit of a step moves them there. Decides
-// when they go to the device and come back: they go before the first step, and come back for a checkpoint and at the end of
-// the generation, with the gradients of an update that is not committed. Otherwise memory is where they are.
+// The class shards of a sharded head on the device of the compute thread, for one generation: where the engine keeps
+// vectors on its device, graphs take the rows from there, gradients stay there, and the commit of a step moves them
+// there. Decides when they go to the device and come back: they go before the first step, and come back for a
+// checkpoint and at the end of the generation, with the gradients of an update that is not committed. Otherwise memory
+// is where they are.
 
 import type { Compute, KeptShard } from '../compute/client.ts';
 import type { GraphSpec } from '../compute/messages.ts';

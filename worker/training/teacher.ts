@@ -21,8 +21,8 @@ export interface TeacherFeed {
   /** The network for an epoch; waits until the teacher has stored it. */
   forEpoch(epoch: number, signal: AbortSignal): Promise<TeacherNetwork>;
   /**
-   * Of the teacher's checkpoint that an epoch learns from; SHA-256, hex. `noted` is asked where this feed has not met it:
-   * whoever goes on from a stage has it there, and the teacher's own may have gone since. Then it has to be stored.
+   * Of the teacher's checkpoint that an epoch learns from; SHA-256, hex. `noted` is asked where this feed has not met
+   * it: whoever goes on from a stage has it there, and the teacher's own may have gone since. Then it has to be stored.
    */
   digestFor(epoch: number, signal: AbortSignal, noted?: () => Promise<string | undefined>): Promise<string>;
   /** From now on embeddings are shared with the students of all workers; undefined: with those of this worker alone. */

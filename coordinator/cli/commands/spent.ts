@@ -1,6 +1,6 @@
-// What a sweep or a search by gradient has spent and found, asked of the coordinator. Decides what stands for the result
-// of a search: the accuracy of a run that has trained the cells of its last stage as the candidates of the sweeps beside
-// it are trained, with the seconds of that run on top of the search's.
+// What a sweep or a search by gradient has spent and found, asked of the coordinator. Decides what stands for the
+// result of a search: the accuracy of a run that has trained the cells of its last stage as the candidates of the
+// sweeps beside it are trained, with the seconds of that run on top of the search's.
 
 import { FleetError } from '../../../core/errors.ts';
 import { genotypeKey } from '../../../core/nn/genotype-code.ts';

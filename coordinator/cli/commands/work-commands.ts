@@ -1,6 +1,5 @@
-// Commands that request work or its results: submit, plan, watch, cancel, resume, export, report; those that hold it back
-// are pause-commands.ts. Decides flags,
-// exit codes and what is printed.
+// Commands that request work or its results: submit, plan, watch, cancel, resume, export, report; those that hold it
+// back are pause-commands.ts. Decides flags, exit codes and what is printed.
 
 import type { Command } from 'commander';
 import type { ExportFormat } from '../../../core/model/export-format.ts';

@@ -39,11 +39,13 @@ export interface CompiledGraph {
    */
   run(inputs: readonly EngineInput[], into?: Float32Array): Float32Array[];
   /**
-   * Makes the runs, at the same time where they are on several devices; the first output of each, which stays on the device
-   * of its run. Whoever called frees them. Absent where vectors are kept on the host.
+   * Makes the runs, at the same time where they are on several devices; the first output of each, which stays on the
+   * device of its run. Whoever called frees them. Absent where vectors are kept on the host.
    */
   readonly runPlaced?: (runs: readonly PlacedRun[]) => Resident[];
-  /** Runs the graph and leaves its first output on the first device. Whoever called frees it. Absent as runPlaced is. */
+  /**
+   * Runs the graph and leaves its first output on the first device. Whoever called frees it. Absent as runPlaced is.
+   */
   readonly runLeaving?: (inputs: readonly EngineInput[]) => {
     readonly first: Resident;
     readonly others: Float32Array[];
@@ -71,8 +73,8 @@ export interface TwoPartOptions extends CompileOptions {
  */
 export interface TwoPartGraph {
   /**
-   * Runs the first part. What is given must neither change nor be freed before the second part has run. With `keep` what
-   * the second part reads is kept, where keptBytes says that it can be.
+   * Runs the first part. What is given must neither change nor be freed before the second part has run. With `keep`
+   * what the second part reads is kept, where keptBytes says that it can be.
    */
   begin(inputs: readonly EngineInput[], keep: boolean): Begun;
   /**
@@ -106,9 +108,9 @@ export interface Begun {
 /** A module over vectors of the devices. */
 export interface ResidentModule {
   /**
-   * Runs it on each device that has its vectors, which are at least one, on its arguments in this order: vectors whose memory the
-   * first results take, vectors that stay, arrays of the host. The donated ones are over once it ran, also where that failed.
-   * Whoever called frees the results.
+   * Runs it on each device that has its vectors, which are at least one, on its arguments in this order: vectors whose
+   * memory the first results take, vectors that stay, arrays of the host. The donated ones are over once it ran, also
+   * where that failed. Whoever called frees the results.
    */
   run(given: {
     readonly donated?: readonly Resident[];
@@ -116,8 +118,8 @@ export interface ResidentModule {
     readonly arrays?: readonly (Float32Array | Float64Array | Int32Array)[];
   }): Resident[];
   /**
-   * Runs it once a list, each on the one device of the vectors of the list, at the same time where those are several; the
-   * first result of each, which is on that device alone. Donated vectors and results are as of `run`.
+   * Runs it once a list, each on the one device of the vectors of the list, at the same time where those are several;
+   * the first result of each, which is on that device alone. Donated vectors and results are as of `run`.
    */
   runPlaced(
     lists: readonly { readonly donated: readonly Resident[]; readonly kept: readonly Resident[] }[],

@@ -36,7 +36,9 @@ export function createPjrtEngine(place: PjrtPlace): Engine {
   const { client, devices } = place;
   const residents = createResidents();
 
-  /** The first output of each run as a vector at the place of that run; the other outputs go to those that are freed. */
+  /**
+   * The first output of each run as a vector at the place of that run; the other outputs go to those that are freed.
+   */
   const adoptFirst = (
     results: readonly (readonly DeviceBuffer[])[],
     of: {

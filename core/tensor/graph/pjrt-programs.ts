@@ -1,5 +1,5 @@
-// Compiled programs of a plugin, kept on disk beside the graphs that they come from: an XLA compiler takes seconds
-// to minutes for a network's step. The name of a stored program has the module, the options, those of XLA_FLAGS too, the
+// Compiled programs of a plugin, kept on disk beside the graphs that they come from: an XLA compiler takes seconds to
+// minutes for a network's step. The name of a stored program has the module, the options, those of XLA_FLAGS too, the
 // plugin with its version, and the kind of device; where the device is the CPU, its model, instructions and number of
 // cores as well, since the compiler decides by them. So it has all that the device class has.
 

@@ -1,4 +1,5 @@
-// Words on the command line that name nothing of ours, options that stand before the command, and what programs say of themselves.
+// Words on the command line that name nothing of ours, options that stand before the command, and what programs say of
+// themselves.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
