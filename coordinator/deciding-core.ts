@@ -157,6 +157,7 @@ export function startCore(
   };
 }
 
+/** The journal, the driver and the watches of one coordinator, and how others hear of events. */
 export type Core = ReturnType<typeof startCore>;
 
 function perform(links: Links, effect: Effect): void {

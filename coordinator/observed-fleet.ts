@@ -34,4 +34,5 @@ export function observeFleet({ config, log, clock }: Pick<StartOptions, 'config'
   return { links, progress, imageTimes, rowRefusals, suspicion, times, observe };
 }
 
+/** What one coordinator has seen of its fleet since it was started. */
 export type ObservedFleet = ReturnType<typeof observeFleet>;

@@ -148,4 +148,5 @@ function collectorOf(
   return collector;
 }
 
+/** The two services, and the requests to workers that they make. */
 export type Services = ReturnType<typeof createServices>;

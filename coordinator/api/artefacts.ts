@@ -1,6 +1,7 @@
 // What the store holds, as a user sees it: by run, stage and part, and who holds it; what would go with a run.
 // It is read from the manifests, because only they say what is there.
 
+import { manifestFilters } from '../../core/checkpoint/artefact-names.ts';
 import {
   comparePlaces,
   type Holding,
@@ -64,7 +65,7 @@ export function createArtefacts({
   async function holdings(runIds: ReadonlySet<string> | undefined): Promise<Holding[]> {
     const sums = sumHoldings();
     const slices = beginSlices();
-    for (const filter of filtersOf(names, runIds))
+    for (const filter of manifestFilters(names, runIds))
       for (const manifest of await store.listManifests(filter)) {
         sums.add(manifest);
         const turn = slices.next();
@@ -122,15 +123,6 @@ export function createArtefacts({
       return (await holdings(undefined)).sort((a, b) => b.bytes - a.bytes).slice(0, count);
     },
   };
-}
-
-/** From so many runs on, one look at all keys is cheaper than one at those of each. */
-const LIST_ALL_FROM = 20;
-
-/** What to look for in the bucket of manifests. */
-function filtersOf(names: Names, runIds: ReadonlySet<string> | undefined): string[] {
-  if (runIds === undefined || runIds.size >= LIST_ALL_FROM) return [names.manifestKeys];
-  return [...runIds].flatMap((id) => [names.checkpointKey(id, '*'), names.evaluationKey(id)]);
 }
 
 /** The runs of a plan or a sweep, or the run itself. */

@@ -278,7 +278,6 @@ async function planParts(
   return parts;
 }
 
-/** The run of a student of a plan, as far as decides what it computes. */
 function totalTimes(parts: readonly ForecastPart[]): ForecastTime[] {
   const totals = new Map<string, ForecastTime>();
   for (const { times } of parts)

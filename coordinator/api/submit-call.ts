@@ -34,7 +34,7 @@ export async function submit(
   parts: SubmitParts,
   request: SubmitRequest,
   { signal, by }: { readonly signal: AbortSignal; readonly by?: Caller },
-) {
+): Promise<SubmitResponse> {
   // Looking at the data can take minutes: what would be refused after that is refused before it.
   const { refusal } = parts.driver;
   if (refusal !== undefined && !request.dryRun) throw refusal;

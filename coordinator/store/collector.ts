@@ -2,7 +2,7 @@
 // (held.ts), and this brings the store there, again after every start, so that a collection that was cut off
 // is finished by whoever leads next. What somebody reads at the moment waits until that has ended.
 
-import { type ArtefactId, artefactOfKey } from '../../core/checkpoint/artefact-names.ts';
+import { type ArtefactId, artefactOfKey, manifestFilters } from '../../core/checkpoint/artefact-names.ts';
 import type { ArtefactRemoval } from '../../core/checkpoint/artefact-removal.ts';
 import { HEAD, OPTIMIZER } from '../../core/checkpoint/checkpoint-layout.ts';
 import type { ArtefactStore } from '../../core/checkpoint/store.ts';
@@ -34,12 +34,8 @@ export interface Collected {
   readonly bytes: number;
 }
 
-/** From so many runs on, one look at all keys is cheaper than one at those of each. */
-const LIST_ALL_FROM = 20;
 /** Between two sweeps for chunks that belong to nothing, milliseconds. */
 const SWEEP_MS = 3_600_000;
-/** After these events a run may hold less than before. */
-const GONE: ReadonlySet<Event['kind']> = new Set(['stage.dropped', 'stage.released', 'step.dropped']);
 /** Before what failed is tried again, milliseconds. */
 const AGAIN_MS = 5_000;
 
@@ -76,12 +72,8 @@ export function startCollector(options: {
 
   /** Keys by run, of these runs or of all. */
   async function keysByRun(runIds: ReadonlySet<string> | undefined): Promise<Map<string, ArtefactId[]>> {
-    const filters =
-      runIds === undefined || runIds.size >= LIST_ALL_FROM
-        ? [names.manifestKeys]
-        : [...runIds].flatMap((id) => [names.checkpointKey(id, '*'), names.evaluationKey(id)]);
     const found = new Map<string, ArtefactId[]>();
-    for (const filter of filters)
+    for (const filter of manifestFilters(names, runIds))
       for (const key of await store.listKeys(filter)) {
         const artefact = artefactOfKey(key);
         if (artefact === undefined || (runIds !== undefined && !runIds.has(artefact.runId))) continue;
@@ -171,7 +163,8 @@ export function startCollector(options: {
 
   return {
     note(event) {
-      if (GONE.has(event.kind) && 'runId' in event) take(event.runId!);
+      const { kind } = event;
+      if (kind === 'stage.dropped' || kind === 'stage.released' || kind === 'step.dropped') take(event.runId);
       if (event.kind === 'run.checkpointed' && event.isOnlyStage) take(event.runId);
       // An earlier pause of the same stage is behind it.
       if (event.kind === 'run.paused' && event.stored !== undefined) take(event.runId);

@@ -2,6 +2,7 @@
 // Pure.
 
 import { FleetError } from '../errors.ts';
+import type { Names } from '../net/subjects.ts';
 
 /** An artefact: the checkpoint of a stage or of a step within one, or what else a run leaves, by its noun. */
 export interface ArtefactId {
@@ -23,6 +24,15 @@ export function artefactOfKey(key: string): ArtefactId | undefined {
   return isStep === 's'
     ? { noun, runId, stage: undefined, step: number }
     : { noun, runId, stage: number, step: undefined };
+}
+
+/** From so many runs on, one look at all keys is cheaper than one at those of each. */
+const LIST_ALL_FROM = 20;
+
+/** What to look for in the bucket of manifests to find those of these runs, and perhaps of others; undefined: of all. */
+export function manifestFilters(names: Names, runIds: ReadonlySet<string> | undefined): string[] {
+  if (runIds === undefined || runIds.size >= LIST_ALL_FROM) return [names.manifestKeys];
+  return [...runIds].flatMap((id) => [names.checkpointKey(id, '*'), names.evaluationKey(id)]);
 }
 
 /** The run that an artefact belongs to. */

@@ -24,6 +24,7 @@ export interface RowsPrograms {
   dispose(): void;
 }
 
+/** How the rows of a class shard move in a step. */
 export interface CommitOptions {
   /** What the gradient is multiplied by; a power of two. */
   readonly scale: number;

@@ -7,6 +7,7 @@ import type { GraphCache } from './graphs.ts';
 import type { Keeping } from './keeping.ts';
 import type { Arrays, TwoPartSpec } from './messages.ts';
 
+/** The computations of the compute thread that are begun, by number. */
 export interface BegunTable {
   begin(
     graph: TwoPartSpec,
@@ -20,6 +21,7 @@ export interface BegunTable {
   gauges(): { readonly tensors: number; readonly bytes: number };
 }
 
+/** Nothing is begun at first. */
 export function createBegunTable(options: {
   readonly graphs: Pick<GraphCache, 'twoPart'>;
   readonly keeping: Keeping;

@@ -27,6 +27,7 @@ export type EngineFacts =
     }
   | PluginFacts;
 
+/** An engine that computes, and what is known of it. */
 export interface OpenedEngine {
   readonly engine: Engine;
   readonly facts: EngineFacts;

@@ -20,6 +20,7 @@ import type { CommitRowsRequest, KeepRowsRequest, ReadRowsRequest, RunRowsReques
 /** Compiled updates that are kept; a run has class shards of two sizes at most. */
 const UPDATES_MAX = 16;
 
+/** The class shards that lie on the device. */
 export interface KeptRows {
   /** Puts a class shard onto the device; undefined where vectors are kept on the host. */
   keep(request: KeepRowsRequest): number | undefined;
@@ -37,6 +38,7 @@ export interface KeptRows {
   gauges(): { readonly tensors: number; readonly bytes: number };
 }
 
+/** No class shard is there at first. `cacheDir`: folder of compiled programs; empty: none are stored. */
 export function createKeptRows({
   engine,
   cacheDir,

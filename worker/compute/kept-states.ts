@@ -34,6 +34,7 @@ interface Kept {
   readonly sums: ShardSums;
 }
 
+/** The states that lie on devices. */
 export interface KeptStates {
   /** Compiles the update ahead of its first use; does nothing where vectors are kept on the host. */
   prepare(update: UpdateSpec): void;
@@ -55,6 +56,7 @@ export interface KeptStates {
   gauges(): { readonly tensors: number; readonly bytes: number };
 }
 
+/** No state is there at first. */
 export function createKeptStates(options: {
   readonly engine: Engine;
   readonly cacheDir: string;

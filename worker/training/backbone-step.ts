@@ -18,6 +18,7 @@ export type BackboneUnit = Pick<Unit, 'first' | 'replica' | 'shards' | 'exchange
 /** Begins computations whose first input is a replica's weights. */
 export type BackboneStarter = Pick<ResidentReplica, 'startTwoPart'>;
 
+/** The backbone in one step of a run with a sharded head. */
 export interface BackboneStep {
   /**
    * Reads the batches and runs the backbone forward. The result writes this member's part of the gather:
@@ -33,6 +34,7 @@ export interface BackboneStep {
   dispose(): void;
 }
 
+/** Nothing is begun before `forward`. */
 export function createBackboneStep(
   { head, starter }: { readonly head: Head; readonly starter: BackboneStarter },
   { first: step, replica, shards, exchange, teacher, readBatch }: BackboneUnit,

@@ -25,6 +25,7 @@ import type { HeadGang } from './head-gang.ts';
 import type { Unit } from './procedure.ts';
 import type { HeadInputs, ResidentRows } from './resident-rows.ts';
 
+/** What a member has for all steps of its generation. */
 export interface HeadStepContext {
   readonly head: Head;
   readonly headGang: Pick<HeadGang, 'gatherEmbeddings' | 'gatherStatistics' | 'slopesVector' | 'sumSlopes'>;

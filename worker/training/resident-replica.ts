@@ -12,6 +12,7 @@ import type { Membership, ProcedureOptions } from './procedure.ts';
 import { type Replica, sgdVectors } from './replica.ts';
 import { sgdUpdate } from './sgd-update.ts';
 
+/** The replica of a member, on the devices while its generation lasts where the engine keeps vectors there. */
 export interface ResidentReplica {
   /**
    * Makes the replica ready for runGraph; once a unit. Resolves with how many devices compute, and whether they add up

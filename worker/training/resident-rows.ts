@@ -8,6 +8,7 @@ import type { Compute, KeptShard } from '../compute/client.ts';
 import type { GraphSpec } from '../compute/messages.ts';
 import { type ClassShard, commitHead, type Head } from './head.ts';
 
+/** The class shards of a member, wherever they lie. */
 export interface ResidentRows {
   /** Makes the class shards held ready for `choose`; once a step. */
   prepare(): Promise<void>;
@@ -36,6 +37,7 @@ export interface HeadInputs {
   readonly places: Int32Array;
 }
 
+/** Class shards that lie in memory until `prepare`. */
 export function createResidentRows(head: Head, compute: Compute): ResidentRows {
   const kept = new Map<number, KeptShard>();
   let isStale = false;

@@ -4,7 +4,7 @@
 import { rmSync } from 'node:fs';
 import type { Command } from 'commander';
 import { systemClock } from '../../../core/clock.ts';
-import { FleetError, toFleetError } from '../../../core/errors.ts';
+import { type Code, FleetError, toFleetError } from '../../../core/errors.ts';
 import { formatCount } from '../../../core/report/format.ts';
 import type { JournalReport } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
@@ -81,8 +81,11 @@ function summary(report: JournalReport): string {
 }
 
 /** With these errors the journal is as it was. */
-const NOTHING_CUT: ReadonlySet<string> = new Set([
-  ...(['cancelled', 'aborted', 'invalidArgument', 'failedPrecondition'] as const),
+const NOTHING_CUT: ReadonlySet<Code> = new Set([
+  'cancelled',
+  'aborted',
+  'invalidArgument',
+  'failedPrecondition',
 ]);
 
 /** Asks, and cuts off; the sequence of the mark. */
