@@ -97,7 +97,8 @@ export interface SafetensorsHeader {
 
 /**
  * The header of a file of `fileBytes`, of which at least length and header are given. Throws `dataLoss` for a
- * header that is none, and where two tensors share bytes: a file of a megabyte could name a thousand of them.
+ * header that is none, where two tensors share bytes (a file of a megabyte could name a thousand of them), and where bytes
+ * of the data belong to none: https://github.com/huggingface/safetensors#format asks for a buffer without holes.
  */
 export function readHeader(bytes: Uint8Array, where: string, fileBytes: number): SafetensorsHeader {
   const length = headerLength(bytes, where, fileBytes);
@@ -108,11 +109,21 @@ export function readHeader(bytes: Uint8Array, where: string, fileBytes: number):
     entryOf({ name, value, dataBytes: fileBytes - dataStart, where }),
   );
   const byPlace = entries.filter(({ begin, end }) => end > begin).sort((a, b) => a.begin - b.begin);
-  for (const [i, { name, begin }] of byPlace.entries())
-    if (i > 0 && begin < byPlace[i - 1]!.end)
+  let end = 0;
+  for (const [i, entry] of byPlace.entries()) {
+    const { name, begin } = entry;
+    if (begin < end)
       throw damaged(where, `tensors ${excerpt(byPlace[i - 1]!.name)} and ${excerpt(name)} share bytes`);
+    if (begin > end) throw damaged(where, ofNoTensor(end, begin));
+    end = entry.end;
+  }
+  if (end < fileBytes - dataStart) throw damaged(where, ofNoTensor(end, fileBytes - dataStart));
   return { entries, metadata, dataStart };
 }
+
+/** The format leaves no byte of its data to no tensor: such bytes are of another file, or hidden in this one. */
+const ofNoTensor = (begin: number, end: number): string =>
+  `bytes ${begin}..${end} of its data belong to no tensor`;
 
 /** Bytes of the header that begins behind the first eight of a file; `dataLoss` where there are not so many. */
 export function headerLength(bytes: Uint8Array, where: string, fileBytes: number): number {

@@ -66,6 +66,59 @@ test('damaged files are refused with the file and what is wrong', () => {
   assert.throws(() => readSafetensors(garbled, 'a'), /not a JSON object/);
 });
 
+test('bytes that belong to no tensor are refused: in front, between, behind, and where there are no tensors', () => {
+  const fileOf = (ranges: readonly (readonly [number, number])[], dataBytes: number) => {
+    const entries = ranges.map(([begin, end], i) => [
+      `t${i}`,
+      { dtype: 'U8', shape: [end - begin], data_offsets: [begin, end] },
+    ]);
+    const header = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(header.length));
+    return Buffer.concat([length, header, Buffer.alloc(dataBytes)]);
+  };
+  // In any order, and with tensors of no values anywhere.
+  assert.equal(
+    readSafetensors(
+      fileOf(
+        [
+          [4, 8],
+          [0, 4],
+          [8, 8],
+          [2, 2],
+        ],
+        8,
+      ),
+    ).tensors.size,
+    4,
+  );
+  for (const [ranges, dataBytes, hole] of [
+    [[[1, 8]], 8, '0..1'],
+    [
+      [
+        [0, 4],
+        [5, 8],
+      ],
+      8,
+      '4..5',
+    ],
+    [
+      [
+        [4, 8],
+        [0, 4],
+      ],
+      9,
+      '8..9',
+    ],
+    [[[0, 0]], 3, '0..3'],
+    [[], 1, '0..1'],
+  ] as const)
+    assert.throws(() => readSafetensors(fileOf(ranges, dataBytes), 'a.safetensors'), {
+      code: 'dataLoss',
+      message: new RegExp(`a\\.safetensors.*bytes ${hole} of its data belong to no tensor`),
+    });
+});
+
 const SPECS = [
   { kind: 'pocketnet', channels: 4, layers: 4, embedding: 8 },
   { kind: 'iresnet', blocks: [1, 1, 1, 1], widths: [4, 4, 4, 4], stem: 4, embedding: 8 },
