@@ -40,17 +40,22 @@ export function keepStage(draft: Draft, input: Extract<Input, { kind: 'keep' }>)
   emit(draft, { kind: keep ? 'stage.kept' : 'stage.released', runId, stage, reason });
 }
 
-/** Of a candidate whose result is known: what was kept before it ended is given back, and nothing else. */
-function keepOfEnded(draft: Draft, { runId, stage, keep, reason }: Extract<Input, { kind: 'keep' }>): void {
+/** Of a candidate whose result is known: what of it is stored is kept, or given back. */
+function keepOfEnded(draft: Draft, input: Extract<Input, { kind: 'keep' }>): void {
+  const { runId, stage, keep } = input;
   const run = runWith(draft.state, runId);
-  const isKept = run !== undefined && !isWhole(run) && run.kept?.some((one) => one.stage === stage) === true;
-  if (isKept && keep) return;
-  if (!isKept)
+  if (run === undefined || isWhole(run)) return;
+  const stored = storedOfEnded(draft.state, run);
+  if (!stored.includes(stage))
     throw refuse(
-      `${runId} is a candidate whose result is known: a stage of one can be kept while it trains, and the best of a sweep keeps its newest`,
+      `stage ${stage} of ${runId} is not stored: its result is known, and of such a candidate stays what was kept while it trained, and the newest of the best of a sweep; ${runId} has ${stagesOr(stored)}`,
     );
-  emit(draft, { kind: 'stage.released', runId, stage, reason: reason === '' ? 'kept by request' : reason });
+  if (keep === (run.kept?.some((one) => one.stage === stage) === true)) return;
+  const reason = input.reason === '' ? 'kept by request' : input.reason;
+  emit(draft, { kind: keep ? 'stage.kept' : 'stage.released', runId, stage, reason });
 }
+
+const stagesOr = (stored: readonly number[]): string => (stored.length === 0 ? 'none' : stagesText(stored));
 
 /**
  * Lets go of stages because somebody asks for it, with a run's also of what a pause has stored; refused while they are
@@ -103,7 +108,7 @@ export function assertDroppable(
   }
 }
 
-function assertNotKept(runId: string, { stage, kept }: CheckpointState): void {
+function assertNotKept(runId: string, { stage, kept }: Pick<CheckpointState, 'stage' | 'kept'>): void {
   if (kept !== undefined)
     throw refuse(
       `stage ${stage} of ${runId} is kept (${kept}); release it first: \`checkpoints keep ${runId} ${stage} --release\``,
@@ -124,9 +129,7 @@ function assertEndedDroppable(state: State, runId: string, stage: number | undef
   if (run === undefined || isWhole(run)) return;
   const stored = storedOfEnded(state, run);
   if (stage !== undefined && !stored.includes(stage))
-    throw refuse(
-      `stage ${stage} of ${runId} is not stored; ${runId} has ${stored.length === 0 ? 'none' : stagesText(stored)}`,
-    );
+    throw refuse(`stage ${stage} of ${runId} is not stored; ${runId} has ${stagesOr(stored)}`);
   for (const one of run.kept ?? []) if (stage === undefined || one.stage === stage) assertNotKept(runId, one);
 }
 

@@ -34,6 +34,7 @@ import {
   hasEnded,
   isWhole,
   type Job,
+  type KeptStage,
   NO_BLAME,
   numberOf,
   planOf,
@@ -405,7 +406,8 @@ export function runContinued(w: Working, event: EventOf<'run.continued'>): void 
 
 /** A run that has left memory, with the checkpoint from which it goes on, and those that are kept by request. */
 function rebuilt(w: Working, summary: EndedRun): RunState {
-  const { halted, kept = NONE, ...known } = summary;
+  const { halted, kept: asked = NONE, ...known } = summary;
+  const kept = asked.filter((one): one is CheckpointState & KeptStage => one.digest !== undefined);
   const { evaluation: _accuracy, ...run } = outlineOf(w, known);
   const { priority } = trialOf(w, summary.trialId);
   return {
@@ -527,7 +529,9 @@ export function summarise(w: Working, id: string): void {
   if (failureCause !== undefined) summary.failureCause = failureCause;
   const newest = run.checkpoints.at(-1);
   if (run.haltStage !== undefined && newest !== undefined) summary.halted = newest;
-  const kept = run.checkpoints.filter((one) => one.kept !== undefined && one.held !== 'nothing');
+  const kept = run.checkpoints.flatMap((one) =>
+    one.kept === undefined || one.held === 'nothing' ? [] : [{ ...one, kept: one.kept }],
+  );
   if (kept.length > 0) summary.kept = kept;
   if (run.fidelity !== undefined) summary.fidelity = run.fidelity;
   if (code !== undefined) summary.code = code;

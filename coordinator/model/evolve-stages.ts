@@ -78,6 +78,14 @@ function withHeld(one: CheckpointState, held: 'network' | 'nothing'): Checkpoint
 
 /** A stage stays as it is, by request. */
 export function stageKept(w: Working, { runId, stage, reason }: EventOf<'stage.kept'>): void {
+  const run = runWith(w, runId);
+  if (run !== undefined && !isWhole(run)) {
+    const { kept: before = [], halted } = run;
+    const kept = [...before, { stage, kept: reason }].sort((a, b) => a.stage - b.stage);
+    const marked = halted?.stage === stage ? { halted: { ...halted, kept: reason } } : {};
+    w.runs = withRow(w.runs, numberOf(runId), { ...run, kept, ...marked }, w.edit);
+    return;
+  }
   changeStages(w, runId, [stage], (one) => ({ ...one, kept: reason }));
 }
 
@@ -85,14 +93,20 @@ export function stageKept(w: Working, { runId, stage, reason }: EventOf<'stage.k
 export function stageReleased(w: Working, { runId, stage }: EventOf<'stage.released'>): void {
   const run = runWith(w, runId);
   if (run !== undefined && !isWhole(run) && run.kept !== undefined) {
-    const { kept, ...rest } = run;
+    const { kept, halted, ...rest } = run;
     const stay = kept.filter((one) => one.stage !== stage);
-    const left = stay.length === 0 ? rest : { ...rest, kept: stay };
+    const left: EndedRun = {
+      ...rest,
+      ...(halted === undefined ? {} : { halted: halted.stage === stage ? released(halted) : halted }),
+      ...(stay.length === 0 ? {} : { kept: stay }),
+    };
     w.runs = withRow(w.runs, numberOf(runId), left, w.edit);
     return;
   }
-  changeStages(w, runId, [stage], ({ kept: _kept, ...rest }) => rest);
+  changeStages(w, runId, [stage], released);
 }
+
+const released = ({ kept: _kept, ...rest }: CheckpointState): CheckpointState => rest;
 
 /** A stage cannot be read, and is computed again. */
 export function stageDamaged(w: Working, { runId, stage, reason }: EventOf<'stage.damaged'>): void {

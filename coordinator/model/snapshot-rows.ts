@@ -4,7 +4,7 @@
 import type { Costs } from '../../core/nn/space.ts';
 import type { Fidelity } from '../strategies/fidelity.ts';
 import type { Screened } from '../strategies/screening.ts';
-import type { CheckpointState, EndedRun, Objectives, Rung, TrialState } from './state.ts';
+import type { CheckpointState, EndedRun, KeptStage, Objectives, Rung, TrialState } from './state.ts';
 
 /** A trial; `null` stands for what is absent. Its id follows from the number of its row. */
 export type TrialRow = readonly [
@@ -108,7 +108,7 @@ export type EndedRunRow = readonly [
   code: string | null,
   reusedFrom: string | null,
   fidelity: Fidelity | null,
-  kept: readonly CheckpointState[] | null,
+  kept: readonly KeptStage[] | null,
   isLetGo: true | null,
 ];
 

@@ -196,6 +196,9 @@ export interface CheckpointState {
   readonly found?: FoundState;
 }
 
+/** A checkpoint that somebody asked to keep; what it holds is known where that was before its run left memory. */
+export type KeptStage = Required<Pick<CheckpointState, 'stage' | 'kept'>> & Partial<CheckpointState>;
+
 /** What a search has found at the end of a stage. */
 export interface FoundState {
   /** The decoded genotype, a character an edge in its own order (core/nn/genotype-code.ts). */
@@ -406,7 +409,7 @@ export interface EndedRun extends Ending {
   /** Of one that has halted: the checkpoint from which it can go on, while that is stored. */
   readonly halted?: CheckpointState;
   /** Checkpoints that somebody asked to keep. */
-  readonly kept?: readonly CheckpointState[];
+  readonly kept?: readonly KeptStage[];
   /** Its newest checkpoint was deleted by request, though its trial is one that keeps it. */
   readonly isLetGo?: true;
 }

@@ -8,9 +8,11 @@ import type { CheckedDocument, Input } from '../../../../coordinator/decisions/i
 import { stageToRead } from '../../../../coordinator/decisions/stages.ts';
 import { sentenceOf } from '../../../../coordinator/journal/why.ts';
 import type { Event } from '../../../../coordinator/model/events.ts';
+import { restoreRun } from '../../../../coordinator/model/restore.ts';
 import { encodeState } from '../../../../coordinator/model/snapshot.ts';
 import { decodeState } from '../../../../coordinator/model/snapshot-decoder.ts';
 import {
+  type EndedRun,
   initialState,
   runOf,
   runWith,
@@ -73,6 +75,7 @@ function core(workers: number) {
     get state() {
       return state;
     },
+    events,
     run: (id: string) => runOf(state, id),
     told,
     submit: (...documents: CheckedDocument[]) => give({ kind: 'submit', documents }),
@@ -283,6 +286,41 @@ test('what somebody asks to delete goes unless it is needed, and says who needs 
   fleet.finished('run-2');
   assert.deepEqual(fleet.told(drop(3)), ['stage 3 of run-1 is not kept any more: by request']);
   assert.deepEqual(fleet.told(drop()), ['all stages of run-1 are not kept any more: by request']);
+});
+
+test('the newest stage of the best candidate is kept by request, and stays when a better one comes', () => {
+  const fleet = core(1);
+  fleet.submit({ kind: 'sweep', spec: sweep({ strategy: { trials: 3 } }), facts: FACTS });
+  for (const stage of [1, 2]) fleet.stored('run-1', stage);
+  fleet.finished('run-1', 0.5);
+  const keep = (runId: string, stage: number, keepIt = true): Input => ({
+    ...{ kind: 'keep', runId, stage, keep: keepIt, reason: 'for the paper' },
+  });
+  const held = () => [1, 2].map(heldOfRun(fleet.state, 'run-1').of);
+  assert.equal(
+    fleet.refused(keep('run-1', 1)),
+    'stage 1 of run-1 is not stored: its result is known, and of such a candidate stays what was kept while it trained, and the newest of the best of a sweep; run-1 has stage 2',
+  );
+  assert.deepEqual(fleet.told(keep('run-1', 2, false)), [], 'nobody has asked to keep it');
+  assert.deepEqual(fleet.told(keep('run-1', 2)), ['stage 2 of run-1 is kept: for the paper']);
+  assert.deepEqual(fleet.told(keep('run-1', 2)), [], 'asking again changes nothing');
+  fleet.stored('run-2', 1);
+  fleet.finished('run-2', 0.6);
+  assert.equal(sweepOf(fleet.state, 'sweep-1').bestTrialId, 'trial-2');
+  assert.deepEqual(held(), ['nothing', 'all']);
+  assert.equal(
+    fleet.refused({ kind: 'drop', runId: 'run-1', reason: '' }),
+    'stage 2 of run-1 is kept (for the paper); release it first: `checkpoints keep run-1 2 --release`',
+  );
+  const restored = restoreRun(
+    fleet.state,
+    runWith(fleet.state, 'run-1') as EndedRun,
+    fleet.events.filter((event) => 'runId' in event && event.runId === 'run-1'),
+  );
+  fleet.told(keep('run-1', 2, false));
+  assert.deepEqual(held(), ['nothing', 'nothing']);
+  assert.match(fleet.refused(keep('run-1', 2)), /run-1 has none$/);
+  return restored.then(({ checkpoints }) => assert.equal(checkpoints.at(-1)?.kept, 'for the paper'));
 });
 
 test('of a candidate with a known result goes what somebody deletes, once, and stays what somebody has asked to keep', () => {
