@@ -1,6 +1,7 @@
-// Which engine a worker on a GPU gets that leaves the choice to the machine. A plugin and the driver beneath it may end
-// the process that opens them, or never return, so the plugin is tried in a process of its own before anything is
-// loaded here: the variables of the libraries depend on the engine.
+// Which engine a worker gets that leaves the choice to the machine: on a CPU TensorFlow, on a GPU the plugin of PJRT
+// where one for GPUs is installed, opens its device and computes a product rightly. A plugin and the driver beneath it
+// may end the process that opens them, or never return, so the plugin is tried in a process of its own before anything
+// is loaded here: the variables of the libraries depend on the engine.
 
 import { spawn } from 'node:child_process';
 import { toFleetError } from '../../core/errors.ts';
@@ -14,9 +15,15 @@ const TRIAL = new URL('./engine-trial-process.ts', import.meta.url);
 const TRIAL_MS_MAX = 120_000;
 const OUTPUT_BYTES_MAX = 1 << 16;
 
-/** The request with `auto` decided on a GPU; others as they are. */
-export async function decidedEngine(request: EngineRequest): Promise<EngineRequest> {
-  if (request.wanted !== 'auto' || !request.gpu) return request;
+/** What a worker asks for where its setting may leave the engine to the machine. */
+export interface EngineWish extends Omit<EngineRequest, 'wanted' | 'instead'> {
+  readonly wanted: EngineRequest['wanted'] | 'auto';
+}
+
+/** The request with `auto` decided; others as they are. */
+export async function decidedEngine({ wanted, ...request }: EngineWish): Promise<EngineRequest> {
+  if (wanted !== 'auto') return { ...request, wanted };
+  if (!request.gpu) return { ...request, wanted: 'tensorflow' };
   try {
     const plugin = installedFor(true);
     if (plugin === undefined) return { ...request, wanted: 'tensorflow' };

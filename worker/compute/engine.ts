@@ -1,17 +1,15 @@
-// The engine of the compute thread: TensorFlow's session, or a plugin of PJRT. Decides it from the worker's
-// setting: on a CPU TensorFlow unless PJRT is asked for, on a GPU PJRT where a plugin for it is installed, opens
-// its device and computes a product rightly.
+// The engine of the compute thread: TensorFlow's session, or a plugin of PJRT.
 
-import { FleetError, toFleetError } from '../../core/errors.ts';
+import { FleetError } from '../../core/errors.ts';
 import type { Engine } from '../../core/tensor/graph/engine.ts';
 import { createPjrtEngine } from '../../core/tensor/graph/pjrt-engine.ts';
 import { tensorflowEngine } from '../../core/tensor/graph/tensorflow-engine.ts';
-import { type InstalledPlugin, installedFor } from '../../core/tensor/pjrt/binding.ts';
+import { installedFor } from '../../core/tensor/pjrt/binding.ts';
 import { openPluginDevice, type PluginFacts, type PluginRequest } from './plugin-device.ts';
 
 /** What a worker asks of its compute thread. */
 export interface EngineRequest extends PluginRequest {
-  readonly wanted: 'auto' | 'tensorflow' | 'pjrt';
+  readonly wanted: 'tensorflow' | 'pjrt';
   /** Whether a GPU may be used. */
   readonly gpu: boolean;
   /** Why TensorFlow is wanted where a plugin was preferred. */
@@ -33,27 +31,11 @@ export interface OpenedEngine {
   readonly facts: EngineFacts;
 }
 
-const tensorflow = (instead?: string): OpenedEngine => ({
-  engine: tensorflowEngine,
-  facts: { name: 'tensorflow', instead },
-});
-
-/** Opens the engine. Throws where it is asked for by name and cannot compute. */
+/** Opens the engine. Throws where it cannot compute. */
 export function openEngine(request: EngineRequest): OpenedEngine {
-  const { wanted, gpu } = request;
-  if (wanted === 'tensorflow') return tensorflow(request.instead);
-  if (wanted === 'auto' && !gpu) return tensorflow();
-  try {
-    const plugin = installedFor(gpu);
-    if (wanted === 'auto' && plugin === undefined) return tensorflow();
-    return openPjrt(plugin ?? refuseAbsent(gpu), request);
-  } catch (caught) {
-    if (wanted === 'pjrt') throw caught;
-    return tensorflow(toFleetError(caught).message);
-  }
-}
-
-function openPjrt(plugin: InstalledPlugin, request: EngineRequest): OpenedEngine {
+  const { wanted, gpu, instead } = request;
+  if (wanted === 'tensorflow') return { engine: tensorflowEngine, facts: { name: 'tensorflow', instead } };
+  const plugin = installedFor(gpu) ?? refuseAbsent(gpu);
   const { facts, ...device } = openPluginDevice(plugin, request);
   return { engine: createPjrtEngine({ plugin: plugin.name, ...device }), facts };
 }
