@@ -48,7 +48,8 @@ export async function startCoordinator(options: StartOptions): Promise<Coordinat
   try {
     const book = openBook(options, releases);
     const connection = await connectBroker(options, releases);
-    const names = await findNames({ connection, fleet: options.config.fleet, clock: options.clock });
+    const { config, clock, log } = options;
+    const names = await findNames({ connection, fleet: config.fleet, clock, log });
     const fleet = observeFleet(options);
     const core = startCore(options, { connection, names, fleet, book }, releases);
     const access = openAccess(options, { core, book }, releases);

@@ -91,7 +91,7 @@ export function createServices(
     fleetService: createFleetService({
       ...shared,
       submissions,
-      journalImport: createJournalImport(connection, { names, fleet: config.fleet }),
+      journalImport: createJournalImport(connection, { names, fleet: config.fleet }, driver.holdCalls),
       onImported: core.imported,
       teacherImports: createTeacherImports({ driver, store: artefacts, names, clock }),
       repair: createJournalRepair({ connection, names, fleet: config.fleet, version, clock }),

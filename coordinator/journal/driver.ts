@@ -11,7 +11,7 @@ import type { Answer, Effect, Input } from '../decisions/inputs.ts';
 import type { Event } from '../model/events.ts';
 import type { Observed } from '../model/observed.ts';
 import type { State } from '../model/state.ts';
-import { admissionOf, consequenceOf, isRefusedByStore } from './admission.ts';
+import { admissionOf, consequenceOf, isCall, isRefusedByStore } from './admission.ts';
 import { createInbox, type Inbox } from './inbox.ts';
 import type { Journal } from './journal.ts';
 import { createLeading, type Leading } from './leading.ts';
@@ -49,6 +49,11 @@ export interface Driver {
    * that wait are rejected with it too. Undefined: calls are taken again.
    */
   refuse(error: FleetError | undefined): void;
+  /**
+   * Refuses every call with this error until the returned function is called, those that wait too; resolves once no
+   * decision about one is being stored.
+   */
+  holdCalls(error: FleetError): Promise<() => void>;
   /** The listener is called after each group, each volatile change and each change of who leads. */
   onChange(listener: () => void): () => void;
   /** Something volatile changed: progress, a connection. */
@@ -111,6 +116,7 @@ export function createDriver(options: DriverOptions): Driver {
   const inbox = createInbox();
   const seat = createSeat(inbox);
   let refusal: FleetError | undefined;
+  let hold: FleetError | undefined;
   const closing = new AbortController();
   let hasBegun = false;
   const begun = createDeferred<void>();
@@ -156,13 +162,21 @@ export function createDriver(options: DriverOptions): Driver {
         post.kind === 'standby' || post.kind === 'ended' || (post.kind === 'reading' && !hasBegun);
       return isAway ? post.error : undefined;
     },
-    submit: (input) => submit(input, { seat, inbox, leading, journal, refusal }),
+    submit: (input) => submit(input, { seat, inbox, leading, journal, refusal, hold }),
     get refusal() {
       return seat.halted ?? refusal;
     },
     refuse(error) {
       refusal = error;
       if (error !== undefined) refuseWaiting(error, { inbox, leading, journal });
+    },
+    async holdCalls(error) {
+      hold = error;
+      inbox.reject(error, isCall);
+      while (leading.inAppend.length > 0) await options.clock.sleep(LOOK_AGAIN_MS, signal);
+      return () => {
+        hold = undefined;
+      };
     },
     onChange: seat.onChange,
     touch: seat.changed,
@@ -184,6 +198,9 @@ export function createDriver(options: DriverOptions): Driver {
   };
 }
 
+/** Between two looks at whether an append has ended, milliseconds. */
+const LOOK_AGAIN_MS = 10;
+
 /** Takes an input in, or does with it what becomes of inputs now. */
 function submit(
   input: Input,
@@ -193,9 +210,11 @@ function submit(
     readonly leading: Leading;
     readonly journal: Journal;
     readonly refusal: FleetError | undefined;
+    readonly hold: FleetError | undefined;
   },
 ): Promise<Answer | undefined> {
-  const { seat, inbox, leading, journal, refusal } = at;
+  const { seat, inbox, leading, journal, refusal, hold } = at;
+  if (hold !== undefined && isCall(input)) return Promise.reject(hold);
   const admission = admissionOf(input, {
     ...{ halted: seat.halted, refusal, isTroubled: journal.trouble !== undefined },
     ...{ queued: inbox.size, tickWaits: inbox.tickWaits },

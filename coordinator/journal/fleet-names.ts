@@ -4,6 +4,7 @@
 
 import { type Clock, systemClock } from '../../core/clock.ts';
 import { toFleetError } from '../../core/errors.ts';
+import type { Logger } from '../../core/log.ts';
 import {
   isRefusal,
   isStreamMissing,
@@ -31,9 +32,10 @@ export function findNames(options: {
   readonly connection: NatsConnection;
   readonly fleet: string;
   readonly clock?: Clock;
+  readonly log?: Pick<Logger, 'warn'>;
 }): Promise<Names> {
-  const { connection, fleet } = options;
-  return retrying(() => look(connection, fleet), {
+  const { connection, fleet, log } = options;
+  return retrying(() => look(connection, fleet, log), {
     backoff: CONNECT,
     clock: options.clock ?? systemClock,
     withinMs: WAIT_MS,
@@ -44,16 +46,20 @@ export function findNames(options: {
   });
 }
 
-async function look(connection: NatsConnection, fleet: string): Promise<Names> {
+async function look(
+  connection: NatsConnection,
+  fleet: string,
+  log: Pick<Logger, 'warn'> | undefined,
+): Promise<Names> {
   const manager = await streamManager(connection);
   const own = withoutUid(fleet);
-  if (await anyThere(manager, own)) return ownNames(connection, fleet);
+  if (await anyThere(manager, own)) return ownNames(connection, fleet, log);
   const old = namesOf(PREFIXES_OF_OLD);
   if ((await anyThere(manager, old)) && (await adopter(connection, fleet)) === fleet) {
-    await completeImport(connection, { names: old, fleet });
+    await completeImport(connection, { names: old, fleet }, log);
     return old;
   }
-  return ownNames(connection, fleet);
+  return ownNames(connection, fleet, log);
 }
 
 /** A fleet with these names was here. */
@@ -73,12 +79,16 @@ async function isThere(manager: JetStreamManager, stream: string): Promise<boole
   }
 }
 
-async function ownNames(connection: NatsConnection, fleet: string): Promise<Names> {
+async function ownNames(
+  connection: NatsConnection,
+  fleet: string,
+  log: Pick<Logger, 'warn'> | undefined,
+): Promise<Names> {
   const own = withoutUid(fleet);
   // Once the bucket is there nothing has to be created, so that a full store keeps no fleet from its start.
   if (!(await isThere(await streamManager(connection), bucketStream(own))))
     await ensureStreams(connection, own, { journal: false, waitMs: WAIT_MS });
-  await completeImport(connection, { names: own, fleet });
+  await completeImport(connection, { names: own, fleet }, log);
   const uid = await createJournalMemory(connection, own).uid(
     async () => (await uidInJournal(connection, own)) ?? newJournalUid(),
   );

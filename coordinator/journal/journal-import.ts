@@ -7,6 +7,7 @@
 
 import { every, systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
+import type { Logger } from '../../core/log.ts';
 import { isStreamMissing, openBucket, streamClient, streamManager } from '../../core/net/jetstream.ts';
 import { ensureJournal, type NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
@@ -38,6 +39,10 @@ export interface ImportedMessage {
 /** The error of a process that may not go on with the journal that it has read. */
 export const importedError = (): FleetError =>
   new FleetError('failedPrecondition', 'a journal was imported; the next start begins with it');
+
+/** The error of a call that comes behind the note. */
+const importingError = (): FleetError =>
+  new FleetError('unavailable', 'a journal is imported; ask again once the coordinator has started with it');
 
 /** What was gathered and is whole. */
 export interface Gathered {
@@ -86,8 +91,15 @@ async function checked(connection: NatsConnection, gathering: Identity): Promise
 /** The note in the fleet's bucket: the sequence at which the gathered journal ends, and whose call it was. */
 const NOTE_KEY = 'import';
 
-/** Gathers in the stream that `names` give for it. */
-export function createJournalImport(connection: NatsConnection, identity: Identity): JournalImport {
+/**
+ * Gathers in the stream that `names` give for it. `holdCalls` lets nobody ask for anything until the returned function is
+ * called: what were taken behind the note would be lost, or the import dropped.
+ */
+export function createJournalImport(
+  connection: NatsConnection,
+  identity: Identity,
+  holdCalls: (error: FleetError) => Promise<() => void>,
+): JournalImport {
   const { names } = identity;
   const gathering: Identity = { ...identity, names: gatheringNames(names) };
   return {
@@ -105,12 +117,16 @@ export function createJournalImport(connection: NatsConnection, identity: Identi
       if (place.sequence === 0)
         throw new FleetError('invalidArgument', 'the file has no message of a journal');
       const bucket = await openBucket(connection, names.fleetBucket);
-      await bucket.put(NOTE_KEY, JSON.stringify({ sequence: place.sequence, by }));
-      // Somebody may have asked for something meanwhile.
-      await assertUntouched(connection, identity).catch(async (caught: unknown) => {
-        await bucket.delete(NOTE_KEY);
+      const release = await holdCalls(importingError());
+      try {
+        // Somebody may have asked for something while the file was checked, or asks another coordinator.
+        await assertUntouched(connection, identity);
+        await bucket.put(NOTE_KEY, JSON.stringify({ sequence: place.sequence, by }));
+        await assertUntouched(connection, identity);
+      } catch (caught) {
+        await bucket.delete(NOTE_KEY).finally(release);
         throw caught;
-      });
+      }
       return { lastSequence: place.sequence, journal: place.journal ?? '' };
     },
   };
@@ -134,7 +150,11 @@ const LOOK_AGAIN_MS = 200;
  * Puts a journal that was gathered and noted in its place; nothing happens where there is none. One coordinator does
  * it, with the lease of the lead, so that none leads meanwhile; others wait until it is done.
  */
-export async function completeImport(connection: NatsConnection, identity: Identity): Promise<void> {
+export async function completeImport(
+  connection: NatsConnection,
+  identity: Identity,
+  log?: Pick<Logger, 'warn'>,
+): Promise<void> {
   const { fleetBucket } = identity.names;
   if (!(await importWaits(connection, identity.names))) return;
   const lease = openLease({
@@ -152,19 +172,30 @@ export async function completeImport(connection: NatsConnection, identity: Ident
   try {
     // Whoever had the lease before may have completed it.
     const note = await noteIn(connection, fleetBucket);
-    if (note !== undefined) await putInPlace(connection, identity, note);
+    if (note !== undefined) await putInPlace(connection, identity, note, log);
   } finally {
     stopRenewing();
     await lease.release();
   }
 }
 
-async function putInPlace(connection: NatsConnection, identity: Identity, note: string): Promise<void> {
+async function putInPlace(
+  connection: NatsConnection,
+  identity: Identity,
+  note: string,
+  log: Pick<Logger, 'warn'> | undefined,
+): Promise<void> {
   const { names } = identity;
   const bucket = await openBucket(connection, names.fleetBucket, { direct: false });
   const gathered = gatheringNames(names);
   const info = await journalInfo(connection, gathered);
-  if (info !== undefined && (await mayReplace(connection, identity))) {
+  const obstacle = info === undefined ? 'its messages are gone' : await obstacleTo(connection, identity);
+  if (info === undefined || obstacle !== undefined)
+    log?.warn(
+      { fleet: identity.fleet },
+      `the journal that was imported is dropped: ${obstacle}; import it again into a fleet to which nothing was submitted yet`,
+    );
+  else {
     // The store may hold runs that are newer than the file: their ids are not given to others.
     const ids = await idsEverUsed(connection, names);
     await removeStream(connection, names.journalStream);
@@ -278,8 +309,11 @@ async function firstAsked(connection: NatsConnection, identity: Identity): Promi
 const isAsked = ({ kind }: Event): boolean =>
   !/^(coordinator|journal|worker|spec|input|token|calls)\./.test(kind);
 
-/** The journal is untouched, or is what an interrupted copy has left of the gathered one. */
-async function mayReplace(connection: NatsConnection, identity: Identity): Promise<boolean> {
+/**
+ * Why the gathered journal cannot take the place of this one, in words; undefined where this one is untouched, or is what
+ * an interrupted copy has left of the gathered one.
+ */
+async function obstacleTo(connection: NatsConnection, identity: Identity): Promise<string | undefined> {
   const manager = await streamManager(connection);
   const first = async (stream: string) => {
     const found = await manager.streams.getMessage(stream, { seq: 1 }).catch(() => undefined);
@@ -289,7 +323,8 @@ async function mayReplace(connection: NatsConnection, identity: Identity): Promi
     first(identity.names.journalStream),
     first(identity.names.importStream),
   ]);
-  if (gathered === undefined) return false;
-  if (now === undefined || Buffer.from(gathered).equals(now)) return true;
-  return (await firstAsked(connection, identity)) === undefined;
+  if (gathered === undefined) return 'its messages are gone';
+  if (now === undefined || Buffer.from(gathered).equals(now)) return undefined;
+  const asked = await firstAsked(connection, identity);
+  return asked && `the journal of fleet ${identity.fleet} came into use meanwhile (${asked})`;
 }

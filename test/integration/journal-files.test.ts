@@ -9,6 +9,8 @@ import { after, before, test } from 'node:test';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { FleetClient } from '../../coordinator/cli/client.ts';
 import { writeMessages } from '../../coordinator/cli/commands/journal-files.ts';
+import { findNames } from '../../coordinator/journal/fleet-names.ts';
+import { createJournalImport, importWaits } from '../../coordinator/journal/journal-import.ts';
 import { digestOf } from '../../coordinator/journal/message.ts';
 import { FleetError } from '../../core/errors.ts';
 import { unary } from '../../core/net/grpc-client.ts';
@@ -190,6 +192,57 @@ test('a fleet that begins takes a journal: the coordinator ends, and the next ha
       linesOf(file).map(({ digest }) => digest),
     );
   });
+});
+
+test('nobody is promised anything behind the note of an import, and one that is dropped nevertheless is logged', async () => {
+  await forget();
+  await withCoordinator(async (coordinator, where) => {
+    const { code, err } = await pocketfleet(['journal', 'import', file, ...where]);
+    assert.equal(code, 0, err);
+    // The process would end now, and is held up.
+    await assert.rejects(coordinator.submit(runText('late')), /a journal is imported; ask again once/);
+  });
+  await withCoordinator(async (coordinator) => {
+    assert.deepEqual(await runsOf(coordinator), ['run-1 one', 'run-2 two']);
+  });
+
+  await forget();
+  const names = await namesOn(connection);
+  const messages = linesOf(file).map(({ sequence, base64 }) => ({
+    sequence,
+    data: Buffer.from(base64, 'base64'),
+  }));
+  await withCoordinator(async (coordinator) => {
+    let released = 0;
+    const importing = createJournalImport(connection, { names, fleet: 'local' }, async () => {
+      if (released === 0) await coordinator.submit(runText('early'));
+      return () => {
+        released += 1;
+      };
+    });
+    await importing.take(0, messages);
+    await assert.rejects(importing.finish(), /is in use \(run\.created at sequence \d+\)/);
+    assert.equal(released, 1);
+    assert.equal(await importWaits(connection, names), false, 'no note is left');
+  });
+
+  await forget();
+  await withCoordinator(async (coordinator) => {
+    const importing = createJournalImport(connection, { names, fleet: 'local' }, async () => () => undefined);
+    await importing.take(0, messages);
+    await importing.finish();
+    // As a release before might.
+    await coordinator.submit(runText('late'));
+  });
+  const warned: unknown[] = [];
+  const log = { warn: (...said: unknown[]) => void warned.push(said.at(-1)) };
+  await findNames({ connection, fleet: 'local', log });
+  assert.equal(warned.length, 1);
+  assert.match(
+    String(warned[0]),
+    /^the journal that was imported is dropped: the journal of fleet local came into use meanwhile \(run\.created at sequence \d+\); import it again into a fleet to which nothing was submitted yet$/,
+  );
+  await withCoordinator(async (coordinator) => assert.deepEqual(await runsOf(coordinator), ['run-1 late']));
 });
 
 test('with several coordinators an import lets none of them lead the journal that goes, and one puts it in place', async () => {
