@@ -2,28 +2,14 @@
 // documents, the fleet and the data can refuse; what the spec alone refuses is in core/spec/distillation.ts.
 
 import type { DataSpec } from '../../core/spec/data.ts';
-import {
-  type DistillationSpec,
-  distillationProblems,
-  withTeacherSize,
-} from '../../core/spec/distillation.ts';
-import { isSearched, otherTeacherOf, type PlanSpec } from '../../core/spec/plan.ts';
-import { sweepIn } from '../../core/spec/plan-search.ts';
+import { distillationProblems, withTeacherSize } from '../../core/spec/distillation.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { rowsBytesOf } from '../../core/spec/share.ts';
-import type { SweepSpec } from '../../core/spec/sweep.ts';
-import type { TrainingSpec } from '../../core/spec/training.ts';
 import { formatBytes } from '../../core/text/bytes-text.ts';
+import { ownPupilsOf, type Pupil, pupilsOf } from '../decisions/pupils.ts';
 import { endedShort } from '../decisions/retaining.ts';
 import type { Fleet } from '../decisions/reuse.ts';
-import {
-  askingOf,
-  candidatesOf,
-  lackOf,
-  learnsFromOwn,
-  type Taught,
-  usableTeacher,
-} from '../decisions/teachers.ts';
+import { lackOf, usableTeacher } from '../decisions/teachers.ts';
 import { originOf } from '../model/results.ts';
 import { specOf } from '../model/spec-of.ts';
 import { type DataFacts, type RunState, type State, wholeRunWith } from '../model/state.ts';
@@ -45,81 +31,12 @@ interface Teacher {
   readonly run: RunState | undefined;
 }
 
-/** A student, or the candidates of a search, as a check of their teacher sees them. */
-interface Pupil {
-  readonly distillation: DistillationSpec;
-  /** Where the distillation stands, and the embedding size, as dotted paths of the document. */
-  readonly field: string;
-  readonly sizeField: string;
-  readonly embedding: number;
-  readonly epochs: number;
-  readonly exact: boolean;
-  /** An image may be seen mirrored. */
-  readonly flip: boolean;
-  readonly data: DataSpec;
-  /** The student that takes a result where there is one, with the distillation that it gets. */
-  readonly asking: (learns: DistillationSpec, facts: DataFacts) => Taught['asking'];
-  /** The teacher is that of its plan, and `embedding` the teacher's. */
-  readonly isOwn?: true;
-}
-
-/** Who learns from a teacher in a document; what a plan says of its own teacher is checked with its fields. */
-function pupilsOf({ spec }: Located): Pupil[] {
-  if (spec.kind === 'plan')
-    return [
-      ...(learnsFromOwn(spec) ? [] : searchPupils(sweepIn(spec), spec.data, 'search.')),
-      ...studentPupils(spec),
-    ];
-  if (spec.kind === 'sweep') return searchPupils(spec, spec.data, '');
-  const { distillation, network, training, data } = spec;
-  if (distillation === undefined) return [];
-  const { embedding } = network;
-  const fields = { field: 'distillation', sizeField: 'network.embedding' };
-  const asking: Pupil['asking'] = (learns, facts) => ({ spec: { ...spec, distillation: learns }, facts });
-  return [{ distillation, ...fields, embedding, ...courseOf(training), data, asking }];
-}
-
-function searchPupils(
-  search: Pick<SweepSpec, 'evaluation' | 'space' | 'strategy' | 'reuse'> | undefined,
-  data: DataSpec,
-  place: string,
-): Pupil[] {
-  const distillation = search?.evaluation.distillation;
-  if (search === undefined || distillation === undefined) return [];
-  const fields = { field: `${place}evaluation.distillation`, sizeField: `${place}space.embedding` };
-  const { embedding } = search.space;
-  const course = courseOf(search.evaluation.training);
-  const asking: Pupil['asking'] = (learns, facts) => candidatesOf(search, { learns, data, facts });
-  return [{ distillation, ...fields, embedding, ...course, data, asking }];
-}
-
-const courseOf = ({ epochs, exact, flip }: TrainingSpec) => ({ epochs, exact, flip });
-
-/** Students of a plan that name a teacher which is no part of it. */
-function studentPupils(plan: PlanSpec): Pupil[] {
-  const { students, data } = plan;
-  return students.flatMap((student, i) => {
-    const { distillation, network, training } = student;
-    const teacher = otherTeacherOf(plan, student);
-    if (distillation === undefined || teacher === undefined) return [];
-    const embedding = isSearched(network) ? sweepIn(plan)?.space.embedding : network.embedding;
-    const fields = { field: `students.${i}.distillation`, sizeField: `students.${i}.network` };
-    return [
-      {
-        ...{ distillation: { ...distillation, teacher }, ...fields, data },
-        ...{ embedding: embedding ?? 0, ...courseOf(training) },
-        asking: (learns, facts) => askingOf(plan, { student, learns, facts }),
-      },
-    ];
-  });
-}
-
 /**
  * A teacher is one of the same text by name, or a run of the fleet by id, embeds into the same space and has the
  * stages that are named.
  */
 export function checkTeacher(document: Located, context: Context): void {
-  for (const pupil of pupilsOf(document)) checkPupil(document, pupil, context);
+  for (const pupil of pupilsOf(document.spec)) checkPupil(document, pupil, context);
 }
 
 function checkPupil(document: Located, pupil: Pupil, context: Context): void {
@@ -147,7 +64,7 @@ export function checkStages(
   context: Context,
   { fleet, facts }: { readonly fleet: Fleet; readonly facts: DataFacts },
 ): void {
-  for (const pupil of pupilsOf(document)) {
+  for (const pupil of pupilsOf(document.spec)) {
     const { distillation, field, epochs } = pupil;
     const { run } = teacherOf(document, pupil, context);
     const origin = run && wholeRunWith(fleet.state, originOf(fleet.state, run.id));
@@ -168,7 +85,7 @@ export function checkPeople(
   context: Context,
   found: ReadonlyMap<Located, DataFacts>,
 ): void {
-  for (const pupil of pupilsOf(document)) checkPeopleOf(document, pupil, context, found);
+  for (const pupil of pupilsOf(document.spec)) checkPeopleOf(document, pupil, context, found);
 }
 
 function checkPeopleOf(
@@ -202,7 +119,7 @@ export function checkRows(
   { facts, bytesMax }: { readonly facts: DataFacts; readonly bytesMax: number },
   context: Context,
 ): void {
-  for (const pupil of [...pupilsOf(document), ...ownPupilsOf(document)]) {
+  for (const pupil of [...pupilsOf(document.spec), ...ownPupilsOf(document.spec)]) {
     const { distillation, field, flip } = pupil;
     if (distillation.embed !== 'by-image') continue;
     const embedding =
@@ -218,25 +135,6 @@ export function checkRows(
       { code: 'failedPrecondition' },
     );
   }
-}
-
-/** Who learns from a plan's own teacher. */
-function ownPupilsOf({ spec }: Located): Pupil[] {
-  if (spec.kind !== 'plan' || spec.teacher === undefined) return [];
-  const { teacher, students, data } = spec;
-  const { embedding } = teacher.network;
-  const taught = students.flatMap(({ distillation, training }, i): Pupil[] => {
-    if (distillation === undefined || otherTeacherOf(spec, students[i]!) !== undefined) return [];
-    const fields = { field: `students.${i}.distillation`, sizeField: `students.${i}.network` };
-    return [
-      {
-        ...{ ...fields, embedding, ...courseOf(training), data, asking: () => undefined },
-        distillation: { ...distillation, teacher: teacher.name },
-      },
-    ];
-  });
-  const searching = learnsFromOwn(spec) ? searchPupils(sweepIn(spec), data, 'search.') : [];
-  return [...searching, ...taught].map((pupil) => ({ ...pupil, embedding, isOwn: true }));
 }
 
 interface People {

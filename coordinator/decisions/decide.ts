@@ -37,6 +37,7 @@ import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from
 import { failRun, loseWorker } from './lost-workers.ts';
 import { takeScores } from './moves.ts';
 import { beginPausing, pause, prioritise, takePause } from './pauses.ts';
+import { needsOf } from './pupils.ts';
 import { assertWithinQuota } from './quotas.ts';
 import { remove } from './removal.ts';
 import { resume } from './resume.ts';
@@ -46,7 +47,7 @@ import { balance, endPauses, place, settle } from './settle.ts';
 import { recordSpec } from './specs.ts';
 import { dropStages, judgeDamage, keepStage } from './stages.ts';
 import { cancelSweep, lagAtSubmit } from './sweeps.ts';
-import { namedTeacher, needsOf, planWithTeacher, searchWithTeacher } from './teachers.ts';
+import { namedTeacher, planWithTeacher, searchWithTeacher } from './teachers.ts';
 import { noteTokens } from './tokens.ts';
 import { planWithStartById, startAtSubmit, withStartById } from './warm-start.ts';
 import { countSlice } from './worker-time.ts';

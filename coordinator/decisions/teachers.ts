@@ -8,7 +8,7 @@ import { foundCells, sweepIn } from '../../core/spec/plan-search.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { find } from '../model/find.ts';
-import { identityOf, identityOfSpec } from '../model/identity.ts';
+import { identityOf } from '../model/identity.ts';
 import { NO_CODE, originOf, resultOf, VOID } from '../model/results.ts';
 import {
   type DataFacts,
@@ -20,9 +20,8 @@ import {
   trialOf,
   wholeRunWith,
 } from '../model/state.ts';
-import type { CheckedDocument } from './inputs.ts';
 import { missingStage } from './retaining.ts';
-import { type Fleet, hasResult, type Needs } from './reuse.ts';
+import { type Fleet, hasResult } from './reuse.ts';
 
 /** Ids of the teacher runs of a text, by name. */
 export type TeachersOfText = ReadonlyMap<string, string>;
@@ -247,61 +246,6 @@ export function askingOf(
   if (isSearched(network) || foundCells(plan, network) !== undefined)
     return { training, distillation: learns };
   return { spec: runOfStudent(plan, student, { network, distillation: learns }), facts };
-}
-
-/**
- * What those who learn from a teacher of the same text will need of its result: those that take no result themselves.
- */
-export function needsOf(
-  fleet: Fleet,
-  teacher: { readonly spec: RunSpec; readonly facts: DataFacts },
-  documents: readonly CheckedDocument[],
-): Needs[] {
-  const { state } = fleet;
-  const identity = teacher.spec.kind === 'teacher' ? identityOfSpec(teacher.spec, teacher.facts) : undefined;
-  const number = identity && resultOf(state, identity, state.code);
-  const origin = number === undefined ? undefined : wholeRunWith(state, originOf(state, `run-${number}`));
-  if (origin === undefined) return [];
-  return documents.flatMap(pupilsOf).flatMap(({ distillation, epochs, asking }): Needs[] => {
-    if (distillation.teacher !== teacher.spec.name) return [];
-    const learns = { ...withTeacherSize(distillation, teacher.spec.network.embedding), teacher: origin.id };
-    const lack = lackOf(fleet, origin, { distillation, epochs, asking: asking(learns) });
-    return lack === undefined ? [] : [{ schedule: distillation.schedule, epochs, newest: 0 }];
-  });
-}
-
-interface Pupil {
-  readonly distillation: DistillationSpec;
-  readonly epochs: number;
-  readonly asking: (learns: DistillationSpec) => Taught['asking'];
-}
-
-/** Who names a teacher in a document that is no part of it. */
-function pupilsOf({ spec, facts }: CheckedDocument): Pupil[] {
-  if (spec.kind === 'plan') {
-    const search = sweepIn(spec);
-    const students = spec.students.flatMap((student): Pupil[] => {
-      const teacher = otherTeacherOf(spec, student);
-      if (student.distillation === undefined || teacher === undefined) return [];
-      const distillation = { ...student.distillation, teacher };
-      const { epochs } = student.training;
-      return [{ distillation, epochs, asking: (learns) => askingOf(spec, { student, learns, facts }) }];
-    });
-    const isOwn = search === undefined || learnsFromOwn(spec);
-    return [...students, ...(isOwn ? [] : candidates(search, spec.data, facts))];
-  }
-  if (spec.kind === 'sweep') return candidates(spec, spec.data, facts);
-  const { distillation, training } = spec;
-  if (distillation === undefined) return [];
-  const asking: Pupil['asking'] = (learns) => ({ spec: { ...spec, distillation: learns }, facts });
-  return [{ distillation, epochs: training.epochs, asking }];
-}
-
-function candidates(search: Candidates['search'], data: SweepSpec['data'], facts: DataFacts): Pupil[] {
-  const { distillation, training } = search.evaluation;
-  if (distillation === undefined) return [];
-  const asking: Pupil['asking'] = (learns) => candidatesOf(search, { learns, data, facts });
-  return [{ distillation, epochs: training.epochs, asking }];
 }
 
 /** Whether the candidates of a plan learn from the plan's teacher. */
