@@ -4,9 +4,10 @@
 import type { RunSpec } from '../../core/spec/run.ts';
 import { emptyMap, valuesOf } from '../model/persistent-map.ts';
 import { isWhole, type RunState, runWith, type WorkerState } from '../model/state.ts';
-import { meets, traitsOf } from '../scheduling/board.ts';
+import { traitsOf } from '../scheduling/board.ts';
 import { deviceOf } from '../scheduling/devices.ts';
 import { endOf, paceOf } from '../scheduling/estimates.ts';
+import { meets } from '../scheduling/fit.ts';
 import type { ForecastContext } from './forecast-amounts.ts';
 
 /**

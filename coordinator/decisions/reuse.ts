@@ -35,7 +35,8 @@ import {
   wholeRunWith,
 } from '../model/state.ts';
 import { rowAt } from '../model/table.ts';
-import { type Board, meets } from '../scheduling/board.ts';
+import type { Board } from '../scheduling/board.ts';
+import { meets } from '../scheduling/fit.ts';
 import { boardOf, type Draft, emit } from './draft.ts';
 import { missingStage, studentsOf } from './retaining.ts';
 

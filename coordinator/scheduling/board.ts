@@ -3,8 +3,7 @@
 // brought up to date by what differs between two states (the tables are persistent), so that it costs as much
 // as what has changed, also when a decision was dropped. A board that is made anew from a state is the same.
 
-import type { Requirement } from '../../core/spec/common.ts';
-import { hasPrecision, isDeterministic } from '../../core/system/device-class.ts';
+import { isDeterministic } from '../../core/system/device-class.ts';
 import { shareOf } from '../model/accounts.ts';
 import type { Observed } from '../model/observed.ts';
 import { emptyMap, lookup, mapChanges, type PersistentMap } from '../model/persistent-map.ts';
@@ -24,9 +23,9 @@ import {
 import { type Change, changesBetween, rowAt } from '../model/table.ts';
 import { isBlamed, isSuspect } from './blame.ts';
 import { createDevices, type Devices, deviceOf, isExclusive } from './devices.ts';
+import { fitsClass } from './fit.ts';
 import { createLazyHeap, type LazyHeap } from './lazy-heap.ts';
-import { hasMemoryFor } from './memory.ts';
-import { createPools, type Pool, type Pools, poolKey, type Seat, type Traits } from './pools.ts';
+import { createPools, type Kind, type Pool, type Pools, poolKey, type Seat, type Traits } from './pools.ts';
 import { createQueue, type Queue } from './queue.ts';
 
 /** Between two elastic changes of one gang, milliseconds: each costs the gang a synchronisation. */
@@ -259,9 +258,6 @@ function isLive(worker: WorkerState | undefined, connected: PersistentMap<true>)
   return worker?.state === 'attached' && lookup(connected, worker.id) === true;
 }
 
-/** What decides whether a worker can train a run. */
-export type Kind = Pick<Pool, 'deviceClass' | 'isDeterministic' | 'traits'>;
-
 /** That of a worker, whether it is there or not. */
 export function kindOf(worker: WorkerState): Kind {
   const { deviceClass } = worker;
@@ -279,26 +275,6 @@ const NO_LABELS = {};
 function isAlike(traits: Traits, { deviceKind, memoryBytes = 0, labels = NO_LABELS }: WorkerState): boolean {
   if (traits.labels !== labels || traits.deviceKind !== deviceKind) return false;
   return traits.memoryGb === Math.floor(memoryBytes / 1e9);
-}
-
-/** A worker is what a run requires. */
-export function meets(require: Requirement | undefined, { deviceKind, memoryGb, labels }: Traits): boolean {
-  if (require === undefined) return true;
-  if (require.deviceKind !== undefined && require.deviceKind !== deviceKind) return false;
-  if (require.memoryMin !== undefined && memoryGb < require.memoryMin) return false;
-  return Object.entries(require.labels ?? {}).every(([name, value]) => labels[name] === value);
-}
-
-/**
- * A run takes workers that compute in its precision. An exact one takes them of one device class, and none of a class
- * that gives other bits each time.
- */
-export function fitsClass(run: RunState, pool: Kind): boolean {
-  if (!meets(run.job.require, pool.traits) || !hasMemoryFor(run, pool.traits.memoryGb)) return false;
-  if (!hasPrecision(pool.deviceClass, run.job.training.precision)) return false;
-  if (!run.job.training.exact) return true;
-  if (!pool.isDeterministic) return false;
-  return run.deviceClass === undefined || run.deviceClass === pool.deviceClass;
 }
 
 /** Why and until when a run is kept from workers now, of those that are there. */

@@ -5,8 +5,9 @@
 import { quotaOf, shareOf } from '../model/accounts.ts';
 import { valuesOf } from '../model/persistent-map.ts';
 import { openRuns, type RunState, type State } from '../model/state.ts';
-import { type Board, fitsClass, type Kind, kindOf } from './board.ts';
-import { poolKey } from './pools.ts';
+import { type Board, kindOf } from './board.ts';
+import { fitsClass } from './fit.ts';
+import { type Kind, poolKey } from './pools.ts';
 import { quotaWait } from './quota-wait.ts';
 import type { Wait } from './wait.ts';
 import type { Waits } from './waits.ts';

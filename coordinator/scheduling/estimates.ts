@@ -55,8 +55,8 @@ function secondsAnImageOf(run: RunState, observed: Observed): number | undefined
 }
 
 /**
- * Multiply-adds a second of one worker, the mean over the members of those of these runs that train; undefined without a
- * measurement.
+ * Multiply-adds a second of one worker, the mean over the members of those of these runs that train; undefined without
+ * a measurement.
  */
 export function paceOf(runs: readonly RunState[], observed: Observed): number | undefined {
   let sum = 0;

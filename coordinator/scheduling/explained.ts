@@ -2,10 +2,10 @@
 // worker holds what it holds, and who is in a gang. Nothing of it is journalled; it is true for the moment in which it
 // is asked.
 
-import { hasPrecision } from '../../core/system/device-class.ts';
 import { ownerKey } from '../model/accounts.ts';
 import { byNumbers, hasGang, type RunState, runOf, type WorkerState, workerWith } from '../model/state.ts';
-import { avoidedNow, type Board, fitsClass, meets } from './board.ts';
+import { avoidedNow, type Board } from './board.ts';
+import { type Unfit, whyUnfit } from './fit.ts';
 import { requirementText } from './requirement.ts';
 import type { Reservations } from './reservation.ts';
 import { reservationsOn } from './scheduler.ts';
@@ -118,17 +118,26 @@ function freeText(board: Board, waits: Waits, worker: WorkerState): string {
 /** Why this run is not placed on this worker. */
 function refusalText(board: Board, waits: Waits, run: RunState, worker: WorkerState): string {
   const pool = board.pools.poolOf(board.pools.seatOf(worker.id)!);
-  if (!meets(run.job.require, pool.traits)) return `requires ${requirementText(run.job.require)}`;
-  const { precision } = run.job.training;
-  if (!hasPrecision(pool.deviceClass, precision))
-    return `computes in ${precision}, which TensorFlow does not`;
-  if (!fitsClass(run, pool))
-    return pool.isDeterministic
-      ? `began on ${run.deviceClass}`
-      : 'is exact, and this GPU gives other bits each time';
+  const why = whyUnfit(run, pool);
+  if (why !== undefined) return unfitText(run, why);
   const avoided = avoidedNow(board, run).find(({ workerId }) => workerId === worker.id);
   if (avoided !== undefined) return `could not go on with it: ${avoided.reason}`;
   return `waits (${waits.of(run.id)?.reason.replace(/^queued: /, '') ?? 'it can start'})`;
+}
+
+function unfitText(run: RunState, why: Unfit): string {
+  switch (why) {
+    case 'requirement':
+      return `requires ${requirementText(run.job.require)}`;
+    case 'memory':
+      return `was short of memory on a device of ${run.memory?.aboveGb} GB`;
+    case 'precision':
+      return `computes in ${run.job.training.precision}, which TensorFlow does not`;
+    case 'random':
+      return 'is exact, and this GPU gives other bits each time';
+    case 'class':
+      return `began on ${run.deviceClass}`;
+  }
 }
 
 /** Who trains a run now, or what its gang waits for. */

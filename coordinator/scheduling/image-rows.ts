@@ -1,8 +1,8 @@
-// Whether workers keep the embeddings of single images, so that epochs and orders which learn from one stage share them.
-// Decides by counting passes: those of all orders over a stage against one for an image and one for its mirror image, and
-// by the room that the rows of a stage need. Workers have each other's rows where the fleet shares; where it does not, each
-// computes for itself what its batches lack, which is far more. Pure; whether the rows of a network allow it is proven
-// on the worker.
+// Whether workers keep the embeddings of single images, so that epochs and orders which learn from one stage share
+// them. Decides by counting passes: those of all orders over a stage against one for an image and one for its mirror
+// image, and by the room that the rows of a stage need. Workers have each other's rows where the fleet shares; where it
+// does not, each computes for itself what its batches lack, which is far more. Pure; whether the rows of a network
+// allow it is proven on the worker.
 
 import { sharesOverFleet, type TeacherSchedule, teacherStageFor } from '../../core/spec/distillation.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
@@ -69,10 +69,10 @@ export function countRows(question: RowsQuestion): RowsCount {
 }
 
 /**
- * Passes over the images of workers that keep what they compute, each for itself, where in each epoch an image falls to one
- * of them by chance. `batches`: images b of a shard, of each epoch. A batch costs a pass as soon as one of its images lacks
- * its row: one that this worker has never had, or only the other way round. A pass also computes the other rows of its
- * images, as far as it has room.
+ * Passes over the images of workers that keep what they compute, each for itself, where in each epoch an image falls to
+ * one of them by chance. `batches`: images b of a shard, of each epoch. A batch costs a pass as soon as one of its
+ * images lacks its row: one that this worker has never had, or only the other way round. A pass also computes the other
+ * rows of its images, as far as it has room.
  */
 function passesApart(
   batches: readonly number[],

@@ -51,6 +51,9 @@ export interface Pool {
   leastLoaded(count: number, how: { idleOnly: boolean; accept: (id: string) => boolean }): Seat[];
 }
 
+/** What decides whether a worker can train a run. */
+export type Kind = Pick<Pool, 'deviceClass' | 'isDeterministic' | 'traits'>;
+
 /** All pools. */
 export interface Pools {
   /** Workers that are there. */

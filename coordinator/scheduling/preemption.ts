@@ -1,7 +1,7 @@
-// How a run that finds too few workers, also of gangs that can spare members, gets those of gangs that have some of
-// it on loan, of students that wait for their teachers, and of gangs of lower priority: they pause, and are queued
-// again. Decides which gangs do, and how often one has to. Nothing pauses unless the run is whole then; while gangs pause for it, their workers are kept for it
-// (reservation.ts).
+// How a run that finds too few workers, also of gangs that can spare members, gets those of gangs that have some of it
+// on loan, of students that wait for their teachers, and of gangs of lower priority: they pause, and are queued again.
+// Decides which gangs do, and how often one has to. Nothing pauses unless the run is whole then; while gangs pause for
+// it, their workers are kept for it (reservation.ts).
 
 import { awaitedStage } from '../model/holds.ts';
 import { numberOf, priorityOf, type RunState, storedStep } from '../model/state.ts';
@@ -10,13 +10,13 @@ import {
   avoidedNow,
   type Board,
   CHANGE_INTERVAL_MS,
-  fitsClass,
   isSettled,
   NO_FURTHER_MS_MAX,
   needsOneClass,
   PREEMPTED_AGAIN_MS,
 } from './board.ts';
 import { isExclusive } from './devices.ts';
+import { fitsClass } from './fit.ts';
 import type { Plan } from './plan.ts';
 import type { Seat } from './pools.ts';
 import { holdingsOf } from './reclaim.ts';
@@ -68,9 +68,10 @@ export function awaitedSince(board: Board, run: RunState): number | undefined {
 
 /**
  * The gangs that have to pause so that this run has its minimum: those that have workers on loan of it, students that
- * wait for a stage of their teacher, whatever their priority, then those of lower priority, the lowest first, of equal ones those that have least to lose. Undefined when their workers would
- * not be enough, or when gangs pause for it already. `have`: workers that are free for it, or that elastic gangs can
- * spare. `borrowers`: those that give back what they have on loan.
+ * wait for a stage of their teacher, whatever their priority, then those of lower priority, the lowest first, of equal
+ * ones those that have least to lose. Undefined when their workers would not be enough, or when gangs pause for it
+ * already. `have`: workers that are free for it, or that elastic gangs can spare. `borrowers`: those that give back
+ * what they have on loan.
  */
 export function runsToPause(
   plan: Plan,

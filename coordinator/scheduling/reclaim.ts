@@ -5,8 +5,9 @@
 import { lookup } from '../model/persistent-map.ts';
 import { numberOf, priorityOf, type RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
-import { avoidedNow, fitsClass, mayChange } from './board.ts';
+import { avoidedNow, mayChange } from './board.ts';
 import { isExclusive } from './devices.ts';
+import { fitsClass } from './fit.ts';
 import type { Plan } from './plan.ts';
 import { isFree, type Pool, type Seat } from './pools.ts';
 

@@ -10,7 +10,8 @@ import { nearest } from '../../core/text/nearest.ts';
 import type { WorkerKind } from '../../core/worker-kinds.ts';
 import { valuesOf } from '../model/persistent-map.ts';
 import type { State } from '../model/state.ts';
-import { meets, traitsOf } from './board.ts';
+import { traitsOf } from './board.ts';
+import { meets } from './fit.ts';
 
 type Spec = PlanSpec | SweepSpec | RunSpec;
 

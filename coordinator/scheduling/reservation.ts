@@ -8,17 +8,10 @@
 import { lookup } from '../model/persistent-map.ts';
 import type { RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
-import {
-  avoidedNow,
-  type Board,
-  byLoad,
-  chooseFree,
-  classesFor,
-  fitsClass,
-  type Selection,
-} from './board.ts';
+import { avoidedNow, type Board, byLoad, chooseFree, classesFor, type Selection } from './board.ts';
 import { isExclusive } from './devices.ts';
 import { durationOf, endOf, paceOf } from './estimates.ts';
+import { fitsClass } from './fit.ts';
 import { borrowersOf, mayBorrow } from './loans.ts';
 import type { Plan } from './plan.ts';
 import type { Seat } from './pools.ts';

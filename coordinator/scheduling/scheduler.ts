@@ -129,7 +129,10 @@ function preempt(plan: Plan, run: RunState, reservations: Reservations): void {
   for (const victim of runsToPause(plan, run, { have, borrowers }) ?? []) plan.pauseFor(victim, run);
 }
 
-/** Whether a run waits that has workers lent, or beside students, which may only wait, or whose priority is above that of one that trains. */
+/**
+ * Whether a run waits that has workers lent, or beside students, which may only wait, or whose priority is above that
+ * of one that trains.
+ */
 function mayPreempt(board: Board): boolean {
   if (board.lent.size > 0 || board.students.size > 0) return true;
   for (const { priority } of board.queue.groups()) if (isAbove(board, priority)) return true;

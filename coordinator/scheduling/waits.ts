@@ -1,16 +1,15 @@
 // What queued runs wait for, in words and as the label of a metric. Derived from the board when somebody
 // asks, and once for all runs that need the same.
 
-import { hasPrecision } from '../../core/system/device-class.ts';
 import { listed } from '../../core/text/listed.ts';
 import { ownerKey, shareOf, usedAt } from '../model/accounts.ts';
 import { lookup } from '../model/persistent-map.ts';
 import { type Avoided, numberOf, type RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
-import { avoidedNow, type Board, chooseFree, fitsClass, meets, needsOneClass } from './board.ts';
+import { avoidedNow, type Board, chooseFree, needsOneClass } from './board.ts';
 import { isExclusive } from './devices.ts';
+import { fitsClass, type Unfit, whyUnfit } from './fit.ts';
 import { borrowersOf } from './loans.ts';
-import { hasMemoryFor } from './memory.ts';
 import type { Pools } from './pools.ts';
 import { quotaWait } from './quota-wait.ts';
 import { requirementText } from './requirement.ts';
@@ -68,23 +67,7 @@ function shortage(board: Board, run: RunState, reservations: Reservations): Wait
   const keepers = own === undefined ? reservations.against(run) : [];
   const { without = NONE } = own === undefined ? reservations.selectionFor(run) : {};
   const free = chooseFree(board, run, { count: min, without }).length;
-  const unfit = pools.all().filter((pool) => !fitsClass(run, pool));
-  const unmet = unfit.filter(({ traits }) => !meets(run.job.require, traits));
-  const lacking = unmet.reduce((sum, { live }) => sum + live, 0);
-  const small = unfit.filter((pool) => !unmet.includes(pool) && !hasMemoryFor(run, pool.traits.memoryGb));
-  const { precision } = run.job.training;
-  const coarse = unfit.filter(
-    (pool) => !unmet.includes(pool) && !small.includes(pool) && !hasPrecision(pool.deviceClass, precision),
-  );
-  const random = unfit
-    .filter(
-      (pool) =>
-        !pool.isDeterministic && !unmet.includes(pool) && !small.includes(pool) && !coarse.includes(pool),
-    )
-    .reduce((sum, { live }) => sum + live, 0);
-  const smaller = small.reduce((sum, { live }) => sum + live, 0);
-  const alone = coarse.reduce((sum, { live }) => sum + live, 0);
-  const others = unfit.reduce((sum, { live }) => sum + live, 0) - random - lacking - smaller - alone;
+  const unfit = unfitWorkers(pools, run);
   const avoided = avoidedNow(board, run);
   const kept = keepers.filter(({ workerIds }) => [...workerIds].some((id) => without.has(id)));
   const parts = [
@@ -95,16 +78,18 @@ function shortage(board: Board, run: RunState, reservations: Reservations): Wait
     fewDevicesText(board, run),
     ...(isExclusive(run) ? sharedTexts(board, run) : busyTexts(board, run, avoided)),
     avoided.length > 0 ? avoidedText(avoided) : '',
-    lacking > 0 ? `${lacking} without what it requires (${requirementText(run.job.require)})` : '',
-    smaller > 0
-      ? `${smaller} with too little memory (it was short on a device of ${run.memory?.aboveGb} GB, and the largest that is there has ${largest(pools)} GB)`
+    unfit.requirement > 0
+      ? `${unfit.requirement} without what it requires (${requirementText(run.job.require)})`
       : '',
-    alone > 0
-      ? `${alone} that compute by TensorFlow, in float32 alone, where training.precision is ${precision} (start workers with POCKETFLEET_ENGINE=pjrt)`
+    unfit.memory > 0
+      ? `${unfit.memory} with too little memory (it was short on a device of ${run.memory?.aboveGb} GB, and the largest that is there has ${largest(pools)} GB)`
       : '',
-    others > 0 ? `${others} of another device class than ${run.deviceClass}` : '',
-    random > 0
-      ? `${random} whose GPU gives other bits each time (start it with TF_DETERMINISTIC_OPS=1, or submit with training.exact: false)`
+    unfit.precision > 0
+      ? `${unfit.precision} that compute by TensorFlow, in float32 alone, where training.precision is ${run.job.training.precision} (start workers with POCKETFLEET_ENGINE=pjrt)`
+      : '',
+    unfit.class > 0 ? `${unfit.class} of another device class than ${run.deviceClass}` : '',
+    unfit.random > 0
+      ? `${unfit.random} whose GPU gives other bits each time (start it with TF_DETERMINISTIC_OPS=1, or submit with training.exact: false)`
       : '',
   ].filter((part) => part !== '');
   const why = parts.length > 0 ? parts.join(', ') : `${pools.live} connected, more are needed`;
@@ -112,11 +97,21 @@ function shortage(board: Board, run: RunState, reservations: Reservations): Wait
     kind:
       kept.length > 0
         ? 'reserved'
-        : others + lacking + smaller + alone > 0
+        : unfit.class + unfit.requirement + unfit.memory + unfit.precision > 0
           ? 'model_mismatch'
           : 'insufficient_workers',
     reason: `queued: ${free} of ${min} workers: ${why}${own === undefined ? '' : ownText(own)}${lentText(board, run)}${shareText(board, run)}`,
   };
+}
+
+/** Workers that are there and that the run does not take, by the reason. */
+function unfitWorkers(pools: Pools, run: RunState): Readonly<Record<Unfit, number>> {
+  const counts = { requirement: 0, memory: 0, precision: 0, random: 0, class: 0 };
+  for (const pool of pools.all()) {
+    const why = whyUnfit(run, pool);
+    if (why !== undefined) counts[why] += pool.live;
+  }
+  return counts;
 }
 
 function largest(pools: Pools): number {

@@ -29,7 +29,9 @@ export function artefactOfKey(key: string): ArtefactId | undefined {
 /** From so many runs on, one look at all keys is cheaper than one at those of each. */
 const LIST_ALL_FROM = 20;
 
-/** What to look for in the bucket of manifests to find those of these runs, and perhaps of others; undefined: of all. */
+/**
+ * What to look for in the bucket of manifests to find those of these runs, and perhaps of others; undefined: of all.
+ */
 export function manifestFilters(names: Names, runIds: ReadonlySet<string> | undefined): string[] {
   if (runIds === undefined || runIds.size >= LIST_ALL_FROM) return [names.manifestKeys];
   return [...runIds].flatMap((id) => [names.checkpointKey(id, '*'), names.evaluationKey(id)]);

@@ -96,9 +96,9 @@ export interface SafetensorsHeader {
 }
 
 /**
- * The header of a file of `fileBytes`, of which at least length and header are given. Throws `dataLoss` for a
- * header that is none, where two tensors share bytes (a file of a megabyte could name a thousand of them), and where bytes
- * of the data belong to none: https://github.com/huggingface/safetensors#format asks for a buffer without holes.
+ * The header of a file of `fileBytes`, of which at least length and header are given. Throws `dataLoss` for a header
+ * that is none, where two tensors share bytes (a file of a megabyte could name a thousand of them), and where bytes of
+ * the data belong to none: https://github.com/huggingface/safetensors#format asks for a buffer without holes.
  */
 export function readHeader(bytes: Uint8Array, where: string, fileBytes: number): SafetensorsHeader {
   const length = headerLength(bytes, where, fileBytes);

@@ -132,7 +132,7 @@ test('a device to itself is no step for a run that has one, nor recomputation fo
   assert.deepEqual([again.run(second).state, again.run(second).memory], ['running', undefined]);
 });
 
-test('a run whose larger device has gone says how large the largest is, and keeps its class once it has stored', () => {
+test('a run whose larger device has gone says how large the largest is, and keeps its class once it has stored', async () => {
   const fleet = short(16, 40);
   const run = fleet.submit(teacher({ workers: { min: 1, max: 1 }, require: { memoryMin: 10 } }));
   fleet.failShort(run);
@@ -144,6 +144,10 @@ test('a run whose larger device has gone says how large the largest is, and keep
   assert.match(
     fleet.reason(run),
     /1 with too little memory \(it was short on a device of 16 GB, and the largest that is there has 16 GB\)/,
+  );
+  assert.match(
+    (await fleet.why({ id: 'w1' })).at(-1)!,
+    /slots free: run-1 was short of memory on a device of 16 GB$/,
   );
   assert.equal(fleet.kind(run), 'model_mismatch');
   assert.equal(fleet.run(run).deviceClass, 'cpu');
