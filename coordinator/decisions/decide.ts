@@ -45,7 +45,7 @@ import { isOnlyStage } from './retaining.ts';
 import { compareResults, fleetOf, type Needs, reuse, standsFor } from './reuse.ts';
 import { balance, endPauses, place, settle } from './settle.ts';
 import { recordSpec } from './specs.ts';
-import { dropStages, judgeDamage, keepStage } from './stages.ts';
+import { dropMissing, dropStages, judgeDamage, keepStage } from './stages.ts';
 import { cancelSweep, lagAtSubmit } from './sweeps.ts';
 import { namedTeacher, planWithTeacher, searchWithTeacher } from './teachers.ts';
 import { noteTokens } from './tokens.ts';
@@ -364,6 +364,11 @@ function takeReport(
         ...(search === undefined ? {} : { found: foundAt(run, report.stage, search) }),
       });
       endCollapsed(draft, report, workerId);
+      return;
+    }
+    case 'stagesMissing': {
+      const run = currentRun(draft.state, workerId, report);
+      if (run) dropMissing(draft, run, { newest: report.newest, workerId });
       return;
     }
     case 'paused': {

@@ -166,6 +166,7 @@ function assignment(state: State, runId: string): Command {
     ...optional('embeddingRunId', embeddingRunOf(state, run)?.id),
     ...optional('imageRowsBytes', run.imageRowsBytes),
     ...optional('dataDigest', run.facts.digest),
+    ...optional('storedStage', run.checkpoints.findLast(({ held }) => held === undefined)?.stage),
     ...(run.state === 'pausing' ? { pauses: true as const } : {}),
     ...(run.pausedStep === undefined ? {} : { pausedStep: run.pausedStep.step }),
     ...(run.haltStage === undefined ? {} : { haltStage: run.haltStage }),

@@ -114,6 +114,13 @@ export type Report =
     }
   | PausedReport
   | {
+      /** The stage that its assignment names as stored is not there: the gang goes on from `newest`, 0 for the seed. */
+      readonly kind: 'stagesMissing';
+      readonly runId: string;
+      readonly generation: number;
+      readonly newest: number;
+    }
+  | {
       readonly kind: 'finished';
       readonly runId: string;
       readonly generation: number;
@@ -315,6 +322,8 @@ export type Command =
       readonly haltStage?: number;
       /** Stages at whose ends it is verified while it goes on. */
       readonly evaluateStages?: readonly number[];
+      /** The newest stage that is stored as a whole. */
+      readonly storedStage?: number;
     }
   | {
       readonly kind: 'release';

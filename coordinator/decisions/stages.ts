@@ -208,6 +208,19 @@ export function reportDamage(
   return found.damage ?? { isLost: false, reason };
 }
 
+/** A gang goes on from stage `newest`, 0 for the seed, because none behind it is in the store: those count anew. */
+export function dropMissing(
+  draft: Draft,
+  { id: runId, checkpoints }: RunState,
+  { newest, workerId }: { readonly newest: number; readonly workerId: string },
+): void {
+  const stages = checkpoints.flatMap(({ stage }) => (stage > newest ? [stage] : []));
+  if (stages.length === 0) return;
+  const from = newest === 0 ? 'from the seed' : `from stage ${newest}`;
+  const reason = `${workerId} begins ${from}`;
+  emit(draft, { kind: 'stage.dropped', runId, stages, parts: 'all', isAgain: true, reason });
+}
+
 /** A damaged stage was mended, or cannot be; a verdict that came late is void. */
 export function judgeDamage(draft: Draft, input: Extract<Input, { kind: 'mended' }>): void {
   const { runId, stage, ok, reason } = input;

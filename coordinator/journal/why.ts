@@ -249,6 +249,8 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
     case 'run.checkpointed':
       return `${event.runId} stored checkpoint ${event.stage} (step ${event.step}, ${event.bytes} bytes)${byWorker(event.workerId, 'by')}${accuracyText(event.evaluation)}${foundText(event.found)}${event.isOnlyStage ? `; what it stored before is not kept any more: ${NEWEST_ALONE}` : ''}`;
     case 'stage.dropped':
+      if (event.isAgain)
+        return `${droppedText(event)} of ${event.runId} ${event.stages?.length === 1 ? 'is' : 'are'} not in the store and computed again: ${event.reason}`;
       return `${droppedText(event)} of ${event.runId} ${event.stages?.length === 1 ? 'is' : 'are'} not kept any more: ${event.reason}`;
     case 'stage.kept':
       return `stage ${event.stage} of ${event.runId} is kept: ${event.reason}`;

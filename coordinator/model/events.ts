@@ -359,6 +359,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller; readonly left
       readonly stages?: readonly number[];
       /** What goes: optimiser state and head, or all that is left. */
       readonly parts: 'state' | 'all';
+      /** The store does not have them: the run computes them again, and they count anew. */
+      readonly isAgain?: true;
       readonly reason: string;
     }
   | {

@@ -285,6 +285,8 @@ function judgedOnTheWay(
   const measured = measuresOf({ evaluation });
   if (run.trialId === undefined || measured === undefined) return;
   const { rungs = [] } = trialOf(w, run.trialId);
+  // A stage that the store had lost was computed again.
+  if (rungs.some(({ runId, fidelity }) => runId === run.id && fidelity.epochs === stage)) return;
   changeTrial(w, run.trialId, {
     rungs: [...rungs, { fidelity: { epochs: stage }, runId: run.id, ...measured }],
   });

@@ -10,11 +10,23 @@ import { withRow } from './table.ts';
 
 /** Something of a run's stages is not stored any more. A run that has left memory has no stages here. */
 export function stagesDropped(w: Working, event: EventOf<'stage.dropped'>): void {
-  const { runId, stages, parts } = event;
+  const { runId, stages, parts, isAgain } = event;
   leftMemory(w, event);
+  if (isAgain) {
+    forgetStages(w, runId, stages);
+    return;
+  }
   const held = parts === 'state' ? 'network' : 'nothing';
   if (w.ownsRows) dropInPlace(runWith(w, runId), stages, held);
   else changeStages(w, runId, stages, (one) => withHeld(one, held));
+}
+
+/** Takes stages out of the list of a run. */
+function forgetStages(w: Working, runId: string, stages: readonly number[] = []): void {
+  const run = runWith(w, runId);
+  if (run === undefined || !isWhole(run)) return;
+  changeRun(w, runId, { checkpoints: run.checkpoints.filter(({ stage }) => !stages.includes(stage)) });
+  for (const stage of stages) w.damaged = withoutEntry(w.damaged, `${runId}/${stage}`, w.edit);
 }
 
 /** As below, on stages that nobody has seen: journals of releases before have one for each stage of a candidate. */

@@ -22,7 +22,7 @@ import type { RunAccount, TimeAccount, TimeAccounts, WorkerAccount } from './tim
  * Changes whenever the fold gives another state for the same events, or this file another form: a snapshot of
  * another number is not read, and the journal is folded instead.
  */
-export const FOLD = 32;
+export const FOLD = 33;
 
 /** A spec of a plan, a sweep or a run. */
 export type Spec = PlanSpec | SweepSpec | RunSpec;

@@ -69,6 +69,10 @@ export function reportOf(kind: Journalled): Report {
         ...(search === undefined ? {} : { search }),
       };
     }
+    case 'stagesMissing': {
+      const { runId, generation, newest } = kind.value;
+      return { kind: 'stagesMissing', runId, generation, newest };
+    }
     case 'paused': {
       const { runId, generation, step, stored } = kind.value;
       return {

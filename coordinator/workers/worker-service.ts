@@ -358,6 +358,7 @@ function toMessage(
             embeddingRunId: command.embeddingRunId,
             imageRowsBytes: command.imageRowsBytes,
             dataDigest: command.dataDigest,
+            storedStage: command.storedStage,
           },
         },
       };

@@ -541,6 +541,30 @@ test("a student goes on from its stage when the teacher's stage behind it has go
   await release('run-left', 2, ['w1']);
 });
 
+test('a gang that does not find the stage that its assignment names says from where it goes on, and has the same bits', async () => {
+  const spec = tinyRun(withTraining({ epochs: 2, seed: 41 }));
+  const assign = (generation: number, stored = {}) =>
+    coordinator.send('w1', assignOf({ runId: 'run-missing', generation, spec, workers: ['w1'], ...stored }));
+  assign(1);
+  const whole = await finished('run-missing');
+  await release('run-missing', 1, ['w1']);
+  // The store has the first stage alone; then none, as a new one.
+  const bucket = await openBucket(connection, NAMES.manifestBucket);
+  const without = [[2], [1, 2]];
+  for (const [i, newest] of [1, 0].entries()) {
+    for (const stage of without[i]!) await bucket.delete(NAMES.checkpointKey('run-missing', stage));
+    const generation = 2 + i;
+    assign(generation, { storedStage: 2 });
+    const ofThis = (value: { runId: string; generation: number }) =>
+      value.runId === 'run-missing' && value.generation === generation;
+    const missing = await coordinator.report('stagesMissing', ofThis);
+    assert.deepEqual(missing, { runId: 'run-missing', generation, newest });
+    const end = await coordinator.report('finished', ofThis);
+    assert.equal(end.weightsDigest, whole.weightsDigest);
+    await release('run-missing', generation, ['w1']);
+  }
+});
+
 test('a broker that restarts fails nothing', async () => {
   const spec = tinyRun(withTraining({ epochs: 6 }));
   const workers = ['w1', 'w2'];

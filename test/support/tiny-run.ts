@@ -38,10 +38,11 @@ export const assignOf = (options: {
   readonly embeddingRunId?: string;
   readonly imageRowsBytes?: number;
   readonly dataDigest?: string;
+  readonly storedStage?: number;
 }) => {
   const { runId, generation, spec, workers, teacherRunId = '', teacherStages = 0 } = options;
   const { pauses, pausedStep, haltStage, evaluateStages = [], embeddingRunId, imageRowsBytes } = options;
-  const { dataDigest } = options;
+  const { dataDigest, storedStage } = options;
   const shardCount = spec.training.shards / workers.length;
   const members = workers.map((workerId, i) => ({ workerId, shardFirst: i * shardCount, shardCount }));
   return {
@@ -49,7 +50,7 @@ export const assignOf = (options: {
     value: {
       ...{ runId, generation, specJson: canonicalJson(spec), members, teacherRunId, teacherStages },
       ...{ pauses, pausedStep, haltStage, evaluateStages, embeddingRunId, imageRowsBytes },
-      dataDigest,
+      ...{ dataDigest, storedStage },
     },
   };
 };

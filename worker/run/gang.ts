@@ -72,6 +72,8 @@ export async function agreeOnState(options: {
   readonly exchange: Exchange;
   /** Committed steps of the newest checkpoint that a pause has stored; 0: there is none. */
   readonly pausedStep: number;
+  /** The state comes from this stage of the store, 0 for the seed. */
+  readonly onStage: (stage: number) => void;
   readonly signal: AbortSignal;
 }): Promise<void> {
   const { session, membership } = options;
@@ -113,9 +115,9 @@ async function agreedReplica(options: Parameters<typeof agreeOnState>[0]): Promi
 
 /** From storage: where a pause has left the run, or its newest stage, or the seed. */
 async function storedReplica(options: Parameters<typeof agreeOnState>[0]): Promise<Replica> {
-  const { services, session, exchange, pausedStep, signal } = options;
+  const { services, session, exchange, pausedStep, onStage, signal } = options;
   const paused = pausedStep > 0 ? await pausedState(services, session, options) : undefined;
-  if (paused === undefined) return loadReplica(services, session, signal);
+  if (paused === undefined) return loadReplica(services, session, signal, onStage);
   if (paused.residuals.length > 0) exchange.bringResiduals(paused.residuals);
   return adoptStored(services, session, paused, `the pause at step ${paused.step}`);
 }

@@ -80,7 +80,13 @@ export async function workInGeneration(context: GenerationContext): Promise<void
       }),
     );
     const pausedStep = assign.pausedStep ?? 0;
-    await agreeOnState({ services, session, membership, exchange, pausedStep, signal });
+    const onStage = (newest: number) => {
+      if (rank !== 0 || newest >= (assign.storedStage ?? 0)) return;
+      const missing = `stage ${assign.storedStage} is not in the store`;
+      services.log.warn({ run: runId, newest }, `${missing}: the run goes on from an earlier one`);
+      services.report({ $case: 'stagesMissing', value: { runId, generation, newest } });
+    };
+    await agreeOnState({ services, session, membership, exchange, pausedStep, onStage, signal });
     const replica = session.replica!;
     const { evaluateStages } = assign;
     const finish: FinishContext = { services, session, generation, evaluateStages, signal };

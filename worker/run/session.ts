@@ -126,15 +126,17 @@ export async function acquireData(services: Services, { data }: RunSpec, digest:
   }
 }
 
-/** The state that storage or the seed gives, for a gang in which no member has one. */
+/** The state that storage or the seed gives, for a gang in which no member has one. `onStage` is called with the stage, 0 for the seed. */
 export async function loadReplica(
   services: Services,
   session: Session,
   signal: AbortSignal,
+  onStage?: (stage: number) => void,
 ): Promise<Replica> {
   const { checkpoints } = await services.broker;
   const { runId, spec } = session;
   const stored = await checkpoints.newest(runId, spec.training.epochs, signal);
+  onStage?.(stored?.stage ?? 0);
   if (stored === undefined) return firstReplica(session);
   return adoptStored(services, session, stored, `checkpoint ${stored.stage}`);
 }

@@ -56,6 +56,7 @@ export interface WorkerReport {
     | { $case: "timeSpent"; value: TimeSpent }
     | { $case: "halted"; value: RunHalted }
     | { $case: "scoreResult"; value: ScoreResult }
+    | { $case: "stagesMissing"; value: StagesMissing }
     | undefined;
 }
 
@@ -269,6 +270,17 @@ export interface RunHalted {
   step: number;
   weightsDigest: string;
   evaluation: Evaluation | undefined;
+}
+
+/**
+ * The stage that the assignment names as stored is not there, as beside a new store, and the gang goes on from an earlier one. The
+ * coordinator takes later ones out of the run's list, so that they count anew once they are computed again.
+ */
+export interface StagesMissing {
+  runId: string;
+  generation: number;
+  /** The stage from which the gang goes on; 0: from the seed. */
+  newest: number;
 }
 
 /** A checkpoint of a step within a stage. */
@@ -528,7 +540,11 @@ export interface Assign {
    * later, or has open for another run, it uses for this one only where this is equal too: the spec of data that have changed since is
    * the same text. Absent where it was never found.
    */
-  dataDigest?: string | undefined;
+  dataDigest?:
+    | string
+    | undefined;
+  /** The newest stage of the run that is stored as a whole; absent: none. A gang that finds an earlier one reports StagesMissing. */
+  storedStage?: number | undefined;
 }
 
 export interface Member {
@@ -661,6 +677,9 @@ export const WorkerReport: MessageFns<WorkerReport> = {
         break;
       case "scoreResult":
         ScoreResult.encode(message.kind.value, writer.uint32(130).fork()).join();
+        break;
+      case "stagesMissing":
+        StagesMissing.encode(message.kind.value, writer.uint32(138).fork()).join();
         break;
     }
     return writer;
@@ -807,6 +826,14 @@ export const WorkerReport: MessageFns<WorkerReport> = {
             message.kind = { $case: "scoreResult", value: ScoreResult.decode(reader, reader.uint32()) };
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.kind = { $case: "stagesMissing", value: StagesMissing.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -864,6 +891,10 @@ export const WorkerReport: MessageFns<WorkerReport> = {
         ? { $case: "scoreResult", value: ScoreResult.fromJSON(object.scoreResult) }
         : isSet(object.score_result)
         ? { $case: "scoreResult", value: ScoreResult.fromJSON(object.score_result) }
+        : isSet(object.stagesMissing)
+        ? { $case: "stagesMissing", value: StagesMissing.fromJSON(object.stagesMissing) }
+        : isSet(object.stages_missing)
+        ? { $case: "stagesMissing", value: StagesMissing.fromJSON(object.stages_missing) }
         : undefined,
     };
   },
@@ -903,6 +934,8 @@ export const WorkerReport: MessageFns<WorkerReport> = {
       obj.halted = RunHalted.toJSON(message.kind.value);
     } else if (message.kind?.$case === "scoreResult") {
       obj.scoreResult = ScoreResult.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "stagesMissing") {
+      obj.stagesMissing = StagesMissing.toJSON(message.kind.value);
     }
     return obj;
   },
@@ -1001,6 +1034,12 @@ export const WorkerReport: MessageFns<WorkerReport> = {
       case "scoreResult": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
           message.kind = { $case: "scoreResult", value: ScoreResult.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "stagesMissing": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "stagesMissing", value: StagesMissing.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -2992,6 +3031,111 @@ export const RunHalted: MessageFns<RunHalted> = {
     message.evaluation = (object.evaluation !== undefined && object.evaluation !== null)
       ? Evaluation.fromPartial(object.evaluation)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseStagesMissing(): StagesMissing {
+  return { runId: "", generation: 0, newest: 0 };
+}
+
+export const StagesMissing: MessageFns<StagesMissing> = {
+  encode(message: StagesMissing, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== "") {
+      writer.uint32(10).string(message.runId);
+    }
+    if (message.generation !== 0) {
+      writer.uint32(16).uint32(message.generation);
+    }
+    if (message.newest !== 0) {
+      writer.uint32(24).uint32(message.newest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StagesMissing {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStagesMissing();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.generation = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.newest = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StagesMissing {
+    return {
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+      generation: isSet(object.generation) ? globalThis.Number(object.generation) : 0,
+      newest: isSet(object.newest) ? globalThis.Number(object.newest) : 0,
+    };
+  },
+
+  toJSON(message: StagesMissing): unknown {
+    const obj: any = {};
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    if (message.generation !== 0) {
+      obj.generation = Math.round(message.generation);
+    }
+    if (message.newest !== 0) {
+      obj.newest = Math.round(message.newest);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StagesMissing>): StagesMissing {
+    return StagesMissing.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StagesMissing>): StagesMissing {
+    const message = createBaseStagesMissing();
+    message.runId = object.runId ?? "";
+    message.generation = object.generation ?? 0;
+    message.newest = object.newest ?? 0;
     return message;
   },
 };
@@ -5572,6 +5716,7 @@ function createBaseAssign(): Assign {
     embeddingRunId: undefined,
     imageRowsBytes: undefined,
     dataDigest: undefined,
+    storedStage: undefined,
   };
 }
 
@@ -5619,6 +5764,9 @@ export const Assign: MessageFns<Assign> = {
     }
     if (message.dataDigest !== undefined) {
       writer.uint32(106).string(message.dataDigest);
+    }
+    if (message.storedStage !== undefined) {
+      writer.uint32(112).uint32(message.storedStage);
     }
     return writer;
   },
@@ -5750,6 +5898,14 @@ export const Assign: MessageFns<Assign> = {
             message.dataDigest = reader.string();
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.storedStage = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5817,6 +5973,11 @@ export const Assign: MessageFns<Assign> = {
         : isSet(object.data_digest)
         ? globalThis.String(object.data_digest)
         : undefined,
+      storedStage: isSet(object.storedStage)
+        ? globalThis.Number(object.storedStage)
+        : isSet(object.stored_stage)
+        ? globalThis.Number(object.stored_stage)
+        : undefined,
     };
   },
 
@@ -5861,6 +6022,9 @@ export const Assign: MessageFns<Assign> = {
     if (message.dataDigest !== undefined) {
       obj.dataDigest = message.dataDigest;
     }
+    if (message.storedStage !== undefined) {
+      obj.storedStage = Math.round(message.storedStage);
+    }
     return obj;
   },
 
@@ -5882,6 +6046,7 @@ export const Assign: MessageFns<Assign> = {
     message.embeddingRunId = object.embeddingRunId ?? undefined;
     message.imageRowsBytes = object.imageRowsBytes ?? undefined;
     message.dataDigest = object.dataDigest ?? undefined;
+    message.storedStage = object.storedStage ?? undefined;
     return message;
   },
 };

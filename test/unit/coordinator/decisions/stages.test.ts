@@ -87,6 +87,8 @@ function core(workers: number) {
     },
     failed: (id: string, said: object) =>
       told(reported(id, { kind: 'failed', cause: 'infrastructure', message: 'bad', ...said })),
+    missing: (id: string, newest: number, generation = runOf(state, id).generation) =>
+      told(reported(id, { kind: 'stagesMissing', newest, generation })),
     refused(input: Input): string {
       try {
         give(input);
@@ -230,6 +232,31 @@ test('a stage of a candidate that is kept by request stays when the next one tak
   ]);
   const held = heldOfRun(fleet.state, 'run-1');
   assert.deepEqual([1, 2, 3, 4].map(held.of), ['nothing', 'all', 'nothing', 'all']);
+});
+
+test('stages that the store has lost count anew, once', () => {
+  const fleet = pair();
+  for (const stage of [1, 2, 3]) fleet.stored('run-1', stage);
+  const { generation } = fleet.run('run-1');
+  assert.deepEqual(fleet.missing('run-1', 3), [], 'nothing is missing');
+  assert.deepEqual(fleet.missing('run-1', 0, generation - 1), [], 'of an old generation');
+  assert.deepEqual(fleet.missing('run-1', 2), [
+    'stage 3 of run-1 is not in the store and computed again: w1 begins from stage 2',
+  ]);
+  assert.deepEqual(fleet.missing('run-1', 0), [
+    'stages 1, 2 of run-1 are not in the store and computed again: w1 begins from the seed',
+  ]);
+  assert.deepEqual(fleet.missing('run-1', 0), [], 'told again');
+  assert.deepEqual(fleet.run('run-1').checkpoints, []);
+  // What is computed again is journalled, and retention decides about it.
+  for (const stage of [1, 2]) fleet.stored('run-1', stage);
+  assert.deepEqual(
+    fleet.run('run-1').checkpoints.map(({ stage }) => stage),
+    [1, 2],
+  );
+  assert.deepEqual(fleet.stored('run-1', 3), [
+    'optimiser state and head of stage 1 of run-1 is not kept any more: only the last two stages keep their optimiser state and head',
+  ]);
 });
 
 test('a student that meets a damaged stage waits until it is mended, and fails at once when it is lost', () => {
