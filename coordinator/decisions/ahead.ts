@@ -7,7 +7,6 @@
 // some in each beat, and strategies are asked a few times in each, so that the cost does not grow with the fleet.
 
 import { childName } from '../../core/spec/common.ts';
-import type { RunSpec } from '../../core/spec/run.ts';
 import { optional } from '../model/folding.ts';
 import { isPaused } from '../model/holds.ts';
 import { inheritsAt, jobAt, networkOf, specOf } from '../model/spec-of.ts';
@@ -16,7 +15,7 @@ import { rowsOf } from '../model/table.ts';
 import { isSuspect } from '../scheduling/blame.ts';
 import type { Board } from '../scheduling/board.ts';
 import { endOf } from '../scheduling/estimates.ts';
-import { meets } from '../scheduling/fit.ts';
+import { whyUnfit } from '../scheduling/fit.ts';
 import type { Pool } from '../scheduling/pools.ts';
 import { createOrder } from '../scheduling/shares.ts';
 import { notStartable } from '../scheduling/wait.ts';
@@ -56,7 +55,7 @@ export function lookAhead(draft: Draft): void {
   const told = new Set(ahead.told.values());
   const upcoming = nextRuns(draft, board, ending.length + told.size).filter(({ key }) => !told.has(key));
   for (const { workerId, pool } of ending) {
-    const at = upcoming.findIndex(({ spec }) => fits(spec, pool));
+    const at = upcoming.findIndex(({ spec }) => whyUnfit({ job: spec }, pool) === undefined);
     if (at < 0) continue;
     const [{ key, ...next }] = upcoming.splice(at, 1) as [Next];
     ahead.told.set(workerId, key);
@@ -96,10 +95,6 @@ function* take<T>(from: Iterable<T>, count: number): Generator<T> {
     if (left-- <= 0) return;
     yield item;
   }
-}
-
-function fits({ require, training }: RunSpec, pool: Pool): boolean {
-  return meets(require, pool.traits) && (!training.exact || pool.isDeterministic);
 }
 
 /** The runs that are placed next, as far as they are known; `count` at most. */

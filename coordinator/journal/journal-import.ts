@@ -92,8 +92,8 @@ async function checked(connection: NatsConnection, gathering: Identity): Promise
 const NOTE_KEY = 'import';
 
 /**
- * Gathers in the stream that `names` give for it. `holdCalls` lets nobody ask for anything until the returned function is
- * called: what were taken behind the note would be lost, or the import dropped.
+ * Gathers in the stream that `names` give for it. `holdCalls` lets nobody ask for anything until the returned function
+ * is called: what were taken behind the note would be lost, or the import dropped.
  */
 export function createJournalImport(
   connection: NatsConnection,
@@ -310,8 +310,8 @@ const isAsked = ({ kind }: Event): boolean =>
   !/^(coordinator|journal|worker|spec|input|token|calls)\./.test(kind);
 
 /**
- * Why the gathered journal cannot take the place of this one, in words; undefined where this one is untouched, or is what
- * an interrupted copy has left of the gathered one.
+ * Why the gathered journal cannot take the place of this one, in words; undefined where this one is untouched, or is
+ * what an interrupted copy has left of the gathered one.
  */
 async function obstacleTo(connection: NatsConnection, identity: Identity): Promise<string | undefined> {
   const manager = await streamManager(connection);

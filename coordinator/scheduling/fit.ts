@@ -13,8 +13,16 @@ import type { Kind, Traits } from './pools.ts';
  */
 export type Unfit = 'requirement' | 'memory' | 'precision' | 'random' | 'class';
 
+/** What a run asks for that decides it. */
+type Asked = Pick<RunState['job'], 'require'> & {
+  readonly training: Pick<RunState['job']['training'], 'exact' | 'precision'>;
+};
+
 /** The first of these reasons; undefined where the run takes such workers. */
-export function whyUnfit(run: RunState, kind: Kind): Unfit | undefined {
+export function whyUnfit(
+  run: { readonly job: Asked } & Pick<RunState, 'memory' | 'deviceClass'>,
+  kind: Kind,
+): Unfit | undefined {
   const { job, deviceClass } = run;
   if (!meets(job.require, kind.traits)) return 'requirement';
   if (!hasMemoryFor(run, kind.traits.memoryGb)) return 'memory';

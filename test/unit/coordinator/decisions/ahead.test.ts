@@ -97,3 +97,11 @@ test('a look ahead changes no state and is bounded, however many workers wait fo
   assert.equal(toldIn(decision).length, 8);
   assert.equal(toldIn(fleet.pass(200)).length, 8, 'the others have their turn');
 });
+
+test('a worker is told nothing of a run whose precision it does not compute in', () => {
+  const fleet = handFleet({}, {});
+  for (const precision of [undefined, undefined, 'bf16', undefined] as const)
+    fleet.submit(teacher({ ...one, training: { ...LONG, ...(precision && { precision }) } }));
+  const told = toldIn(fleet.pass(5_001)).map(({ workerId, of }) => [workerId, of]);
+  assert.deepEqual(told, [['w1', 'run-4']]);
+});
