@@ -11,8 +11,8 @@ import { meets } from '../scheduling/fit.ts';
 import type { ForecastContext } from './forecast-amounts.ts';
 
 /**
- * `has its device to itself, so that 2 other workers of it get nothing; a device is empty in about 5 min, when ...`; empty for
- * a run that shares.
+ * `has its device to itself, so that 2 other workers of it get nothing; a device is empty in about 5 min, when ...`;
+ * empty for a run that shares.
  */
 export function wholeDevicesNote(
   { require, workers }: Pick<RunSpec, 'require' | 'workers'>,

@@ -1,10 +1,11 @@
-// What a worker that trains is likely to get next, which it prepares meanwhile: it opens the data and records the graphs, so
-// that the next run begins as soon as a slot is free. Decides which worker is told of what, and when. Nothing of it is
-// journalled and nothing is reserved: the run is placed as if nobody had prepared it.
+// What a worker that trains is likely to get next, which it prepares meanwhile: it opens the data and records the
+// graphs, so that the next run begins as soon as a slot is free. Decides which worker is told of what, and when.
+// Nothing of it is journalled and nothing is reserved: the run is placed as if nobody had prepared it.
 //
-// The first that waits in the queue come first, then the moves that sweeps are about to make: a strategy only looks at its
-// state, so its next moves can be asked for before they are made. Of all workers those are looked at that begin to train,
-// some in each beat, and strategies are asked a few times in each, so that the cost does not grow with the fleet.
+// The first that waits in the queue come first, then the moves that sweeps are about to make: a strategy only looks at
+// its state, so its next moves can be asked for before they are made. Of all workers those are looked at that begin to
+// train, some in each beat, and strategies are asked a few times in each, so that the cost does not grow with the
+// fleet.
 
 import { childName } from '../../core/spec/common.ts';
 import { optional } from '../model/folding.ts';

@@ -126,7 +126,10 @@ export async function acquireData(services: Services, { data }: RunSpec, digest:
   }
 }
 
-/** The state that storage or the seed gives, for a gang in which no member has one. `onStage` is called with the stage, 0 for the seed. */
+/**
+ * The state that storage or the seed gives, for a gang in which no member has one. `onStage` is called with the stage,
+ * 0 for the seed.
+ */
 export async function loadReplica(
   services: Services,
   session: Session,
