@@ -4,7 +4,13 @@
 // come out when somebody asks.
 
 import type { OptimizerOptions } from '../optim/sgd.ts';
-import type { Engine, Resident, ResidentModule } from '../tensor/graph/engine.ts';
+import {
+  type Engine,
+  keepAll,
+  type Resident,
+  type ResidentModule,
+  valuesOf,
+} from '../tensor/graph/engine.ts';
 import { assertFinite } from './rows.ts';
 import { chosenRowsModule, type RowsShape, rowsModule } from './rows-module.ts';
 
@@ -36,13 +42,13 @@ export interface CommitOptions {
 /** Whoever made it frees it. */
 export interface ResidentRows {
   /** The rows with these numbers, ascending, take part in the open step; what was left of an earlier one is dropped. */
-  choose(chosen: Uint32Array): void;
+  choose(programs: RowsPrograms, chosen: Uint32Array): void;
   /** The weights of the rows that take part, as an input of graphs; they are over with the next step. */
   chosenRows(): Resident;
   /** The gradient of those, [chosen E], which is freed with the step. */
   take(gradient: Resident): void;
   /** One step by that gradient, with the bits of updateRows and its failure, after which nothing is changed. */
-  commit(options: CommitOptions): void;
+  commit(programs: RowsPrograms, options: CommitOptions): void;
   /** Copies rows to the host, and the gradient of the open step where there is one. */
   read(into: RowsArrays & { readonly gradient: Float32Array }): void;
   /** What lies on the device. */
@@ -79,18 +85,8 @@ export function compileRows(
 }
 
 /** Puts a class shard onto the first device. */
-export function keepRows(
-  engine: Engine,
-  { arrays, programs }: { readonly arrays: RowsArrays; readonly programs: RowsPrograms },
-): ResidentRows {
-  const vectors = [engine.keep(arrays.weights, 0)];
-  try {
-    vectors.push(engine.keep(arrays.momentum, 0));
-  } catch (caught) {
-    vectors[0]!.free();
-    throw caught;
-  }
-  let [weights, momentum] = vectors as [Resident, Resident];
+export function keepRows(engine: Engine, arrays: RowsArrays): ResidentRows {
+  let [weights, momentum] = keepAll(engine, [arrays.weights, arrays.momentum], 0) as [Resident, Resident];
   let open: { chosen: Uint32Array; rows?: Resident; gradient?: Resident } | undefined;
   const close = () => {
     open?.rows?.free();
@@ -102,7 +98,7 @@ export function keepRows(
     return open;
   };
   return {
-    choose(chosen) {
+    choose(programs, chosen) {
       close();
       const rows = programs.chosenRows?.run({ kept: [weights], arrays: [Int32Array.from(chosen)] })[0];
       open = { chosen, ...(rows === undefined ? {} : { rows }) };
@@ -112,11 +108,11 @@ export function keepRows(
       opened().gradient?.free();
       opened().gradient = gradient;
     },
-    commit({ scale, learningRate, step }) {
+    commit(programs, { scale, learningRate, step }) {
       const { chosen, gradient } = opened();
       if (gradient === undefined) throw new Error(`assertion: step ${step} has no gradient of these rows`);
       const scalars = [Float64Array.of(scale), Float64Array.of(learningRate)];
-      const places = programs.chosenRows === undefined ? [] : [placesOf(chosen, weights, gradient)];
+      const places = programs.chosenRows === undefined ? [] : [rowPlaces(chosen, weights, gradient)];
       const [nextWeights, nextMomentum, flag] = programs.update.run({
         donated: [weights, momentum],
         kept: [gradient],
@@ -146,17 +142,11 @@ export function keepRows(
 }
 
 /** Of each row its place among those that take part, or -1. */
-function placesOf(chosen: Uint32Array, weights: Resident, gradient: Resident): Int32Array {
+function rowPlaces(chosen: Uint32Array, weights: Resident, gradient: Resident): Int32Array {
   const embedding = gradient.length / chosen.length;
   const places = new Int32Array(weights.length / embedding).fill(-1);
   chosen.forEach((row, place) => {
     places[row] = place;
   });
   return places;
-}
-
-function valuesOf(vector: Resident): Float32Array {
-  const values = new Float32Array(vector.length);
-  vector.read(values);
-  return values;
 }

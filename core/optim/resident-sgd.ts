@@ -5,7 +5,13 @@
 
 import { FleetError } from '../errors.ts';
 import type { Layout } from '../nn/layout.ts';
-import type { Engine, Resident, ResidentModule } from '../tensor/graph/engine.ts';
+import {
+  type Engine,
+  keepAll,
+  type Resident,
+  type ResidentModule,
+  valuesOf,
+} from '../tensor/graph/engine.ts';
 import { pairSumModule } from '../tensor/lowering/pair-sum.ts';
 import { digestModule, digestOfSums } from './digest-module.ts';
 import { type AppliedStep, assessStep, type OptimizerOptions } from './sgd.ts';
@@ -116,12 +122,6 @@ export function keepState(
   };
 }
 
-function valuesOf(vector: Resident, device?: number): Float32Array {
-  const values = new Float32Array(vector.length);
-  vector.read(values, device);
-  return values;
-}
-
 /** The digest that all devices have; another one at one of them ends the run here, as at a member of its gang. */
 function digestOf(program: ResidentModule, weights: Resident): string {
   const [sums] = program.run({ kept: [weights] });
@@ -135,17 +135,5 @@ function digestOf(program: ResidentModule, weights: Resident): string {
     );
   } finally {
     sums!.free();
-  }
-}
-
-/** All or none: a device may have room for the first only. */
-function keepAll(engine: Engine, arrays: readonly Float32Array[], device: number | undefined): Resident[] {
-  const kept: Resident[] = [];
-  try {
-    for (const array of arrays) kept.push(engine.keep(array, device));
-    return kept;
-  } catch (caught) {
-    for (const vector of kept) vector.free();
-    throw caught;
   }
 }

@@ -63,7 +63,7 @@ for (const [title, size] of [
     // Rows that stand still, and move to zero from below: neither may become -0.
     host.weights.fill(0, 0, 8);
     host.momentum.fill(-0, 0, 8);
-    const rows = keepRows(engine, { arrays: host, programs });
+    const rows = keepRows(engine, host);
     const into = {
       weights: new Float32Array(length),
       momentum: new Float32Array(length),
@@ -76,7 +76,7 @@ for (const [title, size] of [
       const chosen = chosenIn(step);
       const gradient = numbers(into.gradient.length, 10 + step);
       gradient.fill(-0, 0, 8);
-      rows.choose(chosen);
+      rows.choose(programs, chosen);
       const taken = new Float32Array(gradient.length);
       rows.chosenRows().read(taken);
       const expected = [...chosen].flatMap((row) => [
@@ -87,7 +87,7 @@ for (const [title, size] of [
       updateRows({ ...host, chosen, optimizer, gradient, ...options });
       rows.take(engine.keep(gradient, 0));
       const before = cpuClient().copied();
-      rows.commit(options);
+      rows.commit(programs, options);
       const { toDevice, fromDevice } = cpuClient().copied();
       // The scale and the rate, and where some are drawn the places; whether the gradient is finite.
       const places = size === count ? 0 : 4 * count;
@@ -99,10 +99,10 @@ for (const [title, size] of [
     for (const value of [Number.NaN, Number.NEGATIVE_INFINITY]) {
       const gradient = numbers(into.gradient.length, 20);
       gradient[gradient.length - 3] = value;
-      rows.choose(chosenIn(5));
+      rows.choose(programs, chosenIn(5));
       rows.take(engine.keep(gradient, 0));
       const options = { scale: 1, learningRate: 0.1, step: 7 };
-      assert.throws(() => rows.commit(options), {
+      assert.throws(() => rows.commit(programs, options), {
         code: 'outOfRange',
         message: new RegExp(`head\\.kernel is ${value} in step 7`),
       });

@@ -11,17 +11,23 @@ import {
   type RowsPrograms,
 } from '../../core/head/resident-rows.ts';
 import { type RowsUpdate, updateRows } from '../../core/head/rows.ts';
-import type { RowsShape } from '../../core/head/rows-module.ts';
-import type { OptimizerOptions } from '../../core/optim/sgd.ts';
-import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { CompiledGraph, Engine } from '../../core/tensor/graph/engine.ts';
-import type { CommitRowsRequest, KeepRowsRequest, ReadRowsRequest, RunRowsRequest } from './messages.ts';
+import {
+  type CommitRowsRequest,
+  graphKey,
+  type KeepRowsRequest,
+  type ReadRowsRequest,
+  type RowsSpec,
+  type RunRowsRequest,
+} from './messages.ts';
 
 /** Compiled updates that are kept; a run has class shards of two sizes at most. */
 const UPDATES_MAX = 16;
 
 /** The class shards that lie on the device. */
 export interface KeptRows {
+  /** Compiles the programs ahead of their first use; does nothing where vectors are kept on the host. */
+  prepare(rows: RowsSpec): void;
   /** Puts a class shard onto the device; undefined where vectors are kept on the host. */
   keep(request: KeepRowsRequest): number | undefined;
   /** The rows of a class shard that take part in a step. */
@@ -47,15 +53,16 @@ export function createKeptRows({
   readonly cacheDir: string;
 }): KeptRows {
   const cache = cacheDir === '' ? {} : { cacheDir };
-  const shards = new Map<number, ResidentRows>();
+  const shards = new Map<number, { readonly spec: RowsSpec; readonly rows: ResidentRows }>();
   const updates = new LRUCache<string, RowsPrograms>({
     max: UPDATES_MAX,
     dispose: (programs) => programs.dispose(),
   });
   let next = 1;
-  const compiled = (rows: RowsShape, optimizer: OptimizerOptions): RowsPrograms | undefined => {
-    const key = canonicalJson({ rows, optimizer });
-    const found = updates.get(key) ?? compileRows(engine, { rows, optimizer, ...cache });
+  const compiled = (spec: RowsSpec): RowsPrograms | undefined => {
+    const key = graphKey(spec);
+    const found =
+      updates.get(key) ?? compileRows(engine, { rows: spec.shape, optimizer: spec.optimizer, ...cache });
     if (found !== undefined) updates.set(key, found);
     return found;
   };
@@ -65,48 +72,54 @@ export function createKeptRows({
     throw new FleetError('failedPrecondition', `class shard ${kept} is not kept here, or was freed before`);
   };
   return {
-    keep({ arrays, rows, optimizer }) {
-      const programs = compiled(rows, optimizer);
-      if (programs === undefined) return undefined;
-      shards.set(next, keepRows(engine, { arrays, programs }));
+    prepare: (spec) => void compiled(spec),
+    keep({ arrays, rows: spec }) {
+      if (compiled(spec) === undefined) return undefined;
+      shards.set(next, { spec, rows: keepRows(engine, arrays) });
       return next++;
     },
-    choose: (kept, chosen) => shardOf(kept).choose(chosen),
+    choose(kept, chosen) {
+      const { spec, rows } = shardOf(kept);
+      rows.choose(compiled(spec)!, chosen);
+    },
     run(graph, { kept, unit, others, leaves }) {
-      const rows = shardOf(kept);
+      const { rows } = shardOf(kept);
       const inputs = [unit, rows.chosenRows(), ...others];
       if (!leaves) return graph.run(inputs);
       const { first, others: outputs } = graph.runLeaving!(inputs);
       rows.take(first);
       return outputs;
     },
-    commit: ({ kept, ...options }) => shardOf(kept).commit(options),
-    read: ({ kept, into }) => shardOf(kept).read(into),
+    commit({ kept, ...options }) {
+      const { spec, rows } = shardOf(kept);
+      rows.commit(compiled(spec)!, options);
+    },
+    read: ({ kept, into }) => shardOf(kept).rows.read(into),
     drop(kept) {
-      shards.get(kept)?.free();
+      shards.get(kept)?.rows.free();
       shards.delete(kept);
     },
     update(request) {
       const { weights, momentum, chosen, gradient, optimizer, scale, learningRate, step } = request;
       const embedding = gradient.length / chosen.length;
       const shape = { count: weights.length / embedding, embedding, chosen: chosen.length };
-      const programs = compiled(shape, optimizer);
+      const programs = compiled({ kind: 'rows', shape, optimizer });
       if (programs === undefined) {
         updateRows(request);
         return;
       }
-      const rows = keepRows(engine, { arrays: { weights, momentum }, programs });
+      const rows = keepRows(engine, { weights, momentum });
       try {
-        rows.choose(chosen);
+        rows.choose(programs, chosen);
         rows.take(engine.keep(gradient, 0));
-        rows.commit({ scale, learningRate, step });
+        rows.commit(programs, { scale, learningRate, step });
         rows.read({ weights, momentum, gradient });
       } finally {
         rows.free();
       }
     },
     gauges() {
-      const all = [...shards.values()].map((rows) => rows.gauges());
+      const all = [...shards.values()].map(({ rows }) => rows.gauges());
       return {
         tensors: all.reduce((sum, { tensors }) => sum + tensors, 0),
         bytes: all.reduce((sum, { bytes }) => sum + bytes, 0),

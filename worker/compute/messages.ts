@@ -8,6 +8,7 @@ import type { RowsUpdate } from '../../core/head/rows.ts';
 import type { RowsShape } from '../../core/head/rows-module.ts';
 import type { SupernetSpec } from '../../core/nn/supernet.ts';
 import type { SgdArrays } from '../../core/optim/resident-sgd.ts';
+import type { OptimizerOptions } from '../../core/optim/sgd.ts';
 import type { ShardPlace } from '../../core/optim/shard-sums.ts';
 import type { Scored, ScoreRequest } from '../../core/screening/score.ts';
 import type { SearchState, SearchStepOptions, SearchWork } from '../../core/search/bilevel.ts';
@@ -81,7 +82,7 @@ export interface TwoPartSpec {
   readonly precision?: Precision;
 }
 
-export const graphKey = (graph: GraphSpec | TwoPartSpec): string => canonicalJson(graph);
+export const graphKey = (graph: Compilable): string => canonicalJson(graph);
 
 /** What a run's optimiser step works on, in place. */
 export interface ApplyRequest {
@@ -110,8 +111,15 @@ export interface UpdateSpec {
   readonly optimizer: TrainingSpec['optimizer'];
 }
 
+/** The programs that choose and move the rows of class shards of one shape, for those that are kept on the device. */
+export interface RowsSpec {
+  readonly kind: 'rows';
+  readonly shape: RowsShape;
+  readonly optimizer: OptimizerOptions;
+}
+
 /** What is compiled ahead of its first use. */
-export type Compilable = GraphSpec | TwoPartSpec | UpdateSpec;
+export type Compilable = GraphSpec | TwoPartSpec | UpdateSpec | RowsSpec;
 
 /** The run of a graph on the weights of a kept state that gives a shard's vector, into shared memory. */
 export interface KeptRun extends ShardPlace {
@@ -159,8 +167,7 @@ export interface KeepRequest {
 export interface KeepRowsRequest {
   /** In shared memory. */
   readonly arrays: RowsArrays;
-  readonly rows: RowsShape;
-  readonly optimizer: TrainingSpec['optimizer'];
+  readonly rows: RowsSpec;
 }
 
 /** The run of a graph whose inputs are unit embeddings, the rows of a kept class shard that take part, and others. */

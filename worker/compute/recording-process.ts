@@ -2,8 +2,10 @@
 // thread would train nothing. The process ends with its work.
 
 import { serveParent } from '../../core/system/child-process.ts';
+import { compileAhead } from './ahead.ts';
 import { type EngineRequest, openEngine } from './engine.ts';
 import { createGraphCache } from './graphs.ts';
+import { createKeptRows } from './kept-rows.ts';
 import { createKeptStates } from './kept-states.ts';
 import { createLayouts } from './layouts.ts';
 import type { Compilable } from './messages.ts';
@@ -17,12 +19,11 @@ export interface RecordingJob {
 
 serveParent<RecordingJob>(({ cacheDir, engine: request, graphs }) => {
   const { engine } = openEngine(request);
-  const cache = createGraphCache({ cacheDir, engine });
-  const states = createKeptStates({ engine, cacheDir, layoutFor: createLayouts() });
-  for (const graph of graphs) {
-    if (graph.kind === 'update') states.prepare(graph);
-    else if (graph.kind === 'backbone') cache.twoPart(graph);
-    else cache.get(graph);
-  }
+  const compilers = {
+    graphs: createGraphCache({ cacheDir, engine }),
+    states: createKeptStates({ engine, cacheDir, layoutFor: createLayouts() }),
+    classShards: createKeptRows({ engine, cacheDir }),
+  };
+  for (const graph of graphs) compileAhead(compilers, graph);
   process.exit(0);
 });

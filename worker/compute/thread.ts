@@ -14,6 +14,7 @@ import { ALPHAS, comparedDigest, WEIGHTS } from '../../core/state-vectors.ts';
 import { stepDigest } from '../../core/step-digest.ts';
 import { tf } from '../../core/tensor/tf.ts';
 import { answerCalls } from '../../core/thread-calls.ts';
+import { compileAhead } from './ahead.ts';
 import { createBegunTable } from './begun.ts';
 import { type EngineRequest, openEngine } from './engine.ts';
 import { createGraphCache } from './graphs.ts';
@@ -46,14 +47,7 @@ const classShards = createKeptRows({ engine, cacheDir });
 answerCalls<ComputeCalls, never, never, JobFacts>({
   answers: {
     prove: () => proveDevice(facts),
-    prepare: (graph) => {
-      if (graph.kind === 'update') {
-        states.prepare(graph);
-        return { digest: '', nodes: 0 };
-      }
-      const { digest, nodes } = graph.kind === 'backbone' ? graphs.twoPart(graph) : graphs.get(graph);
-      return { digest, nodes };
-    },
+    prepare: (graph) => compileAhead({ graphs, states, classShards }, graph),
     run: ({ graph, inputs, into }) => graphs.get(graph).run(inputs, into),
     begin: ({ graph, kept, inputs }) =>
       begun.begin(graph, kept === undefined ? inputs : [states.weights(kept), ...inputs]),

@@ -13,17 +13,17 @@
 
 import { placesOf, STATISTICS, sampleClasses } from '../../core/head/classes.ts';
 import { during } from '../../core/worker-time.ts';
-import { type GraphSpec, graphKey, type TwoPartSpec } from '../compute/messages.ts';
+import { type Compilable, type GraphSpec, graphKey } from '../compute/messages.ts';
 import {
   type BackboneStarter,
   type BackboneUnit,
   backboneGraph,
   createBackboneStep,
 } from './backbone-step.ts';
-import { type Head, rangeOf, rowsInStep } from './head.ts';
+import { type Head, rangeOf, rowsInStep, rowsSpecOf } from './head.ts';
 import type { HeadGang } from './head-gang.ts';
 import type { Unit } from './procedure.ts';
-import type { HeadInputs, ResidentRows } from './resident-rows.ts';
+import type { HeadInputs, ResidentHead } from './resident-head.ts';
 
 /** What a member has for all steps of its generation. */
 export interface HeadStepContext {
@@ -31,7 +31,7 @@ export interface HeadStepContext {
   readonly headGang: Pick<HeadGang, 'gatherEmbeddings' | 'gatherStatistics' | 'slopesVector' | 'sumSlopes'>;
   /** Begins the backbone's part of a shard. */
   readonly replica: BackboneStarter;
-  readonly rows: Pick<ResidentRows, 'choose' | 'statistics' | 'gradients'>;
+  readonly rows: Pick<ResidentHead, 'choose' | 'statistics' | 'gradients'>;
 }
 
 export type HeadUnit = BackboneUnit & Pick<Unit, 'learningRate' | 'clock' | 'begin' | 'contributionDigest'>;
@@ -128,10 +128,12 @@ async function runStatistics(
  * All graphs of a run with a sharded head, for whichever shards this worker may get; class shards have two
  * sizes at most.
  */
-export function headGraphs(head: Head): (GraphSpec | TwoPartSpec)[] {
-  const all = Array.from({ length: head.shards }, (_, shard) =>
-    (['head-statistics', 'head-gradients'] as const).map((kind) => shardGraph(head, kind, shard)),
-  ).flat();
+export function headGraphs(head: Head): Compilable[] {
+  const all = Array.from({ length: head.shards }, (_, shard): Compilable[] => [
+    shardGraph(head, 'head-statistics', shard),
+    shardGraph(head, 'head-gradients', shard),
+    rowsSpecOf(head, shard),
+  ]).flat();
   const distinct = new Map(all.map((graph) => [graphKey(graph), graph]));
   return [backboneGraph(head.spec), ...distinct.values()];
 }

@@ -11,6 +11,7 @@ import { type ClassRange, classRange, sampledCount } from '../../core/head/class
 import { putRows, type RowsUpdate, takeRows } from '../../core/head/rows.ts';
 import { letGoOfShared, sharedFloats } from '../../core/shared-memory.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
+import type { RowsSpec } from '../compute/messages.ts';
 
 /** One class shard, a row for each class; all in shared memory. */
 export interface ClassShard {
@@ -78,6 +79,14 @@ export function rowsInStep(head: Head, range: ClassRange): number {
 
 export const rangeOf = (head: Head, shard: number): ClassRange =>
   classRange(head.classes, head.shards, shard);
+
+/** How the rows of a class shard are chosen and moved. */
+export function rowsSpecOf(head: Head, shard: number): RowsSpec {
+  const range = rangeOf(head, shard);
+  const { embedding, spec } = head;
+  const shape = { count: range.count, embedding, chosen: rowsInStep(head, range) };
+  return { kind: 'rows', shape, optimizer: spec.training.optimizer };
+}
 
 /** A class shard of zeros. */
 export function emptyShard(head: Head, shard: number): ClassShard {

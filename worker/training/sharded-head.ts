@@ -17,8 +17,8 @@ import { type HeadGang, headExchangeNames, joinHeadGang } from './head-gang.ts';
 import { computeWithHead, headGraphs } from './head-step.ts';
 import type { GangPlace, Membership, Procedure, ProcedureOptions } from './procedure.ts';
 import { replicaOf, sgdShape, sgdState, sgdVectors } from './replica.ts';
+import { createResidentHead } from './resident-head.ts';
 import { createResidentReplica, updateOf } from './resident-replica.ts';
-import { createResidentRows } from './resident-rows.ts';
 import { sgdFirst } from './sgd-update.ts';
 
 export function createShardedHead(options: ProcedureOptions): Procedure {
@@ -63,7 +63,7 @@ function memberOf(
   const { members, log } = place;
   // The backbone's two parts are on the first device.
   const resident = createResidentReplica(options, { classes: 0, device: 0 });
-  const rows = createResidentRows(head, compute);
+  const rows = createResidentHead(head, compute);
   /** Where the gang can go on, what has to move for it, and which class shards nobody has. */
   const survey = async (replicaStep: number) => {
     const standings = await headGang.standings(replicaStep);

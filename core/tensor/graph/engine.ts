@@ -165,3 +165,26 @@ export function checkEngineInputs(declared: readonly GraphInput[], given: readon
       );
   }
 }
+
+/** Puts vectors onto each device, or onto one. All or none: a device may have room for the first only. */
+export function keepAll(
+  engine: Pick<Engine, 'keep'>,
+  arrays: readonly Float32Array[],
+  device: number | undefined,
+): Resident[] {
+  const kept: Resident[] = [];
+  try {
+    for (const array of arrays) kept.push(engine.keep(array, device));
+    return kept;
+  } catch (caught) {
+    for (const vector of kept) vector.free();
+    throw caught;
+  }
+}
+
+/** The values that one device has, by default the first that has any. */
+export function valuesOf(vector: Resident, device?: number): Float32Array {
+  const values = new Float32Array(vector.length);
+  vector.read(values, device);
+  return values;
+}

@@ -16,7 +16,7 @@ import { createCompute } from '../../../../worker/compute/client.ts';
 import { createHead, holdFrom } from '../../../../worker/training/head.ts';
 import { computeWithHead, type HeadStepContext, headGraphs } from '../../../../worker/training/head-step.ts';
 import { sgdVectors } from '../../../../worker/training/replica.ts';
-import { createResidentRows } from '../../../../worker/training/resident-rows.ts';
+import { createResidentHead } from '../../../../worker/training/resident-head.ts';
 import { initialReplica } from '../../../support/replicas.ts';
 import { tinyRun, withTraining } from '../../../support/tiny-run.ts';
 
@@ -66,7 +66,7 @@ function gangOf(brokenIn?: Round): HeadStepContext['headGang'] {
 function step(brokenIn?: Round) {
   const vectors = shards.map(() => sharedFloats(layout.vectorCount));
   return computeWithHead(
-    { head, headGang: gangOf(brokenIn), replica: starter, rows: createResidentRows(head, compute) },
+    { head, headGang: gangOf(brokenIn), replica: starter, rows: createResidentHead(head, compute) },
     {
       first: 0,
       replica,

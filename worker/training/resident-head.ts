@@ -6,10 +6,10 @@
 
 import type { Compute, KeptShard } from '../compute/client.ts';
 import type { GraphSpec } from '../compute/messages.ts';
-import { type ClassShard, commitHead, type Head } from './head.ts';
+import { type ClassShard, commitHead, type Head, rowsSpecOf } from './head.ts';
 
 /** The class shards of a member, wherever they lie. */
-export interface ResidentRows {
+export interface ResidentHead {
   /** Makes the class shards held ready for `choose`; once a step. */
   prepare(): Promise<void>;
   /** Makes the rows ready of the classes that are chosen for the step. */
@@ -38,11 +38,10 @@ export interface HeadInputs {
 }
 
 /** Class shards that lie in memory until `prepare`. */
-export function createResidentRows(head: Head, compute: Compute): ResidentRows {
+export function createResidentHead(head: Head, compute: Compute): ResidentHead {
   const kept = new Map<number, KeptShard>();
   let isStale = false;
   const { embedding } = head;
-  const { optimizer } = head.spec.training;
   const read = async (): Promise<void> => {
     for (const [shard, one] of kept) await one.read(head.held.get(shard)!);
     isStale = false;
@@ -51,11 +50,8 @@ export function createResidentRows(head: Head, compute: Compute): ResidentRows {
     async prepare() {
       for (const [shard, own] of head.held) {
         if (kept.has(shard)) continue;
-        const { weights, momentum, range, rows } = own;
-        const one = await compute.keepRows({
-          ...{ arrays: { weights, momentum }, optimizer },
-          rows: { count: range.count, embedding, chosen: rows.length / embedding },
-        });
+        const { weights, momentum } = own;
+        const one = await compute.keepRows({ arrays: { weights, momentum }, rows: rowsSpecOf(head, shard) });
         if (one === undefined) return;
         kept.set(shard, one);
       }
